@@ -1,1 +1,7 @@
-//! d
+//! The Weft language: grammar, types, checker, elaboration, diagnostics. It does no input or output.
+//!
+//! The order of the modules is the order of the stages; a file uses only earlier ones.
+
+pub mod span;
+pub mod diagnostic;
+pub mod ast;

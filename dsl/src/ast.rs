@@ -345,8 +345,8 @@ pub enum BracketEntry {
     As(AxisTerm, AxisTerm),
     /// `token: ids`, `gate: 2`; on a function: `value: key`, its generic axis bound
     At(Name, Expr),
-    /// `time: 1..`, `time: ..n`
-    Range(Name, Option<Expr>, Option<Expr>),
+    /// `time: 1.. as next`, `time: ..n as next`: a slice has another size, so it is another axis; `as` names it
+    Range(Name, Option<Expr>, Option<Expr>, Option<Name>),
     /// `time = 5`: a fresh axis with a size, for `normal[time = 5]()`
     Sized(Name, Expr),
 }

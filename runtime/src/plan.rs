@@ -165,10 +165,23 @@ pub struct Program {
     pub inputs: Vec<Port>,
     /// Outputs.
     pub outputs: Vec<Port>,
+    /// What the sizes must keep to, such as `time <= 64` because there are 64 positions.
+    pub limits: Vec<Limit>,
     /// Every buffer that the steps touch.
     pub buffers: Vec<Buffer>,
     /// What to run, in order.
     pub steps: Vec<Step>,
+}
+
+/// `size <= at_most`, or the program refuses to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is limited.
+    pub size: Size,
+    /// Its largest value.
+    pub at_most: u64,
+    /// In the user's names: ``axis `position` has 64 places``.
+    pub why: String,
 }
 
 /// A named tensor at the border of a program, row-major in the written order of axes.
@@ -178,7 +191,7 @@ pub struct Port {
     pub name: String,
     /// Axes by name with their sizes.
     pub axes: Vec<(String, Size)>,
-    /// For indices: one more than the largest allowed (and `-100`, "ignored", where `optional`). Checked before the program runs.
+    /// For indices: one more than the largest allowed; negative ones are refused too. Checked before the program runs.
     pub bound: Option<u64>,
     /// The buffer.
     pub buffer: u32,

@@ -1,0 +1,356 @@
+//! The plan: everything about a compiled specification that is not machine code, as plain data.
+//!
+//! The compiler makes it, an executable carries it, and [`crate::exec`] runs it. Sizes that are known only at run time are
+//! polynomials over named variables; the runtime solves them once for each binding.
+
+use serde::{Deserialize, Serialize};
+
+/// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
+pub const FORMAT: u32 = 1;
+
+/// A compiled specification.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The model's or recipe's name, as the user wrote it.
+    pub name: String,
+    /// Identifies parameters, programs and recipe; a checkpoint of another plan is refused.
+    pub fingerprint: u64,
+    /// What the machine code needs.
+    pub target: Target,
+    /// Storage that outlives a program's run: parameters, optimizer state, accumulators.
+    pub slots: Vec<Slot>,
+    /// Parameters, in declared order.
+    pub params: Vec<Param>,
+    /// Other people's names for the parameters.
+    pub layouts: Vec<Layout>,
+    /// The programs: one for each `fn` of the model, and those of the recipe.
+    pub programs: Vec<Program>,
+    /// Symbol of each kernel; [`Launch::kernel`] indexes it.
+    pub kernels: Vec<String>,
+    /// How it is trained, where the specification says so.
+    pub recipe: Option<Recipe>,
+    /// How text becomes indices, where there is a recipe over text.
+    pub tokenizer: Option<Tokenizer>,
+}
+
+/// The processor that the machine code was made for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// Such as `x86_64-unknown-linux-gnu`.
+    pub triple: String,
+    /// Processor features that the code uses, such as `avx2`.
+    pub features: Vec<String>,
+}
+
+/// A number of elements: a sum of products of size variables, `Σ coefficient · Π variable`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Size {
+    /// Coefficient and the variables (indices into [`Program::sizes`], repeated for powers).
+    pub terms: Vec<(i64, Vec<u32>)>,
+}
+
+/// How an element is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Dtype {
+    /// 32-bit float.
+    F32,
+    /// 64-bit float: every scalar (a value without axes) is kept so.
+    F64,
+    /// 32-bit integer: integers and indices.
+    I32,
+    /// One byte, 0 or 1.
+    Bool,
+}
+
+/// Storage that outlives a program's run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    /// A name unique in the plan: a parameter's path, `PATH/m`, …
+    pub name: String,
+    /// Its element.
+    pub dtype: Dtype,
+    /// Number of elements.
+    pub len: u64,
+    /// What it holds.
+    pub role: Role,
+}
+
+/// What a slot holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Role {
+    /// The parameter with this index.
+    Param(u32),
+    /// Optimizer state of a parameter; starts at the value; saved in checkpoints.
+    State {
+        /// The parameter.
+        param: u32,
+        /// Every element at the start.
+        start: f64,
+    },
+    /// Sums over micro-batches; zeroed before the first; never saved.
+    Accumulator,
+}
+
+/// A parameter. One inside a repeated block stands for all repetitions: its storage is `[stack…, axes…]`, contiguous.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Param {
+    /// Its path; `{}` stands for the index in each repetition: `layers.{}.attention.query.weight`.
+    pub path: String,
+    /// How often each enclosing repetition repeats, outermost first.
+    pub stack: Vec<u64>,
+    /// Axes by name and size, in declared order: the order of files.
+    pub axes: Vec<(String, u64)>,
+    /// How it starts.
+    pub init: Init,
+    /// Whether the recipe trains it.
+    pub trainable: bool,
+}
+
+/// How a parameter starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Init {
+    /// Every element the same.
+    Constant(f64),
+    /// Normal with mean 0.
+    Normal {
+        /// Standard deviation.
+        std: f64,
+    },
+    /// Uniform on `[-bound, bound)`.
+    Uniform {
+        /// The bound.
+        bound: f64,
+    },
+}
+
+/// How somebody else stores the parameters (a `weights` item).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Layout {
+    /// Its name: `huggingface`.
+    pub name: String,
+    /// One entry for each stored tensor that a parameter (or one repetition of it) is read from.
+    pub tensors: Vec<Stored>,
+}
+
+/// Where one repetition of a parameter lies in somebody else's file.
+///
+/// The stored tensor has shape `shape`. Element `(i₀ …)` of the parameter, in its declared axes, is the stored element at
+/// `offset + Σ iₐ · strides[a]`, counted in elements of the row-major stored tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Index of the parameter.
+    pub param: u32,
+    /// Which repetition, row-major over [`Param::stack`]; 0 without one.
+    pub index: u64,
+    /// The stored tensor's name.
+    pub name: String,
+    /// Its whole shape.
+    pub shape: Vec<u64>,
+    /// First element.
+    pub offset: u64,
+    /// One stride for each declared axis of the parameter.
+    pub strides: Vec<u64>,
+}
+
+/// Code that runs from inputs to outputs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// `forward` or the name of a `fn` of the model; `train_step`, `loss`, `weigh`, `accumulate`, `update`.
+    pub name: String,
+    /// Names of the size variables, such as `batch` and `time`; bound from the inputs' shapes.
+    pub sizes: Vec<String>,
+    /// Inputs.
+    pub inputs: Vec<Port>,
+    /// Outputs.
+    pub outputs: Vec<Port>,
+    /// What the sizes must keep to, such as `time <= 64` because there are 64 positions.
+    pub limits: Vec<Limit>,
+    /// Every buffer that the steps touch.
+    pub buffers: Vec<Buffer>,
+    /// What to run, in order.
+    pub steps: Vec<Step>,
+}
+
+/// `size <= at_most`, or the program refuses to run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// What is limited.
+    pub size: Size,
+    /// Its largest value.
+    pub at_most: u64,
+    /// In the user's names: ``axis `position` has 64 places``.
+    pub why: String,
+}
+
+/// A named tensor at the border of a program, row-major in the written order of axes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Port {
+    /// The argument's or result's name.
+    pub name: String,
+    /// Axes by name with their sizes.
+    pub axes: Vec<(String, Size)>,
+    /// For indices: one more than the largest allowed; negative ones are refused too. Checked before the program runs.
+    pub bound: Option<u64>,
+    /// The buffer.
+    pub buffer: u32,
+}
+
+/// Memory that steps read and write.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Buffer {
+    /// Its element.
+    pub dtype: Dtype,
+    /// Number of elements.
+    pub len: Size,
+    /// Where it lies.
+    pub place: Place,
+}
+
+/// Where a buffer lies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the program's arena. Steps are numbered in pre-order, loops counting as one and then their bodies; the buffer holds
+    /// a value from the start of the first to the end of the last (both within one numbering, so that two buffers whose ranges
+    /// do not meet may share memory).
+    Arena {
+        /// First step that touches it.
+        first: u32,
+        /// Last step that touches it.
+        last: u32,
+    },
+    /// In a slot of the plan.
+    Slot(u32),
+    /// An input's data.
+    Input,
+    /// An output's data.
+    Output,
+    /// Constant data, little endian.
+    Constant(Vec<u8>),
+}
+
+/// A step of a program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Step {
+    /// Run a kernel.
+    Launch(Launch),
+    /// Run steps a number of times (a repeated block, a scan).
+    Loop {
+        /// How often.
+        count: Size,
+        /// Walk the logical index from the last to the first.
+        reverse: bool,
+        /// What to run.
+        body: Vec<Step>,
+    },
+}
+
+/// One run of a kernel, which is `extern "C" fn(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, scratch: *mut u8)`
+/// and does the tiles `begin..end`. Tiles are independent; which thread does which changes no bit of the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    /// Index into [`Plan::kernels`].
+    pub kernel: u32,
+    /// Buffers, in the kernel's order.
+    pub args: Vec<Arg>,
+    /// Values of the kernel's size parameters.
+    pub sizes: Vec<Size>,
+    /// Number of tiles.
+    pub tiles: Size,
+    /// Bytes of scratch memory that each thread needs.
+    pub scratch: Size,
+    /// Rough cost of one tile in nanoseconds, to keep small work on one thread.
+    pub cost: f64,
+}
+
+/// A buffer as an argument of a kernel: where in it the kernel starts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Arg {
+    /// Index into [`Program::buffers`].
+    pub buffer: u32,
+    /// First element.
+    pub offset: Size,
+    /// What each enclosing loop adds to it.
+    pub strides: Vec<Stride>,
+}
+
+/// What a loop adds to an argument's offset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stride {
+    /// Which enclosing loop, outermost 0.
+    pub depth: u32,
+    /// What is counted.
+    pub by: Count,
+    /// Elements for each count.
+    pub step: Size,
+}
+
+/// What a loop counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Count {
+    /// The logical index: falls in a reversed loop.
+    Index,
+    /// `(iterations done + add) mod modulus`: carried values take turns.
+    Turn {
+        /// 0 for the value that comes in, 1 for the one that goes out.
+        add: u32,
+        /// Number of places.
+        modulus: u32,
+    },
+}
+
+/// How the specification is trained (a `train` item), as far as the runtime needs to know.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Recipe {
+    /// Its name.
+    pub name: String,
+    /// Where batches come from.
+    pub data: Data,
+    /// Sequences in a batch.
+    pub batch: u64,
+    /// Tokens in a sequence.
+    pub time: u64,
+    /// Optimizer steps in all.
+    pub steps: u64,
+    /// Micro-batches in a step.
+    pub accumulate: u64,
+    /// Largest gradient norm; `None`: no clipping. The step's program clips; this is for reports.
+    pub clip: Option<f64>,
+    /// Seed of everything drawn by chance.
+    pub seed: u64,
+    /// Steps between evaluations; 0: none.
+    pub evaluate_every: u64,
+    /// Batches in one evaluation; 0: the whole held-out text once.
+    pub evaluate_batches: u64,
+    /// Steps between checkpoints; 0: only at the end.
+    pub checkpoint_every: u64,
+    /// Names of the objective's metrics, in the order of the outputs `metric.NAME`.
+    pub metrics: Vec<String>,
+}
+
+/// Where batches come from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub enum Data {
+    /// Given tensors only (`--batches FILE`).
+    #[default]
+    Batches,
+    /// Text files; their last part is held out.
+    Text {
+        /// Paths as written, relative to the specification.
+        paths: Vec<String>,
+        /// Share of the text that is held out, at its end.
+        held_out: f64,
+    },
+}
+
+/// How text becomes indices.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Tokenizer {
+    /// One index a character, in the order given.
+    Characters(Vec<char>),
+    /// One index a byte.
+    Bytes,
+    /// A `tokenizer.json`, whole.
+    Json(String),
+}

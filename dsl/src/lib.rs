@@ -8,4 +8,5 @@ pub mod ast;
 pub mod codes;
 pub mod library;
 pub mod parse;
+pub mod render;
 pub mod sources;

@@ -71,14 +71,14 @@ pub(super) fn syntax(builder: &Builder<'_>, layout: &Layout, range: Range<usize>
         return Diagnostic::error("W0001", format!("{wanted}found the end of the item"), place, "the item ends after this");
     };
     // A statement that ended too early is shown at its last token, not at the one below that is not to blame.
-    let cut = layout.text[at..token.start].contains('\n');
+    let cut = layout.text.get(at..token.start).is_some_and(|gap| gap.contains('\n'));
     if cut && index > range.start {
         let last = layout.code[index - 1];
         let place = span(builder.file, last.start, last.end);
         let error = Diagnostic::error("W0001", format!("{wanted}found the end of the line"), place, "the line ends after this");
         return hint(error, builder, layout, index - 1, rules);
     }
-    let place = span(builder.file, token.start.max(at.min(token.end - 1)), token.end);
+    let place = span(builder.file, token.start, token.end);
     let text = token.text(source).escape_debug().to_string();
     let error = Diagnostic::error("W0001", format!("{wanted}found `{text}`"), place, "not expected here");
     hint(error, builder, layout, index, rules)

@@ -6,6 +6,7 @@ pub mod span;
 pub mod diagnostic;
 pub mod ast;
 pub mod codes;
+pub mod format;
 pub mod library;
 pub mod parse;
 pub mod render;

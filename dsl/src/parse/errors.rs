@@ -119,8 +119,8 @@ fn hint(error: Diagnostic, builder: &Builder<'_>, layout: &Layout, index: usize,
     }
 }
 
-const KEYWORDS: [&str; 22] = [
-    "and", "or", "not", "where", "otherwise", "div", "mod", "if", "else", "for", "in", "scan", "yield", "next", "true",
+const KEYWORDS: [&str; 21] = [
+    "and", "or", "not", "where", "otherwise", "div", "mod", "if", "else", "for", "in", "scan", "yield", "true",
     "false", "as", "fn", "axis", "param", "slot", "assert",
 ];
 

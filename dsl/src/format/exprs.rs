@@ -117,7 +117,9 @@ impl Formatter<'_> {
         let mut rest = Vec::new();
         for (op, operand) in chain.into_iter().rev() {
             for comment in self.text.comments_before(bytes(operand.span).start) {
-                rest.push(Doc::Comment(self.text.slice(comment).to_owned()));
+                let own_line = self.text.on_its_own_line(comment.start);
+                let text = self.text.slice(comment);
+                rest.push(if own_line { concat_docs![Doc::Hard, text] } else { Doc::Comment(text.to_owned()) });
             }
             rest.extend([Doc::Line, Doc::Text(format!("{} ", sign(op))), self.expr(operand)]);
         }

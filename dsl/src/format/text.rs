@@ -150,6 +150,11 @@ impl<'a> Text<'a> {
         Some(self.source[comment.start..comment.end].to_owned())
     }
 
+    /// Whether only white space stands before this on its line.
+    pub fn on_its_own_line(&self, at: usize) -> bool {
+        self.source[..at].trim_end_matches([' ', '\t', '\r']).ends_with('\n')
+    }
+
     /// Whether an empty line stands between two places.
     pub fn blank_between(&self, from: usize, to: usize) -> bool {
         from < to && self.source[from..to].bytes().filter(|byte| *byte == b'\n').count() >= 2

@@ -98,9 +98,9 @@ fn hint(error: Diagnostic, builder: &Builder<'_>, layout: &Layout, index: usize,
         "!" => error.fix(at, "not ", "write `not`"),
         "**" => error.fix(at, "^", "write the power as `^`"),
         ":=" => error.fix(at, "=", "bind with `=`"),
-        "=" if !rules.contains(&Rule::eq) => error.help("`==` compares; `=` binds a name at the start of a statement"),
+        "=" if rules.contains(&Rule::op_add) && !rules.contains(&Rule::eq) => error.help("`==` compares; `=` binds a name at the start of a statement"),
         "*" if before == "*" => error.help("the power of `x` is `x ^ n`"),
-        "->" => error.help("`->` stands between the parameters and the result of a `fn`"),
+        "->" if rules.contains(&Rule::op_add) => error.help("`->` stands between the parameters and the result of a `fn`"),
         "else" => error.help("`else` follows the `}` of its `if`"),
         _ if ["let", "var", "const", "return"].contains(&before) => {
             error.help(format!("there is no `{before}`: `x = e` binds, and the last expression of a body is its value"))
@@ -112,7 +112,7 @@ fn hint(error: Diagnostic, builder: &Builder<'_>, layout: &Layout, index: usize,
             error.help("a name cannot start with a digit; a number is written `12`, `1_000`, `0.5` or `1e-4`")
         }
         _ if rules.contains(&Rule::tilde) => error.help("a parameter says how it starts: `param w: [output, input] ~ normal(std: 0.02)`"),
-        _ if rules.contains(&Rule::stored_axes) || rules.contains(&Rule::kw_as) && rules.contains(&Rule::weights_body) => {
+        _ if rules.contains(&Rule::kw_as) && (rules.contains(&Rule::weights_body) || rules.contains(&Rule::lbrace)) => {
             error.help("the file's axis order is always written: `ours <- \"theirs\" as [output, input]`")
         }
         _ => error,
@@ -132,8 +132,8 @@ fn expected(rules: &[Rule]) -> Vec<String> {
     let mut words: Vec<(usize, &str)> = rules.iter().filter(|rule| !noise(rule)).filter_map(|rule| describe(*rule)).collect();
     words.sort_unstable();
     words.dedup();
-    if words.is_empty() && after_value {
-        words.push((0, "an operator"));
+    if after_value && words.iter().all(|(_, word)| word.starts_with("the end")) {
+        words.insert(0, (0, "an operator"));
     }
     words.into_iter().map(|(_, word)| word.to_owned()).collect()
 }

@@ -87,3 +87,79 @@ fn an_item_with_a_fault_leaves_the_others() {
     assert_eq!(file.items.len(), 3);
     assert_eq!(faults.len(), 2, "{faults:?}");
 }
+
+/// A fixed stream of numbers (Marsaglia, 2003: xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap_or(0) % n.max(1)
+    }
+}
+
+const CORPUS: [&str; 4] = [
+    include_str!("../../corpus/constructs.weft"),
+    include_str!("../../corpus/gpt2.weft"),
+    include_str!("../../corpus/hard_cases.weft"),
+    include_str!("../../corpus/recipes.weft"),
+];
+
+#[test]
+fn mutated_files_never_panic_and_faults_lie_in_the_file() {
+    let mut random = Random(0x5eed_cafe_f00d);
+    let mut caught = 0;
+    for round in 0..500 {
+        let source = CORPUS[round % CORPUS.len()];
+        let all = tokens::tokens(source);
+        let mut text = source.to_owned();
+        let token = all[random.below(all.len())];
+        let other = all[random.below(all.len())].text(source);
+        match random.below(4) {
+            0 => text.replace_range(token.start..token.end, ""),
+            1 => text.insert_str(token.start, other),
+            2 => text.insert_str(token.start, token.text(source)),
+            _ => text.replace_range(token.start..token.end, other),
+        }
+        let (file, faults) = parse(FileId(0), &text);
+        caught += usize::from(!faults.is_empty());
+        for span in faults.iter().flat_map(|fault| &fault.labels).map(|label| label.span) {
+            let range = span.start as usize..span.end as usize;
+            assert!(text.get(range).is_some(), "{span:?} is not in the file");
+        }
+        assert!(!file.items.is_empty(), "one fault took all items");
+        if faults.is_empty() {
+            let once = crate::format::format(&text).unwrap_or_default();
+            assert_eq!(crate::format::format(&once).as_ref(), Ok(&once), "{once}");
+        } else {
+            let mut sources = Sources::new();
+            sources.add("spec.weft", text);
+            assert!(!render(&faults, &sources, Style::default()).is_empty());
+        }
+    }
+    assert!(caught > 250, "only {caught} of 500 mutations are faults");
+}
+
+#[test]
+fn deep_and_long_input_is_a_fault_or_fine_but_never_overflows() {
+    let deep = |open: &str, close: &str, n: usize| format!("fn f() = {}x{}", open.repeat(n), close.repeat(n));
+    let fine = |text: &str| parse(FileId(0), text).1.is_empty();
+    for (open, close) in [("(", ")"), ("f(", ")"), ("x[a: ", "]"), ("if c { ", " } else { x }"), ("scan[t] over g = x { ", " }")] {
+        assert!(fine(&deep(open, close, 60)), "{open}");
+        assert!(!fine(&deep(open, close, 120)), "{open}");
+        assert!(!fine(&deep(open, close, 20_000)), "{open}");
+    }
+    for (part, after) in [("- ", "x"), ("not ", "x"), ("x + ", "x"), ("x ^ ", "x"), ("if c { x } else ", "{ x }")] {
+        assert!(!fine(&format!("fn f() = {}{after}", part.repeat(20_000))), "{part}");
+    }
+    for part in ["(x)", ".x", "[x]"] {
+        assert!(!fine(&format!("fn f() = x{}", part.repeat(20_000))), "{part}");
+    }
+    assert!(!fine(&format!("fn f() {{ {}{{ x }} }}", "if c { a = x } else ".repeat(20_000))));
+    assert!(!fine(&"(".repeat(100_000)));
+    assert!(!fine(&")".repeat(10_000)));
+    let wide = format!("fn f() = g({})", "x, ".repeat(20_000));
+    assert!(fine(&wide) && crate::format::format(&wide).is_ok());
+}

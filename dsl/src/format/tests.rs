@@ -23,8 +23,12 @@ fn shape(source: &str) -> String {
 /// What the comments say, in any order.
 fn comments(source: &str) -> Vec<&str> {
     let all = crate::parse::tokens::tokens(source);
-    let comments = all.iter().filter(|token| matches!(token.kind, crate::parse::tokens::TokenKind::Comment { .. }));
-    let mut texts: Vec<&str> = comments.map(|token| token.text(source).trim_start_matches('/').trim()).collect();
+    let comments = all
+        .iter()
+        .filter(|token| matches!(token.kind, crate::parse::tokens::TokenKind::Comment { .. }));
+    let mut texts: Vec<&str> = comments
+        .map(|token| token.text(source).trim_start_matches('/').trim())
+        .collect();
     texts.sort_unstable();
     texts
 }
@@ -42,7 +46,10 @@ fn weft_files(dir: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             weft_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "weft") {
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "weft")
+        {
             found.push(path);
         }
     }
@@ -60,7 +67,12 @@ fn every_file_of_the_project_keeps_its_tree() {
         let source = std::fs::read_to_string(&path).unwrap_or_default();
         if parse(FileId(0), &source).1.is_empty() {
             let formatted = check(&source);
-            assert_eq!(comments(&formatted), comments(&source), "{}", path.display());
+            assert_eq!(
+                comments(&formatted),
+                comments(&source),
+                "{}",
+                path.display()
+            );
             let windows = source.replace('\n', "\r\n");
             assert_eq!(check(&windows), formatted, "{}", path.display());
         }
@@ -68,9 +80,11 @@ fn every_file_of_the_project_keeps_its_tree() {
 }
 
 #[test]
-fn the_corpus_parses() {
+fn the_projects_specifications_parse() {
     let mut files = Vec::new();
-    weft_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"), &mut files);
+    for dir in ["corpus", "../stdlib", "../examples"] {
+        weft_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(dir), &mut files);
+    }
     for path in files {
         let source = std::fs::read_to_string(&path).unwrap_or_default();
         assert_eq!(parse(FileId(0), &source).1, [], "{}", path.display());

@@ -138,8 +138,10 @@ impl Formatter<'_> {
         let mut docs = vec![self.expr(first)];
         let mut rest = Vec::new();
         for (op, operand) in chain.into_iter().rev() {
-            for comment in self.text.comments_before(bytes(operand.span).start) {
-                let own_line = self.text.on_its_own_line(comment.start);
+            let gap = self.text.comments_before(bytes(operand.span).start);
+            for (i, comment) in gap.into_iter().enumerate() {
+                // Two on one line would become one.
+                let own_line = i > 0 || self.text.on_its_own_line(comment.start);
                 let text = self.text.slice(comment);
                 rest.push(if own_line {
                     concat_docs![Doc::Hard, text]

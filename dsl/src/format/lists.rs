@@ -70,9 +70,15 @@ impl<'a> Formatter<'a> {
             for comment in self.text.comments_before(place.start) {
                 let blank = self.text.blank_between(at, comment.start);
                 at = comment.end;
+                // `///` at the end of a line documents nothing; on a line of its own it would.
+                let text = if self.text.on_its_own_line(comment.start) {
+                    self.text.slice(comment).to_owned()
+                } else {
+                    plain(self.text.slice(comment))
+                };
                 rows.push(Row {
                     blank,
-                    doc: Doc::text(self.text.slice(comment)),
+                    doc: Doc::Text(text),
                 });
             }
             let blank = self.text.blank_between(at, place.start);
@@ -112,7 +118,7 @@ impl<'a> Formatter<'a> {
             above -= 1;
         }
         for (i, comment) in homeless.into_iter().enumerate() {
-            let text = format!("//{}", self.text.slice(comment).trim_start_matches('/'));
+            let text = plain(self.text.slice(comment));
             let blank = i == 0 && std::mem::take(&mut rows[above].blank);
             rows.insert(
                 above + i,
@@ -204,4 +210,9 @@ impl<'a> Formatter<'a> {
         let forced = forced || inner.must_break();
         Doc::Group(Box::new(inner), forced)
     }
+}
+
+/// A comment that is no documentation.
+fn plain(comment: &str) -> String {
+    format!("//{}", comment.trim_start_matches('/'))
 }

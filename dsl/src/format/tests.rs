@@ -108,3 +108,29 @@ fn small_texts() {
     assert_eq!(check("\u{feff}axis a=1"), "axis a = 1\n");
     assert!(format("axis a =").is_err());
 }
+
+#[test]
+fn a_comment_anywhere_is_kept_and_changes_nothing() {
+    let sources = [
+        include_str!("../../corpus/constructs.weft"),
+        include_str!("../../corpus/gpt2.weft"),
+        include_str!("../../corpus/stdlib_training.weft"),
+    ];
+    let mut tried = 0;
+    for (n, source) in sources.into_iter().enumerate() {
+        for (i, token) in crate::parse::tokens::tokens(source).into_iter().enumerate() {
+            if i % 9 != n {
+                continue;
+            }
+            for comment in ["// odd\n", "/// odd\n", "\n// odd\n\n"] {
+                let mut text = source.to_owned();
+                text.insert_str(token.start, comment);
+                if parse(FileId(0), &text).1.is_empty() {
+                    tried += 1;
+                    assert_eq!(comments(&check(&text)), comments(&text), "{text}");
+                }
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}

@@ -184,9 +184,8 @@ impl<'a> Text<'a> {
 
     /// Whether only white space stands before this on its line.
     pub fn on_its_own_line(&self, at: usize) -> bool {
-        self.source[..at]
-            .trim_end_matches([' ', '\t', '\r'])
-            .ends_with('\n')
+        let before = self.source[..at].trim_end_matches([' ', '\t', '\r', '\u{feff}']);
+        before.is_empty() || before.ends_with('\n')
     }
 
     /// Whether an empty line stands between two places.

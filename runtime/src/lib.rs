@@ -2,4 +2,18 @@
 //!
 //! The order of the modules is the order of use; a file uses only earlier ones.
 
+// Blank lines keep the formatter from sorting these.
+
 pub mod plan;
+
+pub mod tensor;
+
+pub mod random;
+
+pub mod exec;
+
+pub mod whole_file;
+
+pub mod weights;
+
+pub mod checkpoint;

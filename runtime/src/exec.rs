@@ -417,3 +417,7 @@ fn check_slots(plan: &Plan) -> Result<()> {
     params::slots(plan)?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "exec_tests.rs"]
+mod tests;

@@ -43,3 +43,6 @@ pub mod fit;
 pub mod weights;
 
 pub mod checkpoint;
+
+#[cfg(test)]
+mod testing;

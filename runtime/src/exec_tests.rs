@@ -132,6 +132,29 @@ fn initial_values() {
 }
 
 #[test]
+fn long_parameters_are_drawn_by_several_threads() {
+    const LEN: usize = 10_001;
+    let draw = |threads| {
+        let mut compiled = compiled();
+        let plan = &mut compiled.plan;
+        plan.params[1].axes = vec![("long".into(), LEN as u64)];
+        plan.params[1].init = crate::plan::Init::Normal { std: 1.0 };
+        plan.slots[2].len = LEN as u64;
+        let mut machine = Machine::new(compiled, threads, false).unwrap();
+        machine.initialise(3).unwrap();
+        machine.slot_f32(2).unwrap().to_vec()
+    };
+    let one = draw(1);
+    let stream = crate::random::Stream::new(3, "head.weight");
+    assert!(
+        one.iter()
+            .enumerate()
+            .all(|(i, &x)| x == stream.normal(i as u64) as f32)
+    );
+    assert_eq!(one, draw(3));
+}
+
+#[test]
 fn wrong_inputs_are_named() {
     let mut machine = machine(1, false);
     let x = input(2);

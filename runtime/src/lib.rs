@@ -22,6 +22,8 @@ pub mod params;
 
 pub mod bind;
 
+pub mod prepared;
+
 pub mod prepare;
 
 pub mod launch;

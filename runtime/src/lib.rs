@@ -2,4 +2,49 @@
 //!
 //! The order of the modules is the order of use; a file uses only earlier ones.
 
+// Blank lines keep the formatter from sorting these.
+
 pub mod plan;
+
+pub mod tensor;
+
+pub mod nearest;
+
+pub mod random;
+
+pub mod memory;
+
+pub mod pool;
+
+pub mod arena;
+
+pub mod params;
+
+pub mod bind;
+
+pub mod prepared;
+
+pub mod prepare;
+
+pub mod launch;
+
+pub mod exec;
+
+pub mod initialise;
+
+pub mod capability;
+
+pub mod whole_file;
+
+pub mod tensor_file;
+
+pub mod gather;
+
+pub mod fit;
+
+pub mod weights;
+
+pub mod checkpoint;
+
+#[cfg(test)]
+mod testing;

@@ -8,9 +8,27 @@ pub mod plan;
 
 pub mod tensor;
 
+pub mod nearest;
+
 pub mod random;
 
+pub mod memory;
+
+pub mod pool;
+
+pub mod arena;
+
+pub mod params;
+
+pub mod bind;
+
+pub mod prepare;
+
+pub mod launch;
+
 pub mod exec;
+
+pub mod initialise;
 
 pub mod whole_file;
 

@@ -119,7 +119,13 @@ fn parameters(out: &mut String, plan: &Plan) {
 }
 
 fn rows_of(node: &Node, depth: usize, rows: &mut Vec<[String; 3]>) {
-    let name = format!("{:1$}{2}", "", depth * 2, node.name);
+    let (mut node, mut name) = (node, node.name.clone());
+    // A folder of one thing is no level of its own.
+    while let (None, [only]) = (node.param, node.children.as_slice()) {
+        node = only;
+        name = format!("{name}.{}", only.name);
+    }
+    let name = format!("{:1$}{name}", "", depth * 2);
     match node.param {
         Some(param) => {
             let axes: Vec<String> = param
@@ -128,11 +134,12 @@ fn rows_of(node: &Node, depth: usize, rows: &mut Vec<[String; 3]>) {
                 .map(|(name, size)| format!("{name} {size}"))
                 .collect();
             let frozen = if param.trainable { "" } else { "  frozen" };
+            let times: String = param.stack.iter().map(|n| format!("{n} × ")).collect();
             let each: u64 = param.axes.iter().map(|(_, size)| size).product();
             rows.push([
                 name,
                 format!("[{}]{frozen}", axes.join(", ")),
-                thousands(each),
+                times + &thousands(each),
             ]);
         }
         None => rows.push([name, String::new(), String::new()]),
@@ -333,6 +340,21 @@ mod tests {
             tokenizer: Some(Tokenizer::Bytes),
             ..Plan::default()
         };
-        insta::assert_snapshot!(text(&plan), @"");
+        insta::assert_snapshot!(text(&plan), @"
+        Tiny  for x86_64-unknown-linux-gnu, needs avx2 fma
+
+        parameters: 74,368
+          tokens.table              [vocab 65, width 128]                8,320
+          layers × 4
+            norm.scale              [width 128]                        4 × 128
+            attention.query.weight  [width 128, query 128]  frozen  4 × 16,384
+
+        programs
+          forward(ids [batch, time]: 0..65) -> output [vocab 65]
+
+        training
+          tiny: 2,000 steps of 12 × 64 tokens, seed 0
+          one token a byte
+        ");
     }
 }

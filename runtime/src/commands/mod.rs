@@ -22,6 +22,7 @@ use crate::data::Source;
 use crate::exec::{Compiled, Machine};
 use crate::interrupt;
 use crate::plan::{self, Plan, Recipe};
+use crate::pool::choose_threads;
 use crate::text::Text;
 use crate::tokenizer::Tokenizer;
 use crate::train::Files;
@@ -67,10 +68,7 @@ impl Common {
     /// A machine as these options want it.
     fn machine(&self, compiled: Compiled) -> Result<Machine> {
         console::set_color(self.color);
-        let threads = match self.threads {
-            Some(threads) => usize::from(threads),
-            None => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        };
+        let threads = choose_threads(self.threads.map(usize::from))?;
         Machine::new(compiled, threads, self.checked)
     }
 

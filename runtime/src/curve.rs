@@ -75,7 +75,7 @@ fn draw(
     let root = SVGBackend::with_string(text, (800, 480)).into_drawing_area();
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
-        .caption(title, ("sans-serif", 20))
+        .caption(title, ("sans-serif", 22))
         .margin(16)
         .x_label_area_size(44)
         .y_label_area_size(60)
@@ -88,8 +88,8 @@ fn draw(
         .bold_line_style(BLACK.mix(0.12))
         .x_label_formatter(&|step| crate::console::thousands(*step))
         .y_label_formatter(&|loss| format!("{loss:.2}"))
-        .label_style(("sans-serif", 14))
-        .axis_desc_style(("sans-serif", 15))
+        .label_style(("sans-serif", 17))
+        .axis_desc_style(("sans-serif", 18))
         .draw()?;
     if !smoothed.is_empty() {
         chart.draw_series(LineSeries::new(single.iter().copied(), TRAINED.mix(0.25)))?;
@@ -120,7 +120,7 @@ fn draw(
         .position(SeriesLabelPosition::UpperRight)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
-        .label_font(("sans-serif", 14))
+        .label_font(("sans-serif", 17))
         .draw()?;
     root.present()?;
     drop(chart);

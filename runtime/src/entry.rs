@@ -69,11 +69,12 @@ unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
 /// The descriptor's pointers hold as many bytes and kernels as it says.
 unsafe fn compiled(descriptor: &Descriptor) -> Result<Compiled> {
     // SAFETY: the caller's contract.
-    let (bytes, kernels) = unsafe {
-        (
-            std::slice::from_raw_parts(descriptor.plan, descriptor.plan_len),
-            std::slice::from_raw_parts(descriptor.kernels, descriptor.kernel_count),
-        )
+    let bytes = unsafe { std::slice::from_raw_parts(descriptor.plan, descriptor.plan_len) };
+    // A plan without kernels may come with no address at all.
+    let kernels = match descriptor.kernel_count {
+        0 => &[],
+        // SAFETY: the caller's contract.
+        count => unsafe { std::slice::from_raw_parts(descriptor.kernels, count) },
     };
     let (format, _): (u32, _) =
         postcard::take_from_bytes(bytes).context("the plan in this executable is broken")?;

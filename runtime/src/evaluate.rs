@@ -18,7 +18,7 @@ pub struct Score {
 }
 
 /// Evaluates with the program `loss`. `tick` hears of each batch: how many are done, of how many. `None` if Ctrl-C came
-/// between.
+/// between. What is drawn comes from the recipe's seed, so that runs with other seeds are measured by the same.
 ///
 /// # Errors
 /// A held-out text that is too short, and data that does not fit the program.
@@ -26,12 +26,11 @@ pub fn evaluate(
     machine: &mut Machine,
     source: &Source,
     recipe: &Recipe,
-    seed: u64,
     tick: &mut dyn FnMut(u64, u64),
 ) -> Result<Option<Score>> {
     // Rows as a micro-batch has them, which fit into memory.
     let rows = usize::try_from(recipe.batch.div_ceil(recipe.accumulate.max(1)))?.max(1);
-    let asked = recipe.evaluate_batches;
+    let (asked, seed) = (recipe.evaluate_batches, recipe.seed);
     let count = source.held_out_batches(asked, rows)?;
     let (mut sum, mut total) = (Outcome::default(), 0.0);
     for index in 0..count {

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::data::{self, Batch};
 use crate::exec::Machine;
+use crate::nearest::hint;
 use crate::plan::Program;
 use crate::tensor::Tensor;
 
@@ -182,11 +183,6 @@ pub fn check_fields(machine: &Machine, programs: &[&str], batch: &Batch) -> Resu
         .iter()
         .map(|name| machine.program(name))
         .collect::<Result<_>>()?;
-    let taken = |name: &str| {
-        found
-            .iter()
-            .any(|program| program.inputs.iter().any(|port| port.name == name))
-    };
     for program in &found {
         for port in program
             .inputs
@@ -203,9 +199,16 @@ pub fn check_fields(machine: &Machine, programs: &[&str], batch: &Batch) -> Resu
         }
     }
     for (name, _) in batch {
+        let ports = found.iter().flat_map(|program| &program.inputs);
+        let mut known: Vec<&str> = ports.map(|port| port.name.as_str()).collect();
         ensure!(
-            taken(name),
-            "the data gives `{name}`, which nothing in the specification takes"
+            known.contains(&name.as_str()),
+            "the data gives `{name}`, which nothing here takes{}",
+            {
+                known.sort_unstable();
+                known.dedup();
+                hint(name, known)
+            }
         );
     }
     Ok(())

@@ -187,7 +187,7 @@ mod tests {
         let text = "äbcdefghiä";
         let path = file(&folder, "a.txt", text.as_bytes());
         let tokenizer = Tokenizer::new(&characters_of(text)).unwrap();
-        let read = Text::read(&[path.clone()], &tokenizer, 0.1).unwrap();
+        let read = Text::read(std::slice::from_ref(&path), &tokenizer, 0.1).unwrap();
         assert_eq!((read.train.len(), read.held_out.len()), (9, 1));
         assert_eq!(tokenizer.decode(&read.held_out).unwrap(), "ä");
         assert!(

@@ -91,7 +91,6 @@ pub fn train(
         progress: Progress::new(done, settings.steps, settings.quiet),
         evaluates: evaluates(machine, source, recipe)?,
         saved: settings.resumed.as_ref().map(|progress| progress.step),
-        evaluated: None,
         files,
         machine,
         source,
@@ -152,14 +151,20 @@ struct Run<'a> {
     evaluates: bool,
     /// Step of the last checkpoint.
     saved: Option<u64>,
-    /// Step and loss of the last evaluation.
-    evaluated: Option<(u64, f64)>,
 }
 
 impl Run<'_> {
     fn steps(&mut self, mut cursor: u64, mut done: u64) -> Result<End> {
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
         let mut last = Outcome::default();
+        // The evaluation that Ctrl-C came into.
+        if done > 0
+            && self.evaluates
+            && due(self.recipe.evaluate_every, done)
+            && !self.evaluated(done)
+        {
+            self.evaluate(done)?;
+        }
         while done < self.settings.steps && !interrupt::asked() {
             let batch = self.source.batch(self.settings.seed, cursor)?;
             let outcome = step::step(
@@ -182,7 +187,7 @@ impl Run<'_> {
             self.progress.pause_over();
         }
         let finished = done >= self.settings.steps;
-        if finished && self.evaluates && self.evaluated.is_none_or(|(step, _)| step != done) {
+        if finished && self.evaluates && !self.evaluated(done) {
             self.evaluate(done)?;
         }
         if self.saved != Some(done) {
@@ -222,21 +227,21 @@ impl Run<'_> {
         )
     }
 
+    fn evaluated(&self, step: u64) -> bool {
+        self.metrics
+            .held_out
+            .last()
+            .is_some_and(|(last, _)| *last == step)
+    }
+
     fn evaluate(&mut self, step: u64) -> Result<()> {
         let (machine, progress) = (&mut *self.machine, &self.progress);
         let mut tick = |done, of| progress.evaluating(done, of);
-        let score = evaluate(
-            machine,
-            self.source,
-            self.recipe,
-            self.settings.seed,
-            &mut tick,
-        )?;
+        let score = evaluate(machine, self.source, self.recipe, &mut tick)?;
         // Interrupted: the step is done, the evaluation is not.
         let Some(score) = score else { return Ok(()) };
         let loss = score.mean.loss()?;
         self.metrics.held_out(step, &score.mean)?;
-        self.evaluated = Some((step, loss));
         self.progress.say(&format!(
             "step {step}/{}  held-out loss {loss:.4}",
             self.settings.steps

@@ -28,7 +28,7 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = folder.path().join("text.txt");
-        fs::write(&text, text()).unwrap();
+        fs::write(&text, self::text()).unwrap();
         Self { folder, text }
     }
 

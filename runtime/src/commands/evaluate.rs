@@ -46,7 +46,7 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
     }
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
     interrupt::listen();
-    let Some(found) = score(&mut machine, &source, &recipe, recipe.seed, &mut |_, _| {})? else {
+    let Some(found) = score(&mut machine, &source, &recipe, &mut |_, _| {})? else {
         return Ok(Exit::Interrupted);
     };
     if args.json {

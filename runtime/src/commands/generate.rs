@@ -78,7 +78,7 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     }
     ensure!(
         !prompt.is_empty(),
-        "the prompt has no token that the model knows"
+        "the prompt has no token that the model knows: pass another with --prompt TEXT"
     );
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
     interrupt::listen();

@@ -1,6 +1,7 @@
 //! The command line of an executable.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -72,7 +73,8 @@ enum Command {
 /// Runs an executable's command line (the first argument is the executable) and gives what the process returns: 0 done,
 /// 1 failed, 2 asked wrongly, 130 interrupted. Failures are printed.
 pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
-    let parsed = Cli::command()
+    let args: Vec<OsString> = args.collect();
+    let parsed = command(&args)
         .try_get_matches_from(args)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     let command = match parsed {
@@ -97,6 +99,20 @@ pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
             1
         }
     }
+}
+
+/// The commands, their examples written with the executable's own name.
+fn command(args: &[OsString]) -> clap::Command {
+    let path = args.first().map(Path::new).unwrap_or(Path::new("model"));
+    // As the user typed it, so that the example can be copied.
+    let typed = path.display().to_string();
+    Cli::command().mut_subcommands(|sub| {
+        let Some(help) = sub.get_after_help() else {
+            return sub;
+        };
+        let help = help.to_string().replace("  model ", &format!("  {typed} "));
+        sub.after_help(help)
+    })
 }
 
 #[cfg(test)]

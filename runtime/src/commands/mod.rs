@@ -59,8 +59,15 @@ pub struct Common {
     /// Say only what was asked for, and errors
     #[arg(long, short)]
     pub quiet: bool,
-    /// Colours in what is printed
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    /// Colours in what is printed: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        hide_default_value = true,
+        value_name = "WHEN"
+    )]
     pub color: Color,
 }
 

@@ -30,7 +30,15 @@ pub mod exec;
 
 pub mod initialise;
 
+pub mod capability;
+
 pub mod whole_file;
+
+pub mod tensor_file;
+
+pub mod gather;
+
+pub mod fit;
 
 pub mod weights;
 

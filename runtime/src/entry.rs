@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Context, Result, ensure};
 
+use crate::capability;
 use crate::cli;
 use crate::console;
 use crate::exec::{Compiled, Kernel};
@@ -86,7 +87,7 @@ unsafe fn compiled(descriptor: &Descriptor) -> Result<Compiled> {
     let plan: Plan =
         postcard::from_bytes(bytes).context("the plan in this executable is broken")?;
     // Before anything runs that the processor may not know.
-    let _check_capability = ();
+    capability::check(&plan.target)?;
     ensure!(
         kernels.len() == plan.kernels.len(),
         "the executable holds {} kernels, and its plan {}",

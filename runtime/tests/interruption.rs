@@ -29,7 +29,7 @@ fn child() {
 }
 
 fn start(folder: &Path, slow: bool) -> Child {
-    fs::write(folder.join("text.txt"), TEXT).unwrap();
+    fs::write(folder.join("text.txt"), TEXT.repeat(4)).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["child", "--exact", "--ignored", "--nocapture"]);
     command
@@ -60,6 +60,7 @@ fn ctrl_c_finishes_the_step_and_saves() {
     let started = Instant::now();
     let metrics = folder.path().join("metrics.jsonl");
     while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 2 {
+        assert_eq!(child.try_wait().unwrap(), None, "training ended by itself");
         assert!(
             started.elapsed() < Duration::from_secs(60),
             "training does not begin"

@@ -70,6 +70,18 @@ enum Command {
     Info,
 }
 
+impl Command {
+    fn common(&self) -> Option<&Common> {
+        match self {
+            Command::Train(args) => Some(&args.common),
+            Command::Evaluate(args) => Some(&args.common),
+            Command::Generate(args) => Some(&args.common),
+            Command::Run(args) => Some(&args.common),
+            Command::Info => None,
+        }
+    }
+}
+
 /// Runs an executable's command line (the first argument is the executable) and gives what the process returns: 0 done,
 /// 1 failed, 2 asked wrongly, 130 interrupted. Failures are printed.
 pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
@@ -85,6 +97,9 @@ pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
             return error.exit_code();
         }
     };
+    if let Some(common) = command.common() {
+        console::set_color(common.color);
+    }
     let result = match &command {
         Command::Train(args) => train(compiled, args),
         Command::Evaluate(args) => evaluate(compiled, args),

@@ -34,6 +34,8 @@ pub enum Source {
         tensors: Batch,
         /// How many steps they hold.
         steps: u64,
+        /// Text whose held-out part is evaluated on, and tokens in a sequence; without it, the tensors themselves are.
+        held_out: Option<(Text, usize)>,
     },
 }
 
@@ -55,12 +57,12 @@ impl Source {
         Ok(Self::Text { text, batch, time })
     }
 
-    /// Batches from a safetensors file of tensors `[steps, batch, …]`.
+    /// Batches from a safetensors file of tensors `[steps, batch, …]`; `held_out` as in [`Source::Given`].
     ///
     /// # Errors
     /// A file that does not read; tensors that do not agree on the number of steps, or hold none.
-    pub fn given(path: &Path) -> Result<Self> {
-        Self::from_tensors(weights::read_tensors(path)?)
+    pub fn given(path: &Path, held_out: Option<(Text, usize)>) -> Result<Self> {
+        Self::from_tensors(weights::read_tensors(path)?, held_out)
             .map_err(|error| error.context(path.display().to_string()))
     }
 
@@ -68,7 +70,7 @@ impl Source {
     ///
     /// # Errors
     /// Tensors that do not agree on the number of steps, or hold none.
-    pub fn from_tensors(tensors: Batch) -> Result<Self> {
+    pub fn from_tensors(tensors: Batch, held_out: Option<(Text, usize)>) -> Result<Self> {
         let Some((first, tensor)) = tensors.first() else {
             bail!("there are no batches: the file holds no tensor")
         };
@@ -89,6 +91,7 @@ impl Source {
         Ok(Self::Given {
             tensors,
             steps: steps as u64,
+            held_out,
         })
     }
 
@@ -124,7 +127,7 @@ impl Source {
                     random_starts(seed, Purpose::Window, step, *batch, text.places(*time)?);
                 Ok(windows(&text.train, &starts, *time))
             }
-            Self::Given { tensors, steps } => {
+            Self::Given { tensors, steps, .. } => {
                 ensure!(
                     step < *steps,
                     "step {} has no batch: the file holds {steps}",
@@ -139,21 +142,27 @@ impl Source {
         }
     }
 
+    /// The text whose end is evaluated on, and tokens in a sequence; `None` where given tensors are evaluated on themselves.
+    pub fn evaluated_text(&self) -> Option<(&Text, usize)> {
+        match self {
+            Self::Text { text, time, .. } => Some((text, *time)),
+            Self::Given { held_out, .. } => held_out.as_ref().map(|(text, time)| (text, *time)),
+        }
+    }
+
     /// How many held-out batches an evaluation runs over: `asked` of them, or with 0 all of the held-out text (or every
     /// given step) once, `rows` sequences at a time.
     ///
     /// # Errors
     /// A held-out text too short for one sequence.
     pub fn held_out_batches(&self, asked: u64, rows: usize) -> Result<u64> {
-        Ok(match self {
-            Self::Given { steps, .. } => *steps,
-            Self::Text { text, time, .. } => {
-                text.held_out_places(*time)?;
-                match asked {
-                    0 => (text.held_out.len() - 1).div_ceil(*time).div_ceil(rows) as u64,
-                    asked => asked,
-                }
-            }
+        let Some((text, time)) = self.evaluated_text() else {
+            return Ok(self.steps().unwrap_or_default());
+        };
+        text.held_out_places(time)?;
+        Ok(match asked {
+            0 => (text.held_out.len() - 1).div_ceil(time).div_ceil(rows) as u64,
+            asked => asked,
         })
     }
 
@@ -169,7 +178,7 @@ impl Source {
         rows: usize,
         index: u64,
     ) -> Result<Vec<Batch>> {
-        let Self::Text { text, time, .. } = self else {
+        let Some((text, time)) = self.evaluated_text() else {
             return Ok(vec![self.batch(seed, index)?]);
         };
         if asked > 0 {
@@ -178,9 +187,9 @@ impl Source {
                 Purpose::HeldOut,
                 index,
                 rows,
-                text.held_out_places(*time)?,
+                text.held_out_places(time)?,
             );
-            return Ok(vec![windows(&text.held_out, &starts, *time)]);
+            return Ok(vec![windows(&text.held_out, &starts, time)]);
         }
         let end = text.held_out.len() - 1;
         let first = usize::try_from(index)? * rows * time;
@@ -191,7 +200,7 @@ impl Source {
         let rest = first + starts.len() * time;
         let mut batches = Vec::new();
         if !starts.is_empty() {
-            batches.push(windows(&text.held_out, &starts, *time));
+            batches.push(windows(&text.held_out, &starts, time));
         }
         if starts.len() < rows && rest < end {
             batches.push(windows(&text.held_out, &[rest], end - rest));
@@ -366,7 +375,7 @@ mod tests {
             "ids".into(),
             ints(&[2, 3, 2], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
         )];
-        let source = Source::from_tensors(tensors).unwrap();
+        let source = Source::from_tensors(tensors, None).unwrap();
         let batch = source.batch(0, 1).unwrap();
         assert_eq!(batch[0].1, ints(&[3, 2], &[6, 7, 8, 9, 10, 11]));
         assert!(
@@ -392,7 +401,12 @@ mod tests {
 
     #[test]
     fn given_batches_must_agree() {
-        let wrong = |tensors| Source::from_tensors(tensors).err().unwrap().to_string();
+        let wrong = |tensors| {
+            Source::from_tensors(tensors, None)
+                .err()
+                .unwrap()
+                .to_string()
+        };
         assert!(wrong(vec![]).contains("holds no tensor"));
         assert!(wrong(vec![("a".into(), ints(&[2], &[0, 1]))]).contains("[steps, batch, …]"));
         let (a, b) = (ints(&[2, 1], &[0, 1]), ints(&[1, 1], &[0]));

@@ -5,7 +5,6 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::data::{self, Batch};
 use crate::exec::Machine;
 use crate::nearest::hint;
-use crate::plan::Program;
 use crate::tensor::Tensor;
 
 /// What a step or an evaluation says of itself: `loss`, `grad_norm`, `rate`, `metric.NAME`.
@@ -174,41 +173,51 @@ pub fn step(
     Ok(outcome)
 }
 
-/// Whether batches hold what the programs of training need, and nothing that none of them takes.
+/// Whether a batch holds what programs need.
 ///
 /// # Errors
-/// Names the first field that is missing or idle.
-pub fn check_fields(machine: &Machine, programs: &[&str], batch: &Batch) -> Result<()> {
-    let found: Vec<&Program> = programs
-        .iter()
-        .map(|name| machine.program(name))
-        .collect::<Result<_>>()?;
-    for program in &found {
-        for port in program
+/// Names the first field that is missing.
+pub fn check_needed(machine: &Machine, programs: &[&str], batch: &Batch) -> Result<()> {
+    for name in programs {
+        let fields = machine
+            .program(name)?
             .inputs
             .iter()
-            .filter(|port| !port.name.starts_with('$'))
-        {
+            .filter(|port| !port.name.starts_with('$'));
+        for port in fields {
             ensure!(
-                batch.iter().any(|(name, _)| *name == port.name),
-                "`{}` needs `{}`, which the data does not give: it gives {}",
-                program.name,
+                batch.iter().any(|(found, _)| *found == port.name),
+                "`{name}` needs `{}`, which the data does not give: it gives {}",
                 port.name,
                 names(batch)
             );
         }
     }
+    Ok(())
+}
+
+/// Whether every field of a batch is needed by one of the programs.
+///
+/// # Errors
+/// Names the first field that is idle, and what may have been meant.
+pub fn check_idle(machine: &Machine, programs: &[&str], batch: &Batch) -> Result<()> {
+    let mut known = Vec::new();
+    for name in programs {
+        let inputs = &machine.program(name)?.inputs;
+        known.extend(
+            inputs
+                .iter()
+                .map(|port| port.name.as_str())
+                .filter(|name| !name.starts_with('$')),
+        );
+    }
+    known.sort_unstable();
+    known.dedup();
     for (name, _) in batch {
-        let ports = found.iter().flat_map(|program| &program.inputs);
-        let mut known: Vec<&str> = ports.map(|port| port.name.as_str()).collect();
         ensure!(
             known.contains(&name.as_str()),
             "the data gives `{name}`, which nothing here takes{}",
-            {
-                known.sort_unstable();
-                known.dedup();
-                hint(name, known)
-            }
+            hint(name, known.iter().copied())
         );
     }
     Ok(())

@@ -110,34 +110,26 @@ pub fn train(
 
 /// Whether the run evaluates; checks at the start what would else fail after many steps.
 fn evaluates(machine: &Machine, source: &Source, recipe: &Recipe) -> Result<bool> {
-    let programs = if recipe.accumulate > 1 {
-        &["weigh", "accumulate"][..]
+    let programs: &[&str] = if recipe.accumulate > 1 {
+        &["weigh", "accumulate"]
     } else {
         &["train_step"]
     };
-    let mut programs = programs.to_vec();
-    let held_out = match source {
-        Source::Text { text, .. } => recipe.evaluate_every > 0 && !text.held_out.is_empty(),
-        // Given batches are all trained on.
-        Source::Given { .. } => false,
-    };
-    if held_out {
-        source.held_out_batches(recipe.evaluate_batches, 1)?;
-        programs.push("loss");
+    let batch = source.batch(0, 0)?;
+    step::check_needed(machine, programs, &batch)?;
+    // A text gives all of its fields whether they are needed or not; what is given on purpose should be.
+    if let Source::Given { .. } = source {
+        step::check_idle(machine, programs, &batch)?;
     }
-    // A text gives both of its fields whether they are needed or not.
-    let mut batch = source.batch(0, 0)?;
-    if matches!(source, Source::Text { .. }) {
-        let needed = |name: &str| {
-            programs
-                .iter()
-                .filter_map(|p| machine.program(p).ok())
-                .any(|p| p.inputs.iter().any(|i| i.name == name))
-        };
-        batch.retain(|(name, _)| needed(name));
+    let text = source.evaluated_text();
+    if recipe.evaluate_every == 0 || text.is_none_or(|(text, _)| text.held_out.is_empty()) {
+        return Ok(false);
     }
-    step::check_fields(machine, &programs, &batch)?;
-    Ok(held_out)
+    source.held_out_batches(recipe.evaluate_batches, 1)?;
+    for batch in source.held_out_batch(0, recipe.evaluate_batches, 1, 0)? {
+        step::check_needed(machine, &["loss"], &batch)?;
+    }
+    Ok(true)
 }
 
 struct Run<'a> {

@@ -11,7 +11,7 @@ use crate::data::Source;
 use crate::evaluate::evaluate as score;
 use crate::exec::Compiled;
 use crate::interrupt;
-use crate::step::check_fields;
+use crate::step::check_idle;
 
 /// Options of `evaluate`.
 #[derive(Args, Clone, Debug, Default)]
@@ -42,7 +42,7 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
     let source = source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
     let mut machine = args.common.machine(compiled)?;
     if let Source::Given { .. } = source {
-        check_fields(&machine, &["loss"], &source.batch(0, 0)?)?;
+        check_idle(&machine, &["loss"], &source.batch(0, 0)?)?;
     }
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
     interrupt::listen();

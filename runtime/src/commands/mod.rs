@@ -8,7 +8,7 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 pub use evaluate::{EvaluateArgs, evaluate};
@@ -138,22 +138,56 @@ fn source(
     batches: Option<&Path>,
     data: &[PathBuf],
 ) -> Result<Source> {
-    if let Some(path) = batches {
-        return Source::given(path);
-    }
-    match &recipe.data {
-        plan::Data::Batches if data.is_empty() => bail!(
-            "`{}` trains on given tensors: pass --batches FILE.safetensors",
-            recipe.name
-        ),
-        plan::Data::Batches => bail!(
+    let plan::Data::Text { .. } = &recipe.data else {
+        ensure!(
+            data.is_empty(),
             "`{}` trains on given tensors, not on text: pass --batches in place of --data",
             recipe.name
-        ),
-        plan::Data::Text { paths, held_out } => {
-            let written: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            let paths = if data.is_empty() { &written } else { data };
-            Source::text(Text::read(paths, &tokenizer(plan)?, *held_out)?, recipe)
-        }
+        );
+        let path = batches.with_context(|| {
+            format!(
+                "`{}` trains on given tensors: pass --batches FILE.safetensors",
+                recipe.name
+            )
+        })?;
+        return Source::given(path, None);
+    };
+    match batches {
+        Some(path) => Source::given(path, None),
+        None => Source::text(text(plan, recipe, data)?, recipe),
     }
+}
+
+/// As [`source`], but given batches are evaluated on the end of the recipe's text, where there is one.
+fn training_source(
+    plan: &Plan,
+    recipe: &Recipe,
+    batches: Option<&Path>,
+    data: &[PathBuf],
+) -> Result<Source> {
+    let (Some(path), plan::Data::Text { .. }) = (batches, &recipe.data) else {
+        return source(plan, recipe, batches, data);
+    };
+    if recipe.evaluate_every == 0 {
+        return Source::given(path, None);
+    }
+    let held_out = match text(plan, recipe, data) {
+        Ok(text) => Some((text, usize::try_from(recipe.time)?)),
+        Err(error) if data.is_empty() => {
+            console::warning(&format!("no evaluations: {error:#}"));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    Source::given(path, held_out)
+}
+
+/// The text of a recipe, or of `--data`.
+fn text(plan: &Plan, recipe: &Recipe, data: &[PathBuf]) -> Result<Text> {
+    let plan::Data::Text { paths, held_out } = &recipe.data else {
+        bail!("`{}` has no text", recipe.name)
+    };
+    let written: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    let paths = if data.is_empty() { &written } else { data };
+    Text::read(paths, &tokenizer(plan)?, *held_out)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{Common, Exit, load_weights};
 use crate::exec::Compiled;
-use crate::step::{self, Specials, check_fields};
+use crate::step::{self, Specials, check_idle};
 use crate::tensor::Tensor;
 use crate::weights;
 
@@ -48,7 +48,7 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
         .map(weights::read_tensors)
         .transpose()?
         .unwrap_or_default();
-    check_fields(&machine, &[function], &inputs)?;
+    check_idle(&machine, &[function], &inputs)?;
     match args.draw {
         Some(seed) => machine.initialise(seed)?,
         None => load_weights(&mut machine, args.weights.as_deref(), &args.common)?,

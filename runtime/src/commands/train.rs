@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, default_folder, recipe, source};
+use super::{Common, Exit, default_folder, recipe, training_source};
 use crate::exec::Compiled;
 use crate::interrupt;
 use crate::train::{self, End, Files, Settings};
@@ -20,8 +20,8 @@ pub struct TrainArgs {
     /// Train on given tensors [steps, batch, …], a slice a step; without --steps on each once
     #[arg(long, value_name = "FILE")]
     pub batches: Option<PathBuf>,
-    /// Train on these text files instead of those that the specification names
-    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with = "batches")]
+    /// Text files instead of those that the specification names; with --batches only their end is used, to evaluate
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Steps in all [default: as the specification says]
     #[arg(long, value_name = "N")]
@@ -46,7 +46,7 @@ pub struct TrainArgs {
 /// Anything that keeps it from training on, in words.
 pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let recipe = recipe(&compiled.plan)?;
-    let source = source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
+    let source = training_source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
     let out = args
         .out
         .clone()

@@ -2,6 +2,14 @@
 //!
 //! The order of the modules is the order of the stages; a file uses only earlier ones.
 
+mod special;
+
+pub mod size;
+pub mod types;
+pub mod elementwise;
+pub mod op;
+pub mod emit;
+
 pub mod span;
 pub mod diagnostic;
 pub mod ast;

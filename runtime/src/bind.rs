@@ -1,5 +1,6 @@
 //! From the shapes of inputs to the values of a program's sizes, and from tensors to the elements that kernels read.
 
+use crate::nearest::hint;
 use crate::plan::{Dtype, Port, Program, Size};
 use crate::tensor::{Data, Tensor};
 use anyhow::{Context, Result, bail, ensure};
@@ -31,6 +32,49 @@ pub fn signed(size: &Size, values: &[i64]) -> Result<i64> {
         sum = sum.zip(product).and_then(|(s, p)| s.checked_add(p));
     }
     sum.context("a size exceeds 64 bits")
+}
+
+/// One tensor for each of [`Program::inputs`], from tensors by name in any order.
+///
+/// # Errors
+/// When one is missing, unknown or given twice.
+pub fn in_order<'t>(program: &Program, given: &[(&str, &'t Tensor)]) -> Result<Vec<&'t Tensor>> {
+    let known = || program.inputs.iter().map(|port| port.name.as_str());
+    for (number, (name, _)) in given.iter().enumerate() {
+        if !known().any(|port| port == *name) {
+            let all: Vec<String> = known().map(|n| format!("`{n}`")).collect();
+            let all = if all.is_empty() {
+                "nothing".to_string()
+            } else {
+                all.join(", ")
+            };
+            bail!(
+                "`{}` has no input `{name}`{} (it takes {all})",
+                program.name,
+                hint(name, known())
+            );
+        }
+        ensure!(
+            given[..number].iter().all(|(other, _)| other != name),
+            "input `{name}` is given twice"
+        );
+    }
+    let find = |name: &str| {
+        given
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, tensor)| *tensor)
+    };
+    let ports = program.inputs.iter().map(|port| {
+        find(&port.name).with_context(|| {
+            let axes = show_axes(program, port);
+            format!(
+                "`{}` needs the input `{}` with the axes {axes}; it is not given",
+                program.name, port.name
+            )
+        })
+    });
+    ports.collect()
 }
 
 /// The values of a program's sizes: each axis that is one variable (or a multiple of one, plus a constant) gives its value, and

@@ -7,9 +7,10 @@ use crate::nearest::hint;
 use crate::params;
 use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
 use crate::pool::Pool;
-use crate::prepare::{Prepared, Spot, prepare};
+use crate::prepare::prepare;
+use crate::prepared::{Prepared, Spot};
 use crate::tensor::Tensor;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 pub use crate::launch::{Kernel, KernelTime};
 
@@ -71,7 +72,7 @@ impl Machine {
             plan.kernels.len(),
             compiled.kernels.len()
         );
-        check_slots(plan)?;
+        params::check_slots(plan)?;
         let mut end = 0usize;
         let mut reserve = |bytes: usize| {
             let start = end;
@@ -163,7 +164,7 @@ impl Machine {
         inputs: &[(&str, &Tensor)],
     ) -> Result<Vec<(String, Tensor)>> {
         let index = self.program_index(program)?;
-        let inputs = in_order(&self.compiled.plan.programs[index], inputs)?;
+        let inputs = bind::in_order(&self.compiled.plan.programs[index], inputs)?;
         let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs)?;
         let at = self.bind(index, sizes)?;
         let Self {
@@ -355,65 +356,6 @@ impl Machine {
     }
 }
 
-/// One tensor for each input of the program.
-fn in_order<'t>(program: &Program, given: &[(&str, &'t Tensor)]) -> Result<Vec<&'t Tensor>> {
-    let known = || program.inputs.iter().map(|port| port.name.as_str());
-    for (number, (name, _)) in given.iter().enumerate() {
-        if !known().any(|port| port == *name) {
-            let all: Vec<String> = known().map(|n| format!("`{n}`")).collect();
-            let all = if all.is_empty() {
-                "nothing".to_string()
-            } else {
-                all.join(", ")
-            };
-            bail!(
-                "`{}` has no input `{name}`{} (it takes {all})",
-                program.name,
-                hint(name, known())
-            );
-        }
-        ensure!(
-            given[..number].iter().all(|(other, _)| other != name),
-            "input `{name}` is given twice"
-        );
-    }
-    let find = |name: &str| {
-        given
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, tensor)| *tensor)
-    };
-    let ports = program.inputs.iter().map(|port| {
-        find(&port.name).with_context(|| {
-            let axes = bind::show_axes(program, port);
-            format!(
-                "`{}` needs the input `{}` with the axes {axes}; it is not given",
-                program.name, port.name
-            )
-        })
-    });
-    ports.collect()
-}
-
-fn check_slots(plan: &Plan) -> Result<()> {
-    for slot in &plan.slots {
-        let number = match slot.role {
-            Role::Param(number) | Role::State { param: number, .. } => number,
-            Role::Accumulator => continue,
-        };
-        let param = plan.params.get(number as usize);
-        let param = param
-            .with_context(|| format!("slot `{}` is of a parameter that is none", slot.name))?;
-        if matches!(slot.role, Role::Param(_)) {
-            let len = params::elements(param)?.checked_mul(params::repetitions(param)?);
-            ensure!(
-                len.is_some_and(|len| len as u64 == slot.len),
-                "slot `{}` has {} elements, its parameter {len:?}",
-                slot.name,
-                slot.len
-            );
-        }
-    }
-    params::slots(plan)?;
-    Ok(())
-}
+#[cfg(test)]
+#[path = "exec_tests.rs"]
+mod tests;

@@ -107,11 +107,8 @@ fn best_layout(plan: &Plan, entries: &HashMap<&str, Entry<'_>>) -> Result<Layout
                 .join(", ")
         };
         let expected = std::iter::once(&native).chain(&plan.layouts).map(|layout| {
-            let names = layout
-                .tensors
-                .iter()
-                .map(|stored| stored.name.as_str())
-                .collect();
+            let mut names: Vec<&str> = layout.tensors.iter().map(|s| s.name.as_str()).collect();
+            names.dedup();
             format!("{} … in layout `{}`", first(names), layout.name)
         });
         let found = if found.is_empty() {

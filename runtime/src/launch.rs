@@ -2,7 +2,7 @@
 
 use crate::plan::{Count, Dtype, Program};
 use crate::pool::Pool;
-use crate::prepare::{Op, Prepared, poison, turn};
+use crate::prepared::{Op, Prepared, poison, turn};
 use std::time::Instant;
 
 /// A kernel: does the tiles `begin..end`; see [`crate::plan::Launch`].

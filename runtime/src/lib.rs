@@ -22,6 +22,8 @@ pub mod params;
 
 pub mod bind;
 
+pub mod prepared;
+
 pub mod prepare;
 
 pub mod launch;
@@ -62,9 +64,9 @@ pub mod evaluate;
 
 pub mod metrics;
 
-pub mod curve;
-
 pub mod progress;
+
+pub mod curve;
 
 pub mod train;
 
@@ -77,3 +79,6 @@ pub mod commands;
 pub mod cli;
 
 pub mod entry;
+
+#[cfg(test)]
+mod testing;

@@ -1,7 +1,7 @@
 //! Parameters by repetition: one inside a repeated block is stored once for all, and named and drawn once for each.
 
 use crate::plan::{Layout, Param, Plan, Role, Stored};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// How often a parameter is repeated: 1 without an enclosing repetition.
 ///
@@ -107,6 +107,33 @@ pub fn slots(plan: &Plan) -> Result<Vec<usize>> {
             slot.with_context(|| format!("parameter `{}` has no slot", plan.params[p].path))
         })
         .collect()
+}
+
+/// Checks that each slot is of a parameter that there is, and each parameter has a slot of its size.
+///
+/// # Errors
+/// When one is not.
+pub fn check_slots(plan: &Plan) -> Result<()> {
+    for slot in &plan.slots {
+        let number = match slot.role {
+            Role::Param(number) | Role::State { param: number, .. } => number,
+            Role::Accumulator => continue,
+        };
+        let param = plan.params.get(number as usize);
+        let param = param
+            .with_context(|| format!("slot `{}` is of a parameter that is none", slot.name))?;
+        if matches!(slot.role, Role::Param(_)) {
+            let len = elements(param)?.checked_mul(repetitions(param)?);
+            ensure!(
+                len.is_some_and(|len| len as u64 == slot.len),
+                "slot `{}` has {} elements, its parameter {len:?}",
+                slot.name,
+                slot.len
+            );
+        }
+    }
+    slots(plan)?;
+    Ok(())
 }
 
 #[cfg(test)]

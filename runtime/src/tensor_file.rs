@@ -63,6 +63,12 @@ impl TensorFile {
             .map(|(name, info)| (name, info.clone()))
             .collect();
         entries.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
+        for (name, info) in &entries {
+            ensure!(
+                info.data_offsets.1 <= map.len() - data,
+                "tensor `{name}` is named twice"
+            );
+        }
         let metadata = header.metadata().clone().unwrap_or_default();
         Ok(Self {
             map,

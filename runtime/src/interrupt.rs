@@ -8,15 +8,15 @@ pub const EXIT_CODE: i32 = 130;
 
 static TIMES: AtomicU32 = AtomicU32::new(0);
 
-/// From here on Ctrl-C is counted; the second one ends the process.
-pub fn listen() {
+/// From here on Ctrl-C is counted: the first one says `reply`, the second one ends the process.
+pub fn listen(reply: &'static str) {
     static SET: OnceLock<()> = OnceLock::new();
     SET.get_or_init(|| {
-        let handler = || {
+        let handler = move || {
             if TIMES.fetch_add(1, Ordering::Relaxed) > 0 {
                 std::process::exit(EXIT_CODE);
             }
-            eprintln!("\nfinishing this step, then saving; press Ctrl-C again to stop at once");
+            eprintln!("\n{reply}");
         };
         // Without a handler Ctrl-C ends the process, which loses nothing that is written: no reason not to train.
         if let Err(error) = ctrlc::set_handler(handler) {

@@ -79,6 +79,8 @@ pub fn train(
     recipe: &Recipe,
     settings: &Settings,
 ) -> Result<End> {
+    // What does not fit is found before any file is touched.
+    let evaluates = evaluates(machine, source, recipe)?;
     let files = Files::of(&settings.out);
     std::fs::create_dir_all(&settings.out)
         .with_context(|| format!("the folder {} cannot be made", settings.out.display()))?;
@@ -86,10 +88,14 @@ pub fn train(
         .resumed
         .as_ref()
         .map_or(0, |progress| progress.step);
+    let progress = Progress::new(done, settings.steps, settings.quiet);
+    if settings.resumed.is_none() {
+        put_aside(&files.checkpoint, &progress)?;
+    }
     let mut run = Run {
         metrics: Metrics::open(&files.metrics, done)?,
-        progress: Progress::new(done, settings.steps, settings.quiet),
-        evaluates: evaluates(machine, source, recipe)?,
+        progress,
+        evaluates,
         saved: settings.resumed.as_ref().map(|progress| progress.step),
         files,
         machine,
@@ -106,6 +112,21 @@ pub fn train(
     );
     run.progress.finish();
     end
+}
+
+/// A run that starts anew in the folder of an earlier one keeps that one's checkpoint beside its own.
+fn put_aside(checkpoint: &Path, progress: &Progress) -> Result<()> {
+    if !checkpoint.exists() {
+        return Ok(());
+    }
+    let aside = checkpoint.with_file_name("checkpoint.earlier.safetensors");
+    std::fs::rename(checkpoint, &aside)
+        .with_context(|| format!("{} cannot be put aside", checkpoint.display()))?;
+    progress.say(&format!(
+        "an earlier run's checkpoint is now {}",
+        aside.display()
+    ));
+    Ok(())
 }
 
 /// Whether the run evaluates; checks at the start what would else fail after many steps.

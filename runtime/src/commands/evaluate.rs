@@ -45,7 +45,7 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
         check_idle(&machine, &["loss"], &source.batch(0, 0)?)?;
     }
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
-    interrupt::listen();
+    interrupt::listen("stopping");
     let Some(found) = score(&mut machine, &source, &recipe, &mut |_, _| {})? else {
         return Ok(Exit::Interrupted);
     };

@@ -81,7 +81,7 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
         "the prompt has no token that the model knows: pass another with --prompt TEXT"
     );
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
-    interrupt::listen();
+    interrupt::listen("stopping");
 
     let mut out = io::stdout().lock();
     let mut show = |text: &str| {

@@ -1,8 +1,8 @@
 //! `train`: from drawn or given parameters, or from a checkpoint, to trained ones.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::{Common, Exit, default_folder, recipe, training_source};
@@ -55,7 +55,7 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let steps = steps(args, recipe.steps, source.steps())?;
 
     let mut machine = args.common.machine(compiled)?;
-    interrupt::listen();
+    interrupt::listen("finishing this step, then saving; press Ctrl-C again to stop at once");
     let mut resumed = None;
     if args.resume && files.checkpoint.exists() {
         let progress = train::resume(&mut machine, &source, &files.checkpoint, args.seed)?;
@@ -73,7 +73,6 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
         if let Some(path) = &args.weights {
             weights::load(&mut machine, path, None)?;
         }
-        keep_earlier(&files.checkpoint, &args.common)?;
     }
     let seed = resumed
         .as_ref()
@@ -117,19 +116,4 @@ fn steps(args: &TrainArgs, recipe: u64, given: Option<u64>) -> Result<u64> {
         ));
     }
     Ok(steps)
-}
-
-/// A new run takes nothing from an earlier one in the same folder: its checkpoint is put aside.
-fn keep_earlier(checkpoint: &Path, common: &Common) -> Result<()> {
-    if !checkpoint.exists() {
-        return Ok(());
-    }
-    let aside = checkpoint.with_file_name("checkpoint.earlier.safetensors");
-    std::fs::rename(checkpoint, &aside)
-        .with_context(|| format!("{} cannot be put aside", checkpoint.display()))?;
-    common.say(&format!(
-        "an earlier run's checkpoint is now {}",
-        aside.display()
-    ));
-    Ok(())
 }

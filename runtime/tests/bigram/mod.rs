@@ -101,8 +101,8 @@ fn program(
         } else {
             vec![]
         },
-        tiles: number(1),
-        scratch: Size::default(),
+        tiles: vec![(number(1), 1)],
+        scratch: 64,
         cost: 100.0,
     })];
     if has_fields {

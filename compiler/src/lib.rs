@@ -2,4 +2,5 @@
 //!
 //! The order of the modules is the order of the stages; a file uses only earlier ones.
 
+pub mod graph;
 pub mod kernel;

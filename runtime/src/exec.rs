@@ -1,14 +1,14 @@
 //! Running a plan: a machine is its kernels, its memory and its threads.
 
 use crate::bind;
-use crate::launch::{Bases, Profile, Runner};
+use crate::launch::{Bases, Fault, Profile, Runner};
 use crate::memory::{Region, aligned};
 use crate::nearest::hint;
 use crate::params;
 use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
 use crate::pool::Pool;
 use crate::prepare::prepare;
-use crate::prepared::{Prepared, Spot};
+use crate::prepared::{Op, Prepared, STATUS, Spot};
 use crate::tensor::Tensor;
 use anyhow::{Context, Result, ensure};
 
@@ -37,7 +37,10 @@ pub struct Machine {
     constants: Vec<Vec<usize>>,
     /// One for all programs: they run one at a time.
     arena: Region,
+    /// One part for each thread. The parts stay where they are from program to program, so that the status at the start of each
+    /// (see [`crate::plan::Launch`]) stays zero unless a kernel writes it.
     scratch: Region,
+    scratch_stride: usize,
     bound: Vec<Bound>,
     clock: u64,
     runner: Runner,
@@ -112,6 +115,7 @@ impl Machine {
             constants,
             arena: Region::new(0)?,
             scratch: Region::new(0)?,
+            scratch_stride: 0,
             bound: Vec::new(),
             clock: 0,
             runner: Runner::default(),
@@ -157,7 +161,8 @@ impl Machine {
     /// Runs a program: inputs by name, in any order; outputs by name in the program's order. Slots change in place.
     ///
     /// # Errors
-    /// When an input is missing, unknown or does not fit. Nothing has changed then.
+    /// When an input is missing, unknown or does not fit; nothing has changed then. When code that was compiled to check itself
+    /// meets an access out of bounds; slots may have changed then.
     pub fn run(
         &mut self,
         program: &str,
@@ -175,6 +180,7 @@ impl Machine {
             constants,
             arena,
             scratch,
+            scratch_stride,
             bound,
             runner,
             profile,
@@ -201,10 +207,9 @@ impl Machine {
         });
         runner.bases.clear();
         runner.bases.extend(bases);
-        let stride = aligned(prepared.scratch).unwrap_or(0);
         let memory = Bases {
             scratch: scratch.start(),
-            scratch_stride: stride,
+            scratch_stride: *scratch_stride,
             poisoned: *checked,
         };
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
@@ -218,7 +223,8 @@ impl Machine {
                 memory,
                 profile.as_mut(),
             )
-        };
+        }
+        .map_err(|fault| describe(&compiled.plan, program, prepared, fault))?;
         let mut outputs = Vec::with_capacity(program.outputs.len());
         for (port, shape) in program.outputs.iter().zip(&prepared.outputs) {
             let buffer = port.buffer as usize;
@@ -250,16 +256,18 @@ impl Machine {
         let plan = &self.compiled.plan;
         let prepared = prepare(plan, &plan.programs[program], &sizes)?;
         let wanted = || format!("memory for `{}`", plan.programs[program].name);
-        let scratch = aligned(prepared.scratch)
-            .and_then(|s| s.checked_mul(self.pool.threads()))
-            .with_context(wanted)?;
+        let stride = aligned(prepared.scratch.max(STATUS)).with_context(wanted)?;
+        if stride > self.scratch_stride {
+            let scratch = stride
+                .checked_mul(self.pool.threads())
+                .with_context(wanted)?;
+            self.scratch = Region::new(scratch).with_context(wanted)?;
+            self.scratch_stride = stride;
+        }
         if prepared.arena > self.arena.len() {
             // The old one goes first, so that both need not fit.
             self.arena = Region::new(0)?;
             self.arena = Region::new(prepared.arena).with_context(wanted)?;
-        }
-        if scratch > self.scratch.len() {
-            self.scratch = Region::new(scratch).with_context(wanted)?;
         }
         self.runner.reserve(&prepared);
         if self.bound.len() >= KEPT
@@ -354,6 +362,34 @@ impl Machine {
             .as_ref()
             .map_or_else(Vec::new, |profile| profile.table(&self.plan().kernels))
     }
+}
+
+/// What a kernel that checks itself has found, in the plan's names.
+fn describe(plan: &Plan, program: &Program, prepared: &Prepared, fault: Fault) -> anyhow::Error {
+    let Some(&Op::Launch { kernel, args, .. }) = prepared.ops.get(fault.op) else {
+        return anyhow::anyhow!("a kernel of `{}` met an access out of bounds", program.name);
+    };
+    let buffer = prepared.args[args.0..args.1]
+        .get(fault.arg)
+        .map(|arg| arg.buffer);
+    let port = program
+        .inputs
+        .iter()
+        .chain(&program.outputs)
+        .find(|port| Some(port.buffer as usize) == buffer);
+    let place = match (buffer.map(|number| &program.buffers[number].place), port) {
+        (_, Some(port)) => format!("`{}`", port.name),
+        (Some(Place::Slot(slot)), None) => format!("`{}`", plan.slots[*slot as usize].name),
+        (Some(_), None) => format!("buffer {}", buffer.unwrap_or_default()),
+        (None, None) => "no buffer".to_string(),
+    };
+    anyhow::anyhow!(
+        "kernel `{}` of `{}`: the index {} of argument {} ({place}) is out of bounds",
+        plan.kernels[kernel],
+        program.name,
+        fault.index,
+        fault.arg
+    )
 }
 
 #[cfg(test)]

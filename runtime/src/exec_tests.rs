@@ -112,6 +112,26 @@ fn slots_keep_sums_until_they_are_cleared() {
 }
 
 #[test]
+fn an_access_out_of_bounds_is_told_once() {
+    let mut compiled = compiled();
+    let Step::Launch(launch) = &mut compiled.plan.programs[2].steps[0] else {
+        panic!("the first step is a launch")
+    };
+    // Starts at the second element but goes on for as many as there are.
+    launch.args[0].offset = constant(1);
+    let mut machine = Machine::new(compiled, 2, true).unwrap();
+    let x = Tensor::f32(&[3], vec![1.0; 3]).unwrap();
+    for _ in 0..2 {
+        let error = machine.run("gather", &[("x", &x)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "kernel `sum` of `gather`: the index 2 of argument 0 (`x`) is out of bounds"
+        );
+        machine.run("forward", &[("x", &input(300))]).unwrap();
+    }
+}
+
+#[test]
 fn initial_values() {
     let one = machine(1, false);
     assert!(one.slot_f32(1).unwrap().iter().all(|&x| x == 0.25));

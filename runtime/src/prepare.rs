@@ -3,7 +3,7 @@
 use crate::arena::{Lifetime, place};
 use crate::bind::{signed, value, width};
 use crate::plan::{Arg, Count, Launch, Place, Plan, Program, Step};
-use crate::prepared::{Birth, Op, Prepared, PreparedArg, PreparedStride, Spot, turn};
+use crate::prepared::{Birth, Op, Prepared, PreparedArg, PreparedStride, STATUS, Spot, turn};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Less work than this, in nanoseconds, is done where it is: a hand-over costs some microseconds.
@@ -212,8 +212,23 @@ impl Builder<'_> {
         for size in &launch.sizes {
             self.out.kernel_sizes.push(signed(size, self.values)?);
         }
-        let tiles = usize::try_from(value(&launch.tiles, self.values)?)?;
-        let scratch = usize::try_from(value(&launch.scratch, self.values)?)?;
+        let sizes = (sizes, self.out.kernel_sizes.len());
+        let numbers = launch.sizes.len() + launch.args.len();
+        self.out.most_sizes = self.out.most_sizes.max(numbers);
+        let mut tiles = Some(1u64);
+        for (size, block) in &launch.tiles {
+            ensure!(*block > 0, "kernel `{symbol}` has tiles of no size");
+            let blocks = (value(size, self.values)? as u64).div_ceil(*block);
+            tiles = tiles.and_then(|tiles| tiles.checked_mul(blocks));
+        }
+        // Kernels count tiles in `i64`.
+        let tiles = tiles.and_then(|tiles| i64::try_from(tiles).ok());
+        let tiles = usize::try_from(tiles.context("there are more tiles than 63 bits count")?)?;
+        let scratch = usize::try_from(launch.scratch)?;
+        ensure!(
+            scratch == 0 || scratch >= STATUS,
+            "kernel `{symbol}` has no room for its status"
+        );
         self.out.scratch = self.out.scratch.max(scratch);
         // A cost that nobody stated says nothing; sharing is then the safer guess.
         let parallel =
@@ -280,6 +295,7 @@ impl Builder<'_> {
         );
         self.out.args.push(PreparedArg {
             buffer,
+            width,
             offset,
             strides: (first, self.out.strides.len()),
         });

@@ -51,7 +51,7 @@ unsafe extern "C" fn layer(
     }
 }
 
-/// `sum += Σ x` in f64 and scratch memory: arguments x, sum (f64 scalar); one tile.
+/// `sum += Σ x` in f64 and scratch memory: arguments x, sum (f64 scalar); one tile. Tells of an access out of bounds.
 unsafe extern "C" fn sum(
     args: *const *mut u8,
     sizes: *const i64,
@@ -60,13 +60,16 @@ unsafe extern "C" fn sum(
     scratch: *mut u8,
 ) {
     unsafe {
-        let (x, sum, scratch) = (
-            (*args).cast::<f32>(),
-            (*args.add(1)).cast::<f64>(),
-            scratch.cast::<f64>(),
-        );
+        let (x, sum) = ((*args).cast::<f32>(), (*args.add(1)).cast::<f64>());
+        let (status, scratch) = (scratch.cast::<i64>(), scratch.add(64).cast::<f64>());
         *scratch = 0.0;
         for i in 0..*sizes {
+            // After the sizes: the elements of each argument.
+            if i >= *sizes.add(1) {
+                *status = 1;
+                *status.add(1) = i;
+                return;
+            }
             *scratch += f64::from(*x.offset(i as isize));
         }
         *sum += *scratch;
@@ -120,8 +123,8 @@ pub fn rows(kernel: u32, args: Vec<Arg>) -> Step {
         kernel,
         args,
         sizes,
-        tiles: batches(1),
-        scratch: Size::default(),
+        tiles: vec![(batches(1), 1)],
+        scratch: 0,
         cost: 0.0,
     })
 }
@@ -217,7 +220,7 @@ fn chain(name: &str, reverse: bool) -> Program {
 /// Adds the sum of `x` and of a constant to the accumulator.
 fn gather() -> Program {
     let add = |from: u32, len: Size| {
-        let (tiles, scratch) = (constant(1), constant(8));
+        let (tiles, scratch) = (vec![(constant(3), 4)], 72);
         Step::Launch(Launch {
             kernel: 2,
             args: vec![arg(from), arg(1)],

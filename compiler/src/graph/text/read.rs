@@ -77,6 +77,7 @@ fn quoted(rest: &mut impl Iterator<Item = char>) -> Option<String> {
     loop {
         match rest.next()? {
             '"' => return Some(out),
+            '\n' => return None,
             '\\' => out.push(match rest.next()? {
                 'n' => '\n',
                 't' => '\t',
@@ -210,9 +211,8 @@ impl Reader {
 
     fn axis(&mut self) -> Result<Axis, String> {
         let (name, number) = self.label()?;
-        let fits = |(axis, info): &(Axis, &weft_dsl::types::AxisInfo)| {
-            info.name == name && number.is_none_or(|number| number == axis.0)
-        };
+        let fits =
+            |(axis, info): &(Axis, &weft_dsl::types::AxisInfo)| info.name == name && number.is_none_or(|number| number == axis.0);
         let found: Vec<Axis> = self.axes.iter().filter(fits).map(|(axis, _)| axis).collect();
         match found[..] {
             [axis] => Ok(axis),
@@ -314,7 +314,8 @@ impl Reader {
         let mut outputs = Vec::new();
         while !self.mark('}') {
             let (name, axes) = (self.text()?, self.list()?);
-            let sink = if self.says("update") { Sink::Update(self.count()?) } else { self.must_say("port").map(|()| Sink::Port)? };
+            let sink =
+                if self.says("update") { Sink::Update(self.count()?) } else { self.must_say("port").map(|()| Sink::Port)? };
             outputs.push(Output { name, axes, sink });
         }
         if *self.peek() != Token::End {

@@ -4,6 +4,9 @@
 //! inner one, through every frame between; so regions stay closed. Operators without operands are made again instead, which
 //! keeps numbers and positions where rewrites can see them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use weft_dsl::elementwise::Elementwise;

@@ -1,1 +1,4 @@
-//! c
+//! The Weft compiler.
+
+pub mod graph;
+pub mod passes;

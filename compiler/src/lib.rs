@@ -1,4 +1,7 @@
-//! The Weft compiler.
+//! The Weft compiler: from a checked program to machine code.
+//!
+//! The order of the modules is the order of the stages; a file uses only earlier ones.
 
 pub mod graph;
 pub mod passes;
+pub mod kernel;

@@ -10,7 +10,7 @@ mod scans;
 mod simplify;
 mod softmax;
 mod structure;
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 use weft_dsl::types::Axes;
@@ -19,7 +19,7 @@ use self::scans::{Place, prune};
 use self::simplify::Simplifier;
 use crate::graph::{Graph, Kind, NodeId, Region, RegionBuilder, Scan};
 
-/// More rounds than any graph has needed; each round must make the graph smaller or come to rest.
+/// A bound on rounds; a graph comes to rest after two or three.
 const ROUNDS: usize = 16;
 
 /// Brings a graph into canonical form.
@@ -55,18 +55,32 @@ fn reads(region: &Region, from: &[NodeId]) -> Vec<bool> {
     live
 }
 
-/// The region without what nothing reads; arguments stay.
+/// The region without what nothing reads, in the order in which the outputs come to need it, so that the order in which things
+/// were written does not show. All arguments come first.
 fn compact(region: &Region) -> Region {
-    let live = live(region);
     let mut b = RegionBuilder::new();
-    let arguments: Vec<_> = region.arguments.iter().map(|ty| b.argument(ty.clone())).collect();
     let mut copy = vec![None; region.nodes.len()];
-    for (id, node) in region.iter().filter(|(id, _)| live[id.0 as usize]) {
-        let operands = node.operands.iter().filter_map(|o| copy[o.0 as usize]).collect();
-        copy[id.0 as usize] = Some(match node.kind {
-            Kind::Argument(n) => arguments[n as usize],
-            _ => b.node(node.kind.clone(), operands, node.ty.clone()),
-        });
+    let arguments: Vec<_> = region.arguments.iter().map(|ty| b.argument(ty.clone())).collect();
+    // Depth first without recursion: a graph may be as deep as it is long.
+    let mut open: Vec<NodeId> = region.outputs.iter().rev().copied().collect();
+    while let Some(&id) = open.last() {
+        let node = &region[id];
+        let waiting = node.operands.iter().rev().filter(|o| copy[o.0 as usize].is_none());
+        let before = open.len();
+        if copy[id.0 as usize].is_none() {
+            open.extend(waiting);
+        }
+        if open.len() > before {
+            continue;
+        }
+        open.pop();
+        if copy[id.0 as usize].is_none() {
+            let operands = node.operands.iter().filter_map(|o| copy[o.0 as usize]).collect();
+            copy[id.0 as usize] = Some(match node.kind {
+                Kind::Argument(n) => arguments[n as usize],
+                _ => b.node(node.kind.clone(), operands, node.ty.clone()),
+            });
+        }
     }
     let outputs = region.outputs.iter().filter_map(|o| copy[o.0 as usize]).collect();
     b.finish(outputs)

@@ -9,7 +9,7 @@ mod cotangent;
 mod rows;
 mod rules;
 mod scan;
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 use weft_dsl::op::Op;

@@ -176,11 +176,12 @@ impl Cut<'_> {
         joined: &[(NodeId, NodeId)],
         outputs: &[NodeId],
     ) -> Vec<NodeId> {
-        let (needed, saved) = self.needed(outputs);
+        let (mut needed, saved) = self.needed(outputs);
         let axis = self.scan.axis;
         let outer = self.widen(&saved);
 
         let region = self.inner.region();
+        needed.resize(region.nodes.len(), false); // what widening added is the forward scan's alone
         let mut back = RegionBuilder::new();
         let mut copy: HashMap<NodeId, NodeId> = HashMap::new();
         for &at in carried {

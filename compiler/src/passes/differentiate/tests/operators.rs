@@ -118,7 +118,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("masked softmax", |c, [i, j, _]| { let x = c.float(&[i, j]); let (a, b) = (c.op(Op::Index(i), &[]), c.op(Op::Index(j), &[]));
         let m = c.map(Elementwise::LT, &[a, b]); let inf = c.number(f64::NEG_INFINITY); let x = c.map(Elementwise::SELECT, &[m, x, inf]);
         c.op(Op::Softmax(vec![j]), &[x]) }),
-    ("decisions", |c, [i, j, _]| { let x = c.float(&[i, j]); let best = c.op(Op::ArgMax(j), &[x]); let at = c.op(Op::Index(j), &[]);
+    ("decisions", |c, [i, _, _]| { let j = c.axis("n", 3); let x = c.float(&[i, j]); let best = c.op(Op::ArgMax(j), &[x]); let at = c.op(Op::Index(j), &[]);
         let hit = c.map(Elementwise::EQ, &[best, at]); let zero = c.number(0.0); c.map(Elementwise::SELECT, &[hit, x, zero]) }),
     ("chance", |c, [i, j, _]| { let x = c.float(&[i, j]); let (s, t) = (c.int(&[]), c.int(&[])); let m = c.int(&[]);
         let r = c.op(Op::Random(Distribution::Uniform, vec![i, j], 3), &[s, t, m]); let half = c.number(0.5);

@@ -11,10 +11,14 @@ mod array;
 mod build;
 mod eval;
 pub mod philox;
+mod text;
+mod validate;
 
 pub use array::{Array, Misshapen};
 pub use build::{Builder, Mean, Value};
 pub use eval::{Bindings, EvalError, Sizes, eval, eval_region};
+pub use text::{parse, print, print_region};
+pub use validate::validate;
 
 use std::collections::HashMap;
 

@@ -1,0 +1,2 @@
+//! Text reads back.
+use super::*;

@@ -4,4 +4,7 @@
 
 pub mod graph;
 pub mod passes;
+pub mod fuse;
 pub mod kernel;
+pub mod schedule;
+pub mod plan;

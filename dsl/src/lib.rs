@@ -13,3 +13,7 @@ pub mod emit;
 pub mod span;
 pub mod diagnostic;
 pub mod ast;
+pub mod codes;
+pub mod library;
+pub mod parse;
+pub mod sources;

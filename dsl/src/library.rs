@@ -1,0 +1,21 @@
+//! The standard library's text, embedded so that a built `weft` needs no files beside it.
+
+/// Embeds `stdlib/NAME.weft` for each name.
+macro_rules! embed {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../stdlib/", $name, ".weft")))),*]
+    };
+}
+
+/// The modules by name. To add `stdlib/NAME.weft`, add `"NAME"` here.
+const MODULES: &[(&str, &str)] = embed![];
+
+/// The text of `std.NAME`.
+pub fn library(name: &str) -> Option<&'static str> {
+    MODULES.iter().find(|(module, _)| *module == name).map(|(_, text)| *text)
+}
+
+/// The names of all modules, for "did you mean" and for documentation.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().map(|(name, _)| *name)
+}

@@ -17,3 +17,4 @@ pub mod codes;
 pub mod library;
 pub mod parse;
 pub mod sources;
+pub mod elaborate;

@@ -14,5 +14,28 @@
 //!   .emit() -> &mut E    .into_emit() -> E
 //! ```
 
+mod nearest;
+
 pub mod outcome;
 pub mod value;
+
+mod program;
+mod session;
+mod types_only;
+
+mod arith;
+mod axes;
+mod body;
+mod brackets;
+mod call;
+mod entry;
+mod expr;
+mod make;
+mod primitive;
+mod recipe;
+mod reduce;
+
+pub use outcome::{Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer, Update};
+pub use program::Program;
+pub use session::Session;
+pub use types_only::TypesOnly;

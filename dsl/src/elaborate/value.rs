@@ -46,8 +46,8 @@ pub enum Value<'p, V> {
     Instance(Rc<Instance<'p, V>>),
     /// A repeated block.
     Repeated(Rc<Repeated<'p, V>>),
-    /// A parameter, before it is read.
-    Param(Rc<Parameter>),
+    /// A parameter before it is read, and the axes that its own are called by here.
+    Param(Rc<Parameter>, Vec<Axis>),
     /// How a parameter starts.
     Start(Start),
     /// Named values.
@@ -56,6 +56,8 @@ pub enum Value<'p, V> {
     Tuple(Vec<Value<'p, V>>),
     /// A schedule with its configuration.
     Schedule(Rc<ScheduleValue<'p, V>>),
+    /// A schedule, objective or optimizer that has no configuration yet.
+    Item(&'p ast::ItemKind, FileId),
     /// An objective with its configuration.
     Objective(&'p ast::Objective, Rc<Scope<'p, V>>),
     /// An optimizer with its configuration.
@@ -76,7 +78,7 @@ impl<V> Value<'_, V> {
     /// What it is, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
-            Value::Tensor(_) | Value::Param(_) => "a tensor",
+            Value::Tensor(_) | Value::Param(..) => "a tensor",
             Value::Int(_) => "a whole number",
             Value::Float(_) => "a number",
             Value::Bool(_) => "a truth value",
@@ -89,8 +91,10 @@ impl<V> Value<'_, V> {
             Value::Start(_) => "a start of parameters",
             Value::Record(_) | Value::Tuple(_) => "several values",
             Value::Schedule(_) => "a schedule",
-            Value::Objective(..) => "an objective",
+            Value::Item(ast::ItemKind::Objective(_), _) | Value::Objective(..) => "an objective",
             Value::Optimizer(..) => "an optimizer",
+            Value::Item(ast::ItemKind::Optimizer(_), _) => "an optimizer",
+            Value::Item(..) => "a schedule",
             Value::Data(_) => "data",
             Value::Tokenizer(_) => "a tokenizer",
             Value::HeldOut(_) => "held-out data",

@@ -1,1 +1,5 @@
-//! c
+//! The Weft compiler: from a checked program to machine code.
+//!
+//! The order of the modules is the order of the stages; a file uses only earlier ones.
+
+pub mod kernel;

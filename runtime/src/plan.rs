@@ -248,6 +248,10 @@ pub enum Step {
 
 /// One run of a kernel, which is `extern "C" fn(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, scratch: *mut u8)`
 /// and does the tiles `begin..end`. Tiles are independent; which thread does which changes no bit of the result.
+///
+/// After the kernel's own `sizes` lie, one for each argument, the number of elements from where the argument starts to the end
+/// of its buffer. The scratch memory is aligned to 64 bytes; its first 64 bytes are a status, zero before the launch, where code that
+/// was compiled to check itself stores `argument + 1` and the index (two i64) of an access out of bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Launch {
     /// Index into [`Plan::kernels`].
@@ -256,10 +260,10 @@ pub struct Launch {
     pub args: Vec<Arg>,
     /// Values of the kernel's size parameters.
     pub sizes: Vec<Size>,
-    /// Number of tiles.
-    pub tiles: Size,
-    /// Bytes of scratch memory that each thread needs.
-    pub scratch: Size,
+    /// The number of tiles is the product of `⌈size / block⌉`.
+    pub tiles: Vec<(Size, u64)>,
+    /// Bytes of scratch memory that each thread needs, the status included.
+    pub scratch: u64,
     /// Rough cost of one tile in nanoseconds, to keep small work on one thread.
     pub cost: f64,
 }

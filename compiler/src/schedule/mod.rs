@@ -1,0 +1,49 @@
+//! From a fused node to a kernel: which loops, which tiles, what is kept in registers and scratch memory.
+//!
+//! A schedule reads sizes and layouts alone, so tiles, chunks and vector borders are functions of sizes: the same bits come out
+//! for any number of threads.
+
+use weft_dsl::size::Size;
+use weft_dsl::types::{Axis, Elem, Type};
+
+use crate::kernel::{Dtype, Kernel};
+
+/// The order of a buffer's axes in memory, outermost first; contiguous.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Layout(pub Vec<Axis>);
+
+/// What a schedule knows of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Machine {
+    /// 32-bit lanes of a vector register: 16, 8 or 4.
+    pub lanes: u16,
+    /// Vector registers.
+    pub registers: u16,
+    /// Bytes of first-level data cache.
+    pub l1: u32,
+    /// Bytes of second-level cache of one core.
+    pub l2: u32,
+}
+
+/// A kernel with how to launch it.
+#[derive(Clone, Debug)]
+pub struct Scheduled {
+    /// The code. Arguments are the fused node's operands, then its results.
+    pub kernel: Kernel,
+    /// Values of the kernel's size parameters.
+    pub sizes: Vec<Size>,
+    /// The number of tiles is the product of `⌈size / block⌉`.
+    pub tiles: Vec<(Size, u64)>,
+    /// Rough operations of one tile, to keep small work on one thread.
+    pub cost: f64,
+}
+
+/// How a value of a type is stored. A float without axes is 64-bit: losses, norms, rates, bias corrections.
+pub fn dtype(ty: &Type) -> Dtype {
+    match ty.elem {
+        Elem::Float if ty.axes.is_empty() => Dtype::F64,
+        Elem::Float => Dtype::F32,
+        Elem::Int | Elem::Index(_) => Dtype::I32,
+        Elem::Bool => Dtype::Bool,
+    }
+}

@@ -159,7 +159,9 @@ impl<'p, E: Emit> Session<'p, E> {
         let axes = match &decl.size {
             AxisSize::Is(expr) => {
                 let size = self.size_value(expr, scope)?;
-                vec![self.emit.axes().fresh(name, size, false)]
+                // Once configuration is known, what is left free are the sizes of batches.
+                let outer = !self.checking && size.known().is_none();
+                vec![self.emit.axes().fresh(name, size, outer)]
             }
             AxisSize::Like(term) => match self.term(term, scope, &[])?.as_slice() {
                 [axis] => vec![self.emit.axes().like(*axis, name)],

@@ -212,7 +212,7 @@ impl<'p, E: Emit> Session<'p, E> {
             return Ok(tensor);
         }
         let index_value = self.index_into(&value, axis_id, index.span)?;
-        let mut take = |session: &mut Self, value: &E::Value| -> Done<E::Value> {
+        let take = |session: &mut Self, value: &E::Value| -> Done<E::Value> {
             if !session.emit.type_of(value).has(axis_id) {
                 return Ok(value.clone());
             }
@@ -311,7 +311,7 @@ impl<'p, E: Emit> Session<'p, E> {
         if !self.must_have(&tensor, from, axis.span)? {
             return Ok(tensor);
         }
-        let mut take = |session: &mut Self, value: &E::Value| -> Done<E::Value> {
+        let take = |session: &mut Self, value: &E::Value| -> Done<E::Value> {
             if !session.emit.type_of(value).has(from) {
                 return Ok(value.clone());
             }

@@ -531,7 +531,7 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// A tensor as its parameter's type says.
-    fn argument(&mut self, param: &Param, ty: &TensorType, value: Val<'p, E>, span: Span, scope: &Names<'p, E>) -> Done<Tensor<E::Value>> {
+    pub(crate) fn argument(&mut self, param: &Param, ty: &TensorType, value: Val<'p, E>, span: Span, scope: &Names<'p, E>) -> Done<Tensor<E::Value>> {
         let elem = match &ty.elem {
             Some(ElemType::Index(name)) if self.find_axis(&name.node, scope, &[]).is_none() => None,
             elem => Some(self.elem(elem.as_ref(), scope)?),
@@ -571,7 +571,7 @@ impl<'p, E: Emit> Session<'p, E> {
 
     /// While checking: a value of the declared type.
     fn declared(&mut self, result: &ResultType, scope: &Names<'p, E>, span: Span) -> Done<Val<'p, E>> {
-        let mut one = |session: &mut Self, ty: &TensorType| -> Done<Val<'p, E>> {
+        let one = |session: &mut Self, ty: &TensorType| -> Done<Val<'p, E>> {
             let axes = session.terms(&ty.axes, scope, &[])?;
             let elem = session.elem(ty.elem.as_ref(), scope)?;
             let value = session.sure(Op::Constant(Number(0.0), elem, axes), &[]);

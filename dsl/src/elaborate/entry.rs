@@ -153,7 +153,10 @@ impl<'p, E: Emit> Session<'p, E> {
                     self.input(&param.name.node, ty, &scope).map(|port| Value::Tensor(Tensor { value: port.value, mask: None }))
                 }
                 _ if symbolic => Ok(self.symbolic(param, &scope)),
-                (Some(ParamType::Tensor(_)) | None, Some(default)) => self.eval(default, &scope),
+                (Some(ParamType::Tensor(ty)), Some(default)) => {
+                    let value = self.eval(default, &scope);
+                    value.and_then(|value| self.argument(param, ty, value, default.span, &scope)).map(Value::Tensor)
+                }
                 (_, Some(default)) => self.eval(default, &scope),
                 (_, None) => Err(self.error(
                     "W0108",

@@ -126,7 +126,11 @@ impl<'p, E: Emit> Session<'p, E> {
             Member::Fn(def) => {
                 let key = def.name.as_ref().map_or("()", |name| name.node.as_str());
                 let name = def.name.as_ref().map_or_else(|| path.to_owned(), |name| name.node.clone());
-                scope.set(key, Value::Fn(Rc::new(FnValue { def, scope: scope.clone(), given: Vec::new(), axes: Vec::new(), name })));
+                let function = Value::Fn(Rc::new(FnValue { def, scope: scope.clone(), given: Vec::new(), axes: Vec::new(), name }));
+                if def.name.is_none() {
+                    scope.set("this", function.clone());
+                }
+                scope.set(key, function);
                 Ok(())
             }
             Member::If(branch) => {

@@ -34,8 +34,11 @@ mod make;
 mod primitive;
 mod recipe;
 mod reduce;
+mod train;
+mod check;
 
 pub use outcome::{Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer, Update};
 pub use program::Program;
 pub use session::Session;
+pub use train::Recipe;
 pub use types_only::TypesOnly;

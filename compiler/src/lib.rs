@@ -2,4 +2,6 @@
 //!
 //! The order of the modules is the order of the stages; a file uses only earlier ones.
 
+pub mod graph;
 pub mod kernel;
+pub mod schedule;

@@ -3,10 +3,12 @@
 //! A schedule reads sizes and layouts alone, so tiles, chunks and vector borders are functions of sizes: the same bits come out
 //! for any number of threads.
 
-mod expr;
-mod position;
 mod sizes;
+mod position;
+mod expr;
 mod structure;
+mod simplify;
+pub mod loops;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};

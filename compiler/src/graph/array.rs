@@ -216,7 +216,7 @@ mod tests {
         let x = Array::from_order(&[(A, 2)], vec![1.0, 2.0]).unwrap();
         assert_eq!(x.in_order(&[(A, 2), (C, 2)]).unwrap(), [1.0, 1.0, 2.0, 2.0]);
         assert_eq!(x.in_order(&[(C, 2), (A, 2)]).unwrap(), [1.0, 2.0, 1.0, 2.0]);
-        assert_eq!(x.in_order(&[(C, 0), (A, 2)]).unwrap(), []);
+        assert_eq!(x.in_order(&[(C, 0), (A, 2)]).unwrap(), [0.0; 0]);
         assert_eq!(Array::scalar(3.0).broadcast(&[(B, 3)]).unwrap().data, [3.0; 3]);
     }
 
@@ -225,7 +225,7 @@ mod tests {
         assert!(Array::from_order(&[(A, 2), (A, 1)], vec![0.0; 2]).is_err());
         assert!(Array::from_order(&[(A, 2)], vec![0.0; 3]).is_err());
         assert!(Array::filled(&[(A, usize::MAX), (B, 2)], 0.0).is_err());
-        assert_eq!(Array::filled(&[(A, usize::MAX), (B, 0)], 0.0).unwrap().data, []);
+        assert_eq!(Array::filled(&[(A, usize::MAX), (B, 0)], 0.0).unwrap().data, [0.0; 0]);
         let x = Array::filled(&[(A, 2)], 0.0).unwrap();
         assert!(x.in_order(&[(B, 2)]).is_err());
         assert!(x.in_order(&[(A, 3)]).is_err());

@@ -204,14 +204,8 @@ impl Simplifier<'_> {
 
     /// Operands that may change places come in order of their making, constants last, so that equal things are one.
     fn sort_operands(&mut self, op: Elementwise, operands: &[NodeId]) -> Option<NodeId> {
-        let commutes = [
-            Elementwise::ADD,
-            Elementwise::MUL,
-            Elementwise::EQ,
-            Elementwise::NE,
-            Elementwise::AND,
-            Elementwise::OR,
-        ];
+        let commutes =
+            [Elementwise::ADD, Elementwise::MUL, Elementwise::EQ, Elementwise::NE, Elementwise::AND, Elementwise::OR];
         let &[a, b] = operands else { return None };
         let key = |id: NodeId| (self.value(id).is_some(), id);
         (commutes.contains(&op) && key(b) < key(a)).then(|| self.b.map(self.axes, op, &[b, a]))

@@ -119,7 +119,7 @@ fn rebuild(axes: &Axes, old: &Region) -> Region {
 /// Which results of a scan are read.
 fn used(region: &Region, live: &[bool], id: NodeId, scan: &Scan) -> Vec<bool> {
     let mut used = vec![false; scan.body.outputs.len()];
-    for (at, node) in region.iter().skip(id.0 as usize).filter(|(at, _)| live[at.0 as usize]) {
+    for (_, node) in region.iter().skip(id.0 as usize).filter(|(at, _)| live[at.0 as usize]) {
         if let Kind::Project(i) = node.kind
             && node.operands[0] == id
         {

@@ -14,7 +14,8 @@ impl Simplifier<'_> {
         match (op, operands) {
             (Op::Cast(elem), &[x]) => self.cast(*elem, x),
             (Op::StopGradient, &[x]) => {
-                let settled = self.value(x).is_some() || !self.is_float(x) || matches!(self.as_unary(x), Some((Op::StopGradient, _)));
+                let settled =
+                    self.value(x).is_some() || !self.is_float(x) || matches!(self.as_unary(x), Some((Op::StopGradient, _)));
                 settled.then_some(x)
             }
             (Op::Reduce(monoid, over), &[x]) => self.reduce(*monoid, over, x),

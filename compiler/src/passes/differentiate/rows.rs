@@ -67,7 +67,14 @@ pub fn passes(op: Elementwise, operand: usize) -> bool {
 }
 
 /// The cotangent of an operand of the elementwise node `y`, before it is summed over axes which the operand lacks.
-pub fn pull(axes: &Axes, builder: &mut RegionBuilder, op: Elementwise, y: NodeId, operand: usize, g: NodeId) -> Option<NodeId> {
+pub fn pull(
+    axes: &Axes,
+    builder: &mut RegionBuilder,
+    op: Elementwise,
+    y: NodeId,
+    operand: usize,
+    g: NodeId,
+) -> Option<NodeId> {
     let expression = derivative(op, operand)?;
     let operands = builder.region()[y].operands.clone();
     Some(write(axes, builder, expression, &operands, y, g))

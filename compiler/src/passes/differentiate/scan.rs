@@ -65,7 +65,8 @@ fn of_results(b: &RegionBuilder, cotangents: &Cotangents, id: NodeId, results: u
 /// The carried values that have a cotangent: active, and with a path to a result that has one.
 fn pulled(scan: &Scan, walk: &Walk, cotangent: &[Option<NodeId>]) -> Vec<usize> {
     let arguments = arguments(&scan.body);
-    let activity = Activity::of(&scan.body, &|id| matches!(scan.body[id].kind, Kind::Argument(n) if walk.arguments[n as usize]));
+    let activity =
+        Activity::of(&scan.body, &|id| matches!(scan.body[id].kind, Kind::Argument(n) if walk.arguments[n as usize]));
     let mut live: Vec<bool> = cotangent.iter().map(Option::is_some).collect();
     loop {
         let ends: Vec<_> = scan.body.outputs.iter().zip(&live).filter(|(_, live)| **live).map(|(&o, _)| o).collect();

@@ -136,7 +136,7 @@ fn values(name: &str, graph: &Graph, bindings: &Bindings) -> Vec<Array> {
 /// Differences of five points: exact to the fourth power of the step.
 fn difference(name: &str, graph: &Graph, bindings: &Bindings, input: &str, at: usize) -> f64 {
     let step = 1e-3;
-    let mut at_shift = |shift: f64| {
+    let at_shift = |shift: f64| {
         let mut moved = bindings.clone();
         moved.inputs.get_mut(input).unwrap().data[at] += shift * step;
         values(name, graph, &moved)[0].data[0]
@@ -174,7 +174,13 @@ fn check(name: &str, graph: &Graph, bindings: &Bindings) {
     valid(name, &simple);
     for (after, before) in values(name, &simple, bindings).iter().zip(&found) {
         let same = after.data.iter().zip(&before.data).all(|(&a, &b)| !b.is_finite() || close(a, b, 1e-9));
-        assert!(same, "{name}: canonical form differs: {:?} {:?}\n{}", after.data, before.data, crate::graph::print(&simple));
+        assert!(
+            same,
+            "{name}: canonical form differs: {:?} {:?}\n{}",
+            after.data,
+            before.data,
+            crate::graph::print(&simple)
+        );
     }
 }
 

@@ -75,7 +75,8 @@ impl Array {
             return Err(Misshapen(format!("axis {} is there twice", pair[0].0.0)));
         }
         let given = row_major(dims);
-        let strides: Vec<usize> = sorted.iter().map(|s| dims.iter().position(|d| d.0 == s.0).map_or(0, |at| given[at])).collect();
+        let strides: Vec<usize> =
+            sorted.iter().map(|s| dims.iter().position(|d| d.0 == s.0).map_or(0, |at| given[at])).collect();
         let (axes, shape): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
         let data = if axes.iter().eq(dims.iter().map(|d| &d.0)) { data } else { gathered(&shape, &strides, &data) };
         Ok(Self { axes, shape, data })

@@ -11,6 +11,7 @@ mod array;
 mod build;
 mod eval;
 pub mod philox;
+pub mod random;
 mod text;
 mod validate;
 

@@ -162,7 +162,9 @@ fn named(op: &Op) -> Vec<Axis> {
     match op {
         Op::Constant(_, elem, list) => list.iter().copied().chain(into(*elem)).collect(),
         Op::Cast(elem) => into(*elem).collect(),
-        Op::Random(_, list, _) | Op::Reduce(_, list) | Op::Contract(list) | Op::Softmax(list) | Op::LogSumExp(list) => list.clone(),
+        Op::Random(_, list, _) | Op::Reduce(_, list) | Op::Contract(list) | Op::Softmax(list) | Op::LogSumExp(list) => {
+            list.clone()
+        }
         Op::Split(axis, list) | Op::Merge(list, axis) | Op::Concat(list, axis) | Op::ScatterAdd(axis, list) => {
             list.iter().copied().chain([*axis]).collect()
         }

@@ -54,7 +54,8 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
                 let mut word = String::from(c);
                 while let Some(&next) = rest.peek() {
                     // The sign of an exponent: `1e-7`.
-                    let sign = matches!(next, '-' | '+') && c.is_ascii_digit() && word.ends_with('e') && !word.starts_with("0x");
+                    let sign =
+                        matches!(next, '-' | '+') && c.is_ascii_digit() && word.ends_with('e') && !word.starts_with("0x");
                     if !in_word(next) && !sign {
                         break;
                     }
@@ -178,7 +179,8 @@ impl Reader {
                 Token::Number(digits) => digits.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
                 _ => None,
             };
-            return bits.map_or_else(|| self.fault("expected bits such as `0x7ff8`"), |bits| Ok(Number(f64::from_bits(bits))));
+            return bits
+                .map_or_else(|| self.fault("expected bits such as `0x7ff8`"), |bits| Ok(Number(f64::from_bits(bits))));
         }
         let negative = self.mark('-');
         let size = match self.next() {
@@ -190,7 +192,12 @@ impl Reader {
     }
 
     /// Items between brackets, with commas between them.
-    fn items<T>(&mut self, open: char, close: char, item: impl Fn(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    fn items<T>(
+        &mut self,
+        open: char,
+        close: char,
+        item: impl Fn(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
         self.must(open)?;
         let mut out = Vec::new();
         while !self.mark(close) {
@@ -314,7 +321,11 @@ impl Reader {
         let mut outputs = Vec::new();
         while !self.mark('}') {
             let (name, axes) = (self.text()?, self.list()?);
-            let sink = if self.says("update") { Sink::Update(self.count()?) } else { self.must_say("port").map(|()| Sink::Port)? };
+            let sink = if self.says("update") {
+                Sink::Update(self.count()?)
+            } else {
+                self.must_say("port").map(|()| Sink::Port)?
+            };
             outputs.push(Output { name, axes, sink });
         }
         if *self.peek() != Token::End {

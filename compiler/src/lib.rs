@@ -3,3 +3,5 @@
 //! The order of the modules is the order of the stages; a file uses only earlier ones.
 
 pub mod kernel;
+pub mod schedule;
+pub mod target;

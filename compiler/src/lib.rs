@@ -4,6 +4,7 @@
 
 pub mod graph;
 pub mod passes;
+pub mod lower;
 pub mod fuse;
 pub mod kernel;
 pub mod schedule;

@@ -11,17 +11,11 @@ use weft_runtime::weights::write_tensors;
 
 /// What training with these options says, with the folder written `DIR`.
 fn said(folder: &Path, accumulate: u64, options: impl FnOnce(&mut TrainArgs)) -> String {
-    let mut args = TrainArgs {
-        out: Some(folder.join("out")),
-        ..TrainArgs::default()
-    };
+    let mut args = TrainArgs { out: Some(folder.join("out")), ..TrainArgs::default() };
     args.common.quiet = true;
     options(&mut args);
     let compiled = bigram::compiled(&folder.join("text.txt"), 20, accumulate);
-    words(
-        folder,
-        train(compiled, &args).map(|exit| format!("{exit:?}")),
-    )
+    words(folder, train(compiled, &args).map(|exit| format!("{exit:?}")))
 }
 
 fn words(folder: &Path, result: anyhow::Result<String>) -> String {
@@ -32,10 +26,7 @@ fn words(folder: &Path, result: anyhow::Result<String>) -> String {
 /// Given batches of 3 steps of 2 rows, by field.
 fn batches(folder: &Path, fields: &[&str]) -> Option<PathBuf> {
     let tensor = Tensor::i64(&[3, 2, 4], vec![3; 24]).unwrap();
-    let all: Vec<_> = fields
-        .iter()
-        .map(|field| ((*field).to_owned(), tensor.clone()))
-        .collect();
+    let all: Vec<_> = fields.iter().map(|field| ((*field).to_owned(), tensor.clone())).collect();
     let path = folder.join("batches.safetensors");
     write_tensors(&path, &all).unwrap();
     Some(path)
@@ -91,19 +82,10 @@ fn numbers_that_run_away() {
     let mut table = vec![0.0; 100];
     table[35] = f32::NAN;
     let weights = folder.join("bad.safetensors");
-    write_tensors(
-        &weights,
-        &[("table".to_owned(), Tensor::f32(&[10, 10], table).unwrap())],
-    )
-    .unwrap();
+    write_tensors(&weights, &[("table".to_owned(), Tensor::f32(&[10, 10], table).unwrap())]).unwrap();
     insta::assert_snapshot!(said(folder, 1, |args| args.weights = Some(weights.clone())), @"the loss is NaN at step 1: training has run away (a smaller rate, a warm-up or clipping may help); no checkpoint had been written yet");
-    let args = GenerateArgs {
-        weights: Some(weights),
-        prompt: "a".into(),
-        tokens: 3,
-        temperature: 1.0,
-        ..GenerateArgs::default()
-    };
+    let args =
+        GenerateArgs { weights: Some(weights), prompt: "a".into(), tokens: 3, temperature: 1.0, ..GenerateArgs::default() };
     let result = generate(bigram::compiled(&folder.join("text.txt"), 20, 1), &args);
     insta::assert_snapshot!(words(folder, result.map(|exit| format!("{exit:?}"))), @"the logit of token 5 is NaN: the model's numbers have run away");
 }
@@ -112,12 +94,7 @@ fn numbers_that_run_away() {
 fn functions_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let ran = |args: RunArgs| {
-        words(
-            folder,
-            run(bigram::compiled(folder, 20, 1), &args).map(|exit| format!("{exit:?}")),
-        )
-    };
+    let ran = |args: RunArgs| words(folder, run(bigram::compiled(folder, 20, 1), &args).map(|exit| format!("{exit:?}")));
     insta::assert_snapshot!(ran(RunArgs { function: Some("foward".into()), ..RunArgs::default() }), @"`Bigram` has no program `foward`; did you mean `forward`?");
     insta::assert_snapshot!(ran(RunArgs { inputs: batches(folder, &["ids"]), ..RunArgs::default() }), @"the model has no weights yet: pass --weights FILE, or train it first (runs/Bigram/weights.safetensors is not there)");
     insta::assert_snapshot!(ran(RunArgs { draw: Some(1), ..RunArgs::default() }), @"`forward` takes `ids`: pass tensors of these names with --inputs FILE.safetensors");

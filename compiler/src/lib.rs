@@ -9,3 +9,5 @@ pub mod fuse;
 pub mod kernel;
 pub mod schedule;
 pub mod plan;
+pub mod target;
+pub mod compile;

@@ -169,6 +169,7 @@ impl std::ops::Sub for Size {
 
 impl std::ops::Mul for Size {
     type Output = Size;
+    #[allow(clippy::suspicious_arithmetic_impl)] // a product is a sum of products
     fn mul(self, other: Size) -> Size {
         let mut out = Size::default();
         for (a, &x) in &self.terms {

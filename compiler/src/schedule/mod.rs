@@ -70,3 +70,14 @@ pub fn dtype(ty: &Type) -> Dtype {
         Elem::Bool => Dtype::Bool,
     }
 }
+
+/// The kernel of a fused node, given how its operands and results lie.
+pub fn schedule(
+    fused: &crate::graph::Fused,
+    _axes: &weft_dsl::types::Axes,
+    _inputs: &[Layout],
+    _outputs: &[Layout],
+    _machine: &Machine,
+) -> anyhow::Result<Scheduled> {
+    anyhow::bail!("{:?}", fused.form)
+}

@@ -1,0 +1,219 @@
+//! From a region of kernels to a program of the plan: buffers, steps, lifetimes.
+
+mod layout;
+mod lifetimes;
+mod sizes;
+mod steps;
+
+pub use layout::Layouts;
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use weft_dsl::size::Size;
+use weft_dsl::types::{Axis, Elem, Type};
+use weft_runtime::plan::{self, Buffer, Limit, Place, Port, Program};
+
+use crate::graph::{Graph, Kind, NodeId, Sink, Source};
+use crate::kernel::{Dtype, Kernel};
+use crate::schedule::{Layout, Machine, dtype};
+use steps::{Planner, Ref};
+
+/// Kernels of all programs, each once.
+#[derive(Default)]
+pub struct Kernels {
+    /// With their symbols.
+    pub list: Vec<(String, Kernel)>,
+    known: HashMap<Kernel, u32>,
+}
+
+impl Kernels {
+    /// The number of a kernel; `hint` becomes part of its symbol.
+    pub fn number(&mut self, kernel: Kernel, hint: &str) -> u32 {
+        if let Some(&number) = self.known.get(&kernel) {
+            return number;
+        }
+        let number = self.list.len() as u32;
+        self.list.push((format!("weft_{hint}_{number}"), kernel.clone()));
+        self.known.insert(kernel, number);
+        number
+    }
+}
+
+/// Storage that outlives a program's run, shared by all programs of a plan.
+#[derive(Default)]
+pub struct Slots {
+    /// By number.
+    pub list: Vec<plan::Slot>,
+    /// Parameters by number.
+    pub params: Vec<plan::Param>,
+}
+
+/// A size limit that a specification implies: what is limited, to what, and why.
+pub type SizeLimit = (Size, i64, String);
+
+/// Plans one program. The graph is fused.
+pub fn program(
+    name: &str,
+    graph: &Graph,
+    limits: &[SizeLimit],
+    machine: &Machine,
+    kernels: &mut Kernels,
+    slots: &mut Slots,
+) -> Result<Program> {
+    let mut planner = Planner::new(&graph.axes, Layouts::of(graph), machine, kernels);
+    let mut inputs = Vec::new();
+    let mut arguments = Vec::new();
+    for input in &graph.inputs {
+        let ty = Type::new(input.elem, input.axes.iter().copied());
+        let layout = Layout(input.axes.clone());
+        let place = match &input.source {
+            Source::Port | Source::Supplied => Place::Input,
+            source => Place::Slot(slots.number(graph, input, source)?),
+        };
+        let is_port = place == Place::Input;
+        let buffer = planner.buffer(&ty, place, &[])?;
+        if is_port {
+            let supplied = matches!(input.source, Source::Supplied);
+            let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
+            inputs.push(planner.port(&name, &input.axes, bound(graph, input.elem), buffer)?);
+        }
+        arguments.push(Ref::whole(buffer, layout));
+    }
+    let mut outputs = Vec::new();
+    let mut targets = Vec::new();
+    for (output, &node) in graph.outputs.iter().zip(&graph.body.outputs) {
+        let ty = Type::new(graph.body[node].ty.elem, output.axes.iter().copied());
+        let target = match output.sink {
+            Sink::Port => {
+                let buffer = planner.buffer(&ty, Place::Output, &[])?;
+                outputs.push(planner.port(&output.name, &output.axes, None, buffer)?);
+                Ref::whole(buffer, Layout(output.axes.clone()))
+            }
+            Sink::Update(input) => arguments[input as usize].clone(),
+        };
+        targets.push(target);
+    }
+    let order = updates_last(graph);
+    planner.region(&graph.body, &order, &arguments, &targets).with_context(|| format!("in the program `{name}`"))?;
+    let limits = limits
+        .iter()
+        .map(|(size, at_most, why)| {
+            Ok(Limit { size: planner.sizes.convert(size)?, at_most: *at_most as u64, why: why.clone() })
+        })
+        .collect::<Result<_>>()?;
+    let (mut buffers, homes, steps, sizes) = planner.finish();
+    lifetimes::assign(&mut buffers, &homes, &steps);
+    Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
+}
+
+/// The nodes in an order in which storage is overwritten after everything else has read it.
+fn updates_last(graph: &Graph) -> Vec<NodeId> {
+    let body = &graph.body;
+    let mut late = vec![false; body.nodes.len()];
+    for (output, &node) in graph.outputs.iter().zip(&body.outputs) {
+        if let (Sink::Update(_), Kind::Project(_)) = (output.sink, &body[node].kind) {
+            late[body[node].operands[0].0 as usize] = true;
+        }
+    }
+    for (id, node) in body.iter() {
+        if node.operands.iter().any(|o| late[o.0 as usize]) {
+            late[id.0 as usize] = true;
+        }
+    }
+    let (last, first): (Vec<NodeId>, Vec<NodeId>) = body.iter().map(|(id, _)| id).partition(|id| late[id.0 as usize]);
+    first.into_iter().chain(last).collect()
+}
+
+/// One more than the largest index of an element type.
+fn bound(graph: &Graph, elem: Elem) -> Option<u64> {
+    match elem {
+        Elem::Index(axis) => graph.axes.size(axis).known().map(|n| n as u64),
+        Elem::Float | Elem::Int | Elem::Bool => None,
+    }
+}
+
+impl Slots {
+    /// Makes a slot for each input of a graph of parameters.
+    pub fn declare(&mut self, parameters: &Graph) -> Result<()> {
+        parameters.inputs.iter().try_for_each(|input| self.number(parameters, input, &input.source).map(drop))
+    }
+
+    /// The slot of an input, made when first met.
+    fn number(&mut self, graph: &Graph, input: &crate::graph::Input, source: &Source) -> Result<u32> {
+        if let Some(at) = self.list.iter().position(|s| s.name == input.name) {
+            return Ok(at as u32);
+        }
+        let length = |axis: &Axis| {
+            let size = graph.axes.size(*axis);
+            size.known().map(|n| n as u64).with_context(|| format!("`{}` has the unknown size `{size}`", input.name))
+        };
+        let lengths: Vec<u64> = input.axes.iter().map(length).collect::<Result<_>>()?;
+        let role = match source {
+            Source::Parameter(parameter) => {
+                let stack = parameter.stack.len();
+                self.params.push(plan::Param {
+                    path: parameter.path.clone(),
+                    stack: lengths[..stack].to_vec(),
+                    axes: input.axes[stack..]
+                        .iter()
+                        .map(|&a| graph.axes[a].name.clone())
+                        .zip(lengths[stack..].to_vec())
+                        .collect(),
+                    init: match parameter.start {
+                        weft_dsl::emit::Start::Constant(value) => plan::Init::Constant(value),
+                        weft_dsl::emit::Start::Normal { std } => plan::Init::Normal { std },
+                        weft_dsl::emit::Start::Uniform { bound } => plan::Init::Uniform { bound },
+                    },
+                    trainable: true,
+                });
+                plan::Role::Param(self.params.len() as u32 - 1)
+            }
+            Source::State(parameter, start) => {
+                let param =
+                    self.params.iter().position(|p| p.path == *parameter).context("state of an unknown parameter")?;
+                plan::Role::State { param: param as u32, start: start.0 }
+            }
+            Source::Accumulator => plan::Role::Accumulator,
+            Source::Port | Source::Supplied => unreachable!("inputs of a run have no slot"),
+        };
+        let ty = Type::new(input.elem, input.axes.iter().copied());
+        self.list.push(plan::Slot {
+            name: input.name.clone(),
+            dtype: stored(dtype(&ty))?,
+            len: lengths.iter().product(),
+            role,
+        });
+        Ok(self.list.len() as u32 - 1)
+    }
+}
+
+/// The plan's name of a dtype.
+fn stored(dtype: Dtype) -> Result<plan::Dtype> {
+    Ok(match dtype {
+        Dtype::F32 => plan::Dtype::F32,
+        Dtype::F64 => plan::Dtype::F64,
+        Dtype::I32 => plan::Dtype::I32,
+        Dtype::Bool => plan::Dtype::Bool,
+        Dtype::I64 => anyhow::bail!("no value of a specification is a 64-bit integer"),
+    })
+}
+
+impl Planner<'_> {
+    fn port(&mut self, name: &str, axes: &[Axis], bound: Option<u64>, buffer: u32) -> Result<Port> {
+        let axes = axes
+            .iter()
+            .map(|&a| Ok((self.axes[a].name.clone(), self.sizes.convert(&self.axes[a].size)?)))
+            .collect::<Result<_>>()?;
+        Ok(Port { name: name.into(), axes, bound, buffer })
+    }
+
+    /// A new buffer for values of a type.
+    pub(super) fn buffer(&mut self, ty: &Type, place: Place, stack: &[Size]) -> Result<u32> {
+        let volume = self.axes.volume(&ty.axes) * stack.iter().cloned().product();
+        let len = self.sizes.convert(&volume)?;
+        self.buffers.push(Buffer { dtype: stored(dtype(ty))?, len, place });
+        self.homes.push(self.open.clone());
+        Ok(self.buffers.len() as u32 - 1)
+    }
+}

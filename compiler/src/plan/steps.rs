@@ -1,0 +1,295 @@
+//! Walks a region of kernels and writes its steps.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, bail};
+use weft_dsl::op::Op;
+use weft_dsl::size::Size;
+use weft_dsl::types::{Axes, Type};
+use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
+
+use super::Kernels;
+use super::layout::Layouts;
+use super::sizes::SizeNames;
+use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
+use crate::schedule::{Layout, Machine, schedule};
+
+/// A value in memory: where it starts and how it lies.
+#[derive(Clone, Debug)]
+pub struct Ref {
+    buffer: u32,
+    offset: Size,
+    strides: Vec<(u32, Count, Size)>,
+    layout: Layout,
+}
+
+impl Ref {
+    /// A value that fills a buffer.
+    pub fn whole(buffer: u32, layout: Layout) -> Self {
+        Self { buffer, offset: Size::of(0), strides: Vec::new(), layout }
+    }
+
+    /// The part of it that a loop at some depth is at; the loop's axis is the outermost.
+    fn sliced(&self, axes: &Axes, axis: weft_dsl::types::Axis, depth: u32) -> Result<Ref> {
+        let Some((first, rest)) = self.layout.0.split_first() else { bail!("a sliced value has no axes") };
+        if *first != axis {
+            bail!("a value is walked along an axis that does not lie outermost, which is not supported yet");
+        }
+        let mut out = Ref { layout: Layout(rest.to_vec()), ..self.clone() };
+        out.strides.push((depth, Count::Index, axes.volume(rest)));
+        Ok(out)
+    }
+}
+
+/// Writes steps.
+pub struct Planner<'a> {
+    pub(super) axes: &'a Axes,
+    layouts: Layouts,
+    machine: &'a Machine,
+    kernels: &'a mut Kernels,
+    pub(super) sizes: SizeNames,
+    pub(super) buffers: Vec<Buffer>,
+    /// For each buffer, the loops it was made in.
+    pub(super) homes: Vec<Vec<u32>>,
+    /// Loops that are open, by number of opening.
+    pub(super) open: Vec<u32>,
+    opened: u32,
+    /// Blocks of steps that are open, innermost last.
+    blocks: Vec<Vec<Step>>,
+}
+
+impl<'a> Planner<'a> {
+    /// For a program.
+    pub fn new(axes: &'a Axes, layouts: Layouts, machine: &'a Machine, kernels: &'a mut Kernels) -> Self {
+        Self {
+            axes,
+            layouts,
+            machine,
+            kernels,
+            sizes: SizeNames::default(),
+            buffers: Vec::new(),
+            homes: Vec::new(),
+            open: Vec::new(),
+            opened: 0,
+            blocks: vec![Vec::new()],
+        }
+    }
+
+    /// Buffers with the loops they were made in, steps, names of run-time sizes.
+    pub fn finish(mut self) -> (Vec<Buffer>, Vec<Vec<u32>>, Vec<Step>, Vec<String>) {
+        (self.buffers, self.homes, self.blocks.pop().unwrap_or_default(), self.sizes.finish())
+    }
+
+    /// Writes the steps of a region, given where its arguments are and where its outputs go.
+    pub fn region(&mut self, region: &Region, order: &[NodeId], arguments: &[Ref], targets: &[Ref]) -> Result<()> {
+        let mut at: HashMap<NodeId, Ref> = HashMap::new();
+        let mut wanted: HashMap<NodeId, Ref> = HashMap::new();
+        for (&output, target) in region.outputs.iter().zip(targets) {
+            let (origin, target) = through_renames(region, output, target.clone());
+            wanted.insert(origin, target);
+        }
+        let starts = self.starts_of_carried(region)?;
+        wanted.extend(starts.iter().map(|(id, place)| (*id, place.clone())));
+        for &id in order {
+            let node = &region[id];
+            match &node.kind {
+                Kind::Argument(number) => {
+                    at.insert(id, arguments[*number as usize].clone());
+                }
+                Kind::Op(Op::Rename(from, to)) => {
+                    let operand = &at[&node.operands[0]];
+                    let renamed = Ref { layout: operand.layout.renamed(*from, *to), ..operand.clone() };
+                    at.insert(id, renamed);
+                }
+                Kind::Fused(fused) => {
+                    let operands: Vec<Ref> = node.operands.iter().map(|o| at[o].clone()).collect();
+                    let places = self.result_places(region, id, &fused.body.results(), &wanted)?;
+                    self.launch(fused, &operands, &places)?;
+                    settle(region, id, &places, &mut at);
+                }
+                Kind::Scan(scan) => {
+                    let operands: Vec<Ref> = node.operands.iter().map(|o| at[o].clone()).collect();
+                    let in_place: Vec<Option<Ref>> =
+                        node.operands[..scan.carried].iter().map(|o| starts.get(o).cloned()).collect();
+                    let places = self.scan(scan, &operands, &in_place)?;
+                    settle(region, id, &places, &mut at);
+                }
+                Kind::Project(_) => {}
+                Kind::Op(op) => bail!("the operator {op:?} was left outside of any kernel"),
+            }
+        }
+        Ok(())
+    }
+
+    /// A kernel's result that only starts a scan is written to where the scan carries it.
+    fn starts_of_carried(&mut self, region: &Region) -> Result<HashMap<NodeId, Ref>> {
+        let uses = region.uses();
+        let mut starts = HashMap::new();
+        for (_, node) in region.iter() {
+            let Kind::Scan(scan) = &node.kind else { continue };
+            for &operand in &node.operands[..scan.carried] {
+                let fresh = matches!(&region[operand].kind, Kind::Project(_))
+                    && matches!(region[region[operand].operands[0]].kind, Kind::Fused(_))
+                    && uses[operand.0 as usize] == 1;
+                if fresh {
+                    starts.insert(operand, self.carried_buffer(&region[operand].ty)?);
+                }
+            }
+        }
+        Ok(starts)
+    }
+
+    /// Room for two turns of a carried value; gives the first.
+    fn carried_buffer(&mut self, ty: &Type) -> Result<Ref> {
+        let layout = self.layouts.choose(self.axes, ty);
+        let buffer = self.buffer(ty, ARENA, &[Size::of(2)])?;
+        Ok(Ref::whole(buffer, layout))
+    }
+
+    /// Where the results of a node go: where somebody wants them, else to new buffers.
+    fn result_places(
+        &mut self,
+        region: &Region,
+        id: NodeId,
+        types: &[Type],
+        wanted: &HashMap<NodeId, Ref>,
+    ) -> Result<Vec<Ref>> {
+        let mut places = Vec::with_capacity(types.len());
+        for (i, ty) in types.iter().enumerate() {
+            let project = projection(region, id, i as u32);
+            places.push(match project.and_then(|p| wanted.get(&p)) {
+                Some(place) => place.clone(),
+                None => Ref::whole(self.buffer(ty, ARENA, &[])?, self.layouts.choose(self.axes, ty)),
+            });
+        }
+        Ok(places)
+    }
+
+    fn launch(&mut self, fused: &Fused, operands: &[Ref], places: &[Ref]) -> Result<()> {
+        let layouts = |refs: &[Ref]| refs.iter().map(|r| r.layout.clone()).collect::<Vec<_>>();
+        let scheduled = schedule(fused, self.axes, &layouts(operands), &layouts(places), self.machine)?;
+        let args = operands.iter().chain(places).map(|r| self.arg(r)).collect::<Result<_>>()?;
+        let sizes = scheduled.sizes.iter().map(|s| self.sizes.convert(s)).collect::<Result<_>>()?;
+        let tiles = scheduled.tiles.iter().map(|(s, block)| Ok((self.sizes.convert(s)?, *block))).collect::<Result<_>>()?;
+        let scratch = u64::from(scheduled.kernel.scratch);
+        let kernel = self.kernels.number(scheduled.kernel, hint(fused.form));
+        // Sixteen simple operations in a nanosecond.
+        let cost = scheduled.cost / 16.0;
+        self.push(Step::Launch(Launch { kernel, args, sizes, tiles, scratch, cost }));
+        Ok(())
+    }
+
+    fn scan(&mut self, scan: &Scan, operands: &[Ref], starts: &[Option<Ref>]) -> Result<Vec<Ref>> {
+        let steps = self.axes.size(scan.axis).clone();
+        let depth = self.open.len() as u32;
+        let carried_types = &scan.body.arguments[..scan.carried];
+        let mut carried = Vec::new();
+        for ((ty, operand), start) in carried_types.iter().zip(operands).zip(starts) {
+            carried.push(match start {
+                Some(place) => place.clone(),
+                None => {
+                    let place = self.carried_buffer(ty)?;
+                    self.copy(ty, operand, &place)?;
+                    place
+                }
+            });
+        }
+        let outputs = results(&Kind::Scan(Box::new(scan.clone()))).context("a scan has results")?;
+        let mut yields = Vec::new();
+        for ty in &outputs[scan.carried..] {
+            let inner = self.layouts.choose(self.axes, &ty.without(&[scan.axis]));
+            let layout = Layout(std::iter::once(scan.axis).chain(inner.0).collect());
+            yields.push(Ref::whole(self.buffer(ty, ARENA, &[])?, layout));
+        }
+        let turn = |place: &Ref, add: u32| {
+            let mut place = place.clone();
+            place.strides.push((depth, Count::Turn { add, modulus: 2 }, self.axes.volume(&place.layout.0)));
+            place
+        };
+        let mut arguments: Vec<Ref> = carried.iter().map(|p| turn(p, 0)).collect();
+        for operand in &operands[scan.carried..scan.carried + scan.sliced] {
+            arguments.push(operand.sliced(self.axes, scan.axis, depth)?);
+        }
+        arguments.extend_from_slice(&operands[scan.carried + scan.sliced..]);
+        let mut targets: Vec<Ref> = carried.iter().map(|p| turn(p, 1)).collect();
+        for place in &yields {
+            targets.push(place.sliced(self.axes, scan.axis, depth)?);
+        }
+        self.blocks.push(Vec::new());
+        self.open.push(self.opened);
+        self.opened += 1;
+        let order: Vec<NodeId> = scan.body.iter().map(|(id, _)| id).collect();
+        self.region(&scan.body, &order, &arguments, &targets)?;
+        self.open.pop();
+        let body = self.blocks.pop().unwrap_or_default();
+        let count = self.sizes.convert(&steps)?;
+        self.push(Step::Loop { count, reverse: scan.reverse, body });
+        let last = match steps.known() {
+            Some(n) => n % 2,
+            None if scan.carried == 0 => 0,
+            None => bail!("a scan with carried values over an axis of run-time size `{steps}` is not compiled yet"),
+        };
+        let mut places: Vec<Ref> = carried;
+        for place in &mut places {
+            place.offset = place.offset.clone() + self.axes.volume(&place.layout.0) * Size::of(last);
+        }
+        places.extend(yields);
+        Ok(places)
+    }
+
+    fn copy(&mut self, ty: &Type, from: &Ref, to: &Ref) -> Result<()> {
+        let mut body = RegionBuilder::new();
+        let value = body.argument(ty.clone());
+        let fused = Fused { form: Form::Loops, body: body.finish(vec![value]) };
+        self.launch(&fused, std::slice::from_ref(from), std::slice::from_ref(to))
+    }
+
+    fn arg(&mut self, place: &Ref) -> Result<Arg> {
+        let strides = place
+            .strides
+            .iter()
+            .map(|(depth, by, step)| Ok(Stride { depth: *depth, by: *by, step: self.sizes.convert(step)? }))
+            .collect::<Result<_>>()?;
+        Ok(Arg { buffer: place.buffer, offset: self.sizes.convert(&place.offset)?, strides })
+    }
+
+    fn push(&mut self, step: Step) {
+        self.blocks.last_mut().expect("a block is open").push(step);
+    }
+}
+
+/// An arena buffer whose lifetime is not known yet.
+const ARENA: Place = Place::Arena { first: u32::MAX, last: 0 };
+
+fn hint(form: Form) -> &'static str {
+    match form {
+        Form::Loops => "loops",
+        Form::Product => "product",
+        Form::Attention => "attention",
+        Form::AttentionBackward => "attention_backward",
+        Form::Scatter => "scatter",
+    }
+}
+
+/// The value that a chain of renames shows, and where it must lie for the renamed one to lie at a place.
+fn through_renames(region: &Region, mut id: NodeId, mut place: Ref) -> (NodeId, Ref) {
+    while let Kind::Op(Op::Rename(from, to)) = region[id].kind {
+        place.layout = place.layout.renamed(to, from);
+        id = region[id].operands[0];
+    }
+    (id, place)
+}
+
+/// The node that projects a result.
+fn projection(region: &Region, id: NodeId, number: u32) -> Option<NodeId> {
+    region.iter().find(|(_, n)| n.kind == Kind::Project(number) && n.operands == [id]).map(|(p, _)| p)
+}
+
+/// Records where the results of a node are.
+fn settle(region: &Region, id: NodeId, places: &[Ref], at: &mut HashMap<NodeId, Ref>) {
+    for (i, place) in places.iter().enumerate() {
+        if let Some(project) = projection(region, id, i as u32) {
+            at.insert(project, place.clone());
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The standard library's text, embedded so that a built `weft` needs no files beside it.
+
+/// Embeds `stdlib/NAME.weft` for each name.
+macro_rules! embed {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../stdlib/", $name, ".weft")))),*]
+    };
+}
+
+/// The modules by name. To add `stdlib/NAME.weft`, add `"NAME"` here.
+const MODULES: &[(&str, &str)] = embed![
+    "attention",
+    "bert",
+    "functions",
+    "gpt2",
+    "layers",
+    "losses",
+    "nanogpt",
+    "objectives",
+    "optimizers",
+    "schedules",
+];
+
+/// The text of `std.NAME`.
+pub fn library(name: &str) -> Option<&'static str> {
+    MODULES.iter().find(|(module, _)| *module == name).map(|(_, text)| *text)
+}
+
+/// The names of all modules, for "did you mean" and for documentation.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_parses() {
+        for name in names() {
+            let text = library(name).unwrap_or_default();
+            assert_eq!(crate::parse::parse(crate::span::FileId(0), text).1, [], "std.{name}");
+        }
+        assert!(library("no_such_module").is_none());
+    }
+}

@@ -8,12 +8,10 @@ use anyhow::{Result, bail};
 use inkwell::llvm_sys::core::LLVMCreateMemoryBufferWithMemoryRangeCopy;
 use inkwell::llvm_sys::error::{LLVMDisposeErrorMessage, LLVMErrorRef, LLVMGetErrorMessage};
 use inkwell::llvm_sys::orc2::lljit::{
-    LLVMOrcCreateLLJIT, LLVMOrcDisposeLLJIT, LLVMOrcLLJITAddObjectFile,
-    LLVMOrcLLJITGetGlobalPrefix, LLVMOrcLLJITGetMainJITDylib, LLVMOrcLLJITLookup, LLVMOrcLLJITRef,
+    LLVMOrcCreateLLJIT, LLVMOrcDisposeLLJIT, LLVMOrcLLJITAddObjectFile, LLVMOrcLLJITGetGlobalPrefix,
+    LLVMOrcLLJITGetMainJITDylib, LLVMOrcLLJITLookup, LLVMOrcLLJITRef,
 };
-use inkwell::llvm_sys::orc2::{
-    LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator,
-};
+use inkwell::llvm_sys::orc2::{LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator};
 use inkwell::targets::{InitializationConfig, Target};
 
 /// A kernel's code, as the runtime calls it: arguments, sizes, first tile, end of tiles, scratch memory.
@@ -50,12 +48,8 @@ impl Loaded {
     /// # Errors
     /// Bytes that are no object of this architecture; a name that is not among the functions.
     pub fn new(objects: &[Vec<u8>], names: &[String]) -> Result<Self> {
-        Target::initialize_native(&InitializationConfig::default())
-            .map_err(|e| anyhow::anyhow!("LLVM: {e}"))?;
-        let mut loaded = Self {
-            jit: null_mut(),
-            entries: HashMap::new(),
-        };
+        Target::initialize_native(&InitializationConfig::default()).map_err(|e| anyhow::anyhow!("LLVM: {e}"))?;
+        let mut loaded = Self { jit: null_mut(), entries: HashMap::new() };
         // SAFETY: each call gets what LLVM's C interface asks for. The library of loaded code takes the generator and the
         // buffers; `loaded` disposes of the rest when it is dropped, also where this returns early.
         unsafe {
@@ -64,30 +58,17 @@ impl Loaded {
             // Functions of the C library, such as `exp` of doubles, are those of this process.
             let mut process = null_mut();
             let prefix = LLVMOrcLLJITGetGlobalPrefix(loaded.jit);
-            outcome(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
-                &raw mut process,
-                prefix,
-                None,
-                null_mut(),
-            ))?;
+            outcome(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&raw mut process, prefix, None, null_mut()))?;
             LLVMOrcJITDylibAddGenerator(library, process);
             for object in objects {
                 let bytes = object.as_ptr().cast();
-                let buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(
-                    bytes,
-                    object.len(),
-                    c"kernels".as_ptr(),
-                );
+                let buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, object.len(), c"kernels".as_ptr());
                 outcome(LLVMOrcLLJITAddObjectFile(loaded.jit, library, buffer))?;
             }
             for name in names {
                 let symbol = CString::new(name.as_str())?;
                 let mut address = 0;
-                outcome(LLVMOrcLLJITLookup(
-                    loaded.jit,
-                    &raw mut address,
-                    symbol.as_ptr(),
-                ))?;
+                outcome(LLVMOrcLLJITLookup(loaded.jit, &raw mut address, symbol.as_ptr()))?;
                 let entry = std::mem::transmute::<usize, Entry>(usize::try_from(address)?);
                 loaded.entries.insert(name.clone(), entry);
             }

@@ -15,11 +15,7 @@ pub fn ulps(got: f32, want: f64) -> f64 {
         return f64::INFINITY;
     }
     // As if there were numbers beyond the largest.
-    let got = if got.is_infinite() {
-        f64::from(f32::MAX)
-    } else {
-        f64::from(got)
-    };
+    let got = if got.is_infinite() { f64::from(f32::MAX) } else { f64::from(got) };
     let exponent = want.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor();
     (got - want).abs() / (exponent.min(127.0) - 23.0).exp2()
 }
@@ -29,9 +25,7 @@ fn kernel(op: Elementwise, lanes: u16) -> Kernel {
     let mut w = Writer::new(vec![Dtype::F32; arity as usize + 1], 1);
     let (zero, count) = (w.int(0), w.size(0));
     w.repeat((zero, count, u32::from(lanes)), &[], |w, at, _| {
-        let operands: Vec<_> = (0..arity)
-            .map(|i| w.load(Place::Arg(i), at, lanes, None))
-            .collect();
+        let operands: Vec<_> = (0..arity).map(|i| w.load(Place::Arg(i), at, lanes, None)).collect();
         let value = w.map(op, &operands);
         w.store(Place::Arg(arity), at, value, None);
         Vec::new()
@@ -40,10 +34,7 @@ fn kernel(op: Elementwise, lanes: u16) -> Kernel {
 }
 
 fn apply(op: Elementwise, lanes: u16, columns: &[Vec<f32>]) -> Vec<f32> {
-    let mut args: Vec<Data> = columns
-        .iter()
-        .map(|column| Data::F32(column.clone()))
-        .collect();
+    let mut args: Vec<Data> = columns.iter().map(|column| Data::F32(column.clone())).collect();
     args.push(Data::F32(vec![0.0; columns[0].len()]));
     run(&kernel(op, lanes), &mut args, &[columns[0].len() as i64], 1);
     match args.pop() {
@@ -75,9 +66,7 @@ fn floats(stride: usize) -> Vec<f32> {
 
 /// Evenly spaced.
 fn grid(from: f64, to: f64) -> Vec<f32> {
-    (0..1 << 19)
-        .map(|i| (from + (to - from) * f64::from(i) / f64::from(1 << 19)) as f32)
-        .collect()
+    (0..1 << 19).map(|i| (from + (to - from) * f64::from(i) / f64::from(1 << 19)) as f32).collect()
 }
 
 #[test]
@@ -95,11 +84,7 @@ fn errors_are_small() {
     ] {
         let everywhere: Vec<f32> = floats(4099)
             .into_iter()
-            .filter(|v| {
-                !matches!(op, Elementwise::SIN | Elementwise::COS)
-                    || v.abs() < 40f32.exp2()
-                    || !v.is_finite()
-            })
+            .filter(|v| !matches!(op, Elementwise::SIN | Elementwise::COS) || v.abs() < 40f32.exp2() || !v.is_finite())
             .collect();
         let everywhere = everywhere[..everywhere.len() / 16 * 16].to_vec();
         for values in [everywhere, grid(from, to), grid(-0.5, 0.5)] {
@@ -123,11 +108,7 @@ fn powers_are_close() {
         let exponents: Vec<f32> = bases.iter().map(|_| draw(scale)).collect();
         let (error, at) = worst(Elementwise::POW, &[bases.clone(), exponents.clone()], 16);
         assert!(error <= 0.6, "{error} at {at:?}");
-        let (error, at) = worst(
-            Elementwise::POW,
-            &[bases.clone(), exponents.iter().map(|b| b.round()).collect()],
-            16,
-        );
+        let (error, at) = worst(Elementwise::POW, &[bases.clone(), exponents.iter().map(|b| b.round()).collect()], 16);
         assert!(error <= 0.6, "{error} at {at:?}");
     }
     let near: Vec<f32> = bases.iter().map(|_| 1.0 + draw(0.01)).collect();
@@ -138,10 +119,7 @@ fn powers_are_close() {
 
 #[test]
 fn scalars_have_the_bits_of_vectors() {
-    let values: Vec<f32> = floats(70_001)
-        .into_iter()
-        .chain(grid(-8.0, 8.0).into_iter().step_by(64))
-        .collect();
+    let values: Vec<f32> = floats(70_001).into_iter().chain(grid(-8.0, 8.0).into_iter().step_by(64)).collect();
     let values = values[..values.len() / 16 * 16].to_vec();
     for name in ["exp", "log", "log1p", "tanh", "erf", "sin", "cos", "pow"] {
         let op = Elementwise::named(name).expect("a row");
@@ -149,17 +127,10 @@ fn scalars_have_the_bits_of_vectors() {
         if op.row().arity == 2 {
             columns.push(values.iter().rev().copied().collect());
         }
-        let bits = |lanes| {
-            apply(op, lanes, &columns)
-                .iter()
-                .map(|v| if v.is_nan() { 1 } else { v.to_bits() })
-                .collect::<Vec<_>>()
-        };
+        let bits =
+            |lanes| apply(op, lanes, &columns).iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect::<Vec<_>>();
         let scalar = bits(1);
-        assert!(
-            scalar == bits(16) && scalar == bits(8) && scalar == bits(4),
-            "{name}"
-        );
+        assert!(scalar == bits(16) && scalar == bits(8) && scalar == bits(4), "{name}");
     }
 }
 
@@ -208,10 +179,7 @@ fn special_values_are_exact() {
         let op = Elementwise::named(name).expect("a row");
         let columns = [vec![a; 16], vec![b; 16]][..op.row().arity].to_vec();
         for got in apply(op, 16, &columns) {
-            assert!(
-                got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
-                "{name} {a} {b}: {got}, not {want}"
-            );
+            assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{name} {a} {b}: {got}, not {want}");
         }
     }
 }
@@ -221,11 +189,6 @@ fn exp_never_falls() {
     let values = grid(-104.5, 89.5);
     let results = apply(Elementwise::EXP, 16, &[values.clone()]);
     for i in 1..values.len() {
-        assert!(
-            results[i] >= results[i - 1],
-            "exp {} > exp {}",
-            values[i - 1],
-            values[i]
-        );
+        assert!(results[i] >= results[i - 1], "exp {} > exp {}", values[i - 1], values[i]);
     }
 }

@@ -316,9 +316,7 @@ impl Maker {
         let n = self.length(&[axis]);
         match self.dice.below(5) {
             0 => self.put(pool, Op::Reduce(Monoid::Sum, vec![axis]), &[x], x.most * n as f64, false),
-            1 if x.most <= 2.0 => {
-                self.put(pool, Op::Reduce(Monoid::Product, vec![axis]), &[x], x.most.powi(n as i32), false)
-            }
+            1 if x.most <= 2.0 => self.put(pool, Op::Reduce(Monoid::Product, vec![axis]), &[x], x.most.powi(n as i32), false),
             // Over nothing they are infinite.
             2 if n > 0 => {
                 let monoid = self.dice.pick(&[Monoid::Max, Monoid::Min])?;

@@ -19,7 +19,7 @@ pub struct Pass {
     pub run: fn(&mut Graph),
 }
 
-/// The passes over a program before its gradients are taken, in order.
+/// The passes before gradients are taken, in order.
 pub const BEFORE_GRADIENT: &[Pass] =
     &[Pass { name: "canonical", run: canonical::canonicalise }, Pass { name: "attention", run: attention::find }];
 
@@ -34,6 +34,8 @@ pub const PIPELINE: &[Pass] = &[
 /// How the passes are run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
+    /// Rewrite and fuse; without, each operator is a kernel of its own.
+    pub optimise: bool,
     /// Check the graph before the first pass and after each.
     pub validate: bool,
 }

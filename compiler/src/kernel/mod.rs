@@ -9,7 +9,7 @@
 
 mod write;
 
-pub use write::Writer;
+pub use write::{Block, Writer};
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Number};

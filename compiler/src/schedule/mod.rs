@@ -5,6 +5,7 @@
 
 mod expr;
 mod position;
+pub mod product;
 mod sizes;
 mod structure;
 

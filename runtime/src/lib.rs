@@ -46,5 +46,39 @@ pub mod weights;
 
 pub mod checkpoint;
 
+pub mod tokenizer;
+
+pub mod shuffle;
+
+pub mod text;
+
+pub mod data;
+
+pub mod interrupt;
+
+pub mod console;
+
+pub mod step;
+
+pub mod evaluate;
+
+pub mod metrics;
+
+pub mod progress;
+
+pub mod curve;
+
+pub mod train;
+
+pub mod sample;
+
+pub mod generate;
+
+pub mod commands;
+
+pub mod cli;
+
+pub mod entry;
+
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,9 @@
 
 use crate::plan::{Count, Dtype};
 
+/// Bytes at the start of scratch memory where a kernel that checks itself tells of an access out of bounds.
+pub const STATUS: usize = 64;
+
 /// Where a buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spot {
@@ -22,8 +25,8 @@ pub enum Op {
         kernel: usize,
         /// Range of [`Prepared::args`].
         args: (usize, usize),
-        /// First of its values in [`Prepared::kernel_sizes`].
-        sizes: usize,
+        /// Range of [`Prepared::kernel_sizes`].
+        sizes: (usize, usize),
         /// Number of tiles.
         tiles: usize,
         /// Bytes of scratch memory for each thread.
@@ -52,6 +55,8 @@ pub enum Op {
 pub struct PreparedArg {
     /// Index into the program's buffers.
     pub buffer: usize,
+    /// Bytes of an element.
+    pub width: i64,
     /// Bytes from the buffer's start.
     pub offset: i64,
     /// Range of [`Prepared::strides`].
@@ -89,7 +94,7 @@ pub struct Prepared {
     pub bytes: Vec<usize>,
     /// Bytes of the arena.
     pub arena: usize,
-    /// Bytes of scratch memory that a thread needs at most.
+    /// Bytes of scratch memory that a thread needs at most; the status is the first [`STATUS`] of them.
     pub scratch: usize,
     /// What to do, in order.
     pub ops: Vec<Op>,
@@ -105,6 +110,8 @@ pub struct Prepared {
     pub outputs: Vec<Vec<usize>>,
     /// Arguments of the launch that has the most.
     pub widest: usize,
+    /// Sizes and arguments of the launch that has the most.
+    pub most_sizes: usize,
     /// Deepest nesting of loops.
     pub depth: usize,
 }

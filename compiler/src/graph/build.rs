@@ -4,6 +4,9 @@
 //! inner one, through every frame between; so regions stay closed. Operators without operands are made again instead, which
 //! keeps numbers and positions where rewrites can see them.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
 use weft_dsl::elementwise::Elementwise;
@@ -43,6 +46,8 @@ pub struct Builder {
     /// The program's body, then the open loops, outermost first.
     frames: Vec<Frame>,
     means: Vec<Mean>,
+    /// Means over a batch are divided by totals that the run supplies.
+    totals: bool,
     outputs: Vec<(Output, NodeId)>,
 }
 
@@ -92,6 +97,7 @@ impl Builder {
             known: HashMap::new(),
             frames: vec![Frame::default()],
             means: Vec::new(),
+            totals: false,
             outputs: Vec::new(),
         }
     }
@@ -120,6 +126,31 @@ impl Builder {
     /// The means that were taken outside of loops, in order.
     pub fn means(&self) -> &[Mean] {
         &self.means
+    }
+
+    /// From now on, means over a batch are divided by totals that the run supplies (`total.0`, `total.1`, …): the sums of
+    /// [`Builder::batch_weights`] over the micro-batches of a step.
+    pub fn divide_by_totals(&mut self, totals: bool) {
+        self.totals = totals;
+    }
+
+    /// The weights of the means so far that were taken over a batch, in order.
+    pub fn batch_weights(&self) -> Vec<NodeId> {
+        self.means.iter().map(|m| m.weight).filter(|&w| self.counts_batch(w)).collect()
+    }
+
+    /// Whether a mean's weight is a scalar that depends on the batch.
+    fn counts_batch(&self, weight: NodeId) -> bool {
+        let region = self.frames[0].region.region();
+        let mut open = vec![weight];
+        while let Some(id) = open.pop() {
+            match &region[id].kind {
+                Kind::Argument(_) => return region[weight].ty.axes.is_empty(),
+                Kind::Op(Op::Extent(size)) if size.known().is_none() => return region[weight].ty.axes.is_empty(),
+                _ => open.extend(&region[id].operands),
+            }
+        }
+        false
     }
 
     /// An argument of the program. Asking again for a name gives the same one.
@@ -238,7 +269,12 @@ impl Builder {
             return node;
         }
         let missing: Vec<_> = ty.axes.iter().copied().filter(|&a| !own.has(a)).collect();
-        assert!(own.with(&missing) == *ty, "a carried value changes from {} to {}", self.axes.show(ty), self.axes.show(&own));
+        assert!(
+            own.with(&missing) == *ty,
+            "a carried value changes from {} to {}",
+            self.axes.show(ty),
+            self.axes.show(&own)
+        );
         let holds = region.op(&self.axes, Op::Constant(Number(1.0), Elem::Bool, missing), &[]);
         region.map(&self.axes, Elementwise::SELECT, &[holds, node, node])
     }
@@ -293,7 +329,8 @@ impl Emit for Builder {
     /// # Panics
     /// Where no open loop is over the axis: a fault of elaboration.
     fn slice(&mut self, value: &Value, axis: Axis) -> Value {
-        let depth = self.frames.iter().rposition(|f| f.axis == Some(axis)).expect("a slice lies within a loop over its axis");
+        let depth =
+            self.frames.iter().rposition(|f| f.axis == Some(axis)).expect("a slice lies within a loop over its axis");
         let outer = self.local(*value, depth - 1);
         let ty = self.frames[depth - 1].region.ty(outer).clone();
         // The same in each step where the value lacks the axis.
@@ -326,9 +363,15 @@ impl Emit for Builder {
     }
 
     fn mean(&mut self, sum: &Value, weight: &Value) -> Value {
+        let own = *weight;
+        let total = (self.totals && self.depth() == 0 && self.counts_batch(own.node)).then(|| {
+            let number = self.batch_weights().len();
+            self.supplied(&format!("total.{number}"), Elem::Float)
+        });
+        let weight = &total.unwrap_or(own);
         let result = self.op(Op::Map(Elementwise::DIV), &[*sum, *weight]);
         if self.depth() == 0 {
-            self.means.push(Mean { sum: sum.node, weight: weight.node, result: result.node });
+            self.means.push(Mean { sum: sum.node, weight: own.node, result: result.node });
         }
         result
     }

@@ -8,6 +8,7 @@
 //! scratch memory belong to checked code: a fault stores `argument + 1` and the index there, as two i64.
 
 mod write;
+pub mod interpret;
 
 pub use write::{Block, Writer};
 

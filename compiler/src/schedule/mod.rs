@@ -3,11 +3,13 @@
 //! A schedule reads sizes and layouts alone, so tiles, chunks and vector borders are functions of sizes: the same bits come out
 //! for any number of threads.
 
-mod expr;
-mod position;
-pub mod product;
 mod sizes;
+mod position;
+mod expr;
 mod structure;
+mod simplify;
+pub mod loops;
+pub mod product;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};
@@ -68,4 +70,15 @@ pub fn dtype(ty: &Type) -> Dtype {
         Elem::Int | Elem::Index(_) => Dtype::I32,
         Elem::Bool => Dtype::Bool,
     }
+}
+
+/// The kernel of a fused node, given how its operands and results lie.
+pub fn schedule(
+    fused: &crate::graph::Fused,
+    _axes: &weft_dsl::types::Axes,
+    _inputs: &[Layout],
+    _outputs: &[Layout],
+    _machine: &Machine,
+) -> anyhow::Result<Scheduled> {
+    anyhow::bail!("{:?}", fused.form)
 }

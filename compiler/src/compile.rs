@@ -145,14 +145,15 @@ impl Specification {
         plan.params = slots.params;
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
-        plan.target = plan::Target { triple: options.cpu.triple(), features: options.cpu.features() };
+        plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
             plan.tokenizer = self.tokenizer(&settings.data)?;
         }
         plan.fingerprint = fingerprint(&plan);
         let start = Instant::now();
-        let objects = cpu::compile(&kernels.list, &options.cpu, options.checked)?;
+        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
+        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
         watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
         Ok(Output { plan, objects })
     }

@@ -6,10 +6,10 @@ use super::problem::{Along, Problem};
 use crate::schedule::Machine;
 
 /// What a free size (tokens of a batch) is taken to be where blocks are chosen.
-const TYPICAL: i64 = 768;
+const TYPICAL: u64 = 768;
 
 /// Elements of scratch memory that a tile may use.
-const MOST_SCRATCH: i64 = 1 << 18;
+const MOST_SCRATCH: u64 = 1 << 18;
 
 /// Block sizes, in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +40,15 @@ impl Blocks {
             (_, 32..) => (4, 4),
             _ => (4, 3),
         };
-        let estimate = |size: Size| size.known().unwrap_or(TYPICAL).clamp(1, 1 << 32);
+        let estimate = |size: Size| size.known().map_or(TYPICAL, |n| n.clamp(1, 1 << 32) as u64);
         let (m, n, k) = (estimate(problem.rows.volume()), estimate(problem.columns.volume()), estimate(problem.sum.volume()));
         let batch = estimate(problem.batch.volume());
-        let width = i64::from(lanes);
+        let width = u64::from(lanes);
         // Passes over the summed dimension of about equal length.
-        let passes = (k + 255) / 256;
-        let kc = ((k + passes - 1) / passes).next_multiple_of(width);
+        let passes = k.div_ceil(256);
+        let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
-        let mut best = (i64::MAX, step, width);
+        let mut best = (u64::MAX, step, width);
         for mc in candidates(m, step, 256) {
             for nc in candidates(n, width, 768) {
                 let scratch = mc * (kc + width) + nc * (kc + 1) + mc * nc;
@@ -76,10 +76,10 @@ impl Blocks {
 }
 
 /// Block lengths to be tried: equal parts of a dimension, up to a most.
-fn candidates(size: i64, step: i64, most: i64) -> Vec<i64> {
-    let mut out: Vec<i64> = (1..=16)
-        .map(|parts| ((size + parts - 1) / parts).next_multiple_of(step))
-        .chain([64, 128, 192, 256, 384].map(|n: i64| n.next_multiple_of(step)))
+fn candidates(size: u64, step: u64, most: u64) -> Vec<u64> {
+    let mut out: Vec<u64> = (1..=16)
+        .map(|parts| size.div_ceil(parts).next_multiple_of(step))
+        .chain([64, 128, 192, 256, 384].map(|n: u64| n.next_multiple_of(step)))
         .filter(|&n| n <= most.next_multiple_of(step) && n <= size.next_multiple_of(step))
         .collect();
     out.sort_unstable();
@@ -88,12 +88,12 @@ fn candidates(size: i64, step: i64, most: i64) -> Vec<i64> {
 }
 
 /// An estimate of the time on two threads, in hundredths of a vector operation.
-fn time(problem: &Problem, (batch, m, n, k): (i64, i64, i64, i64), (mc, nc): (i64, i64), (mr, lanes): (i64, i64)) -> i64 {
+fn time(problem: &Problem, (batch, m, n, k): (u64, u64, u64, u64), (mc, nc): (u64, u64), (mr, lanes): (u64, u64)) -> u64 {
     let pack = |along: Along, transposes: bool| match along {
         Along::Sum if transposes => 700,
         _ => 300,
     };
-    let (tiles_m, tiles_n) = ((m + mc - 1) / mc, (n + nc - 1) / nc);
+    let (tiles_m, tiles_n) = (m.div_ceil(mc), n.div_ceil(nc));
     let tiles = batch.saturating_mul(tiles_m).saturating_mul(tiles_n);
     let (rows, columns) = (mc.min(m).next_multiple_of(mr), nc.min(n).next_multiple_of(lanes));
     let vectors = columns / lanes;
@@ -104,6 +104,6 @@ fn time(problem: &Problem, (batch, m, n, k): (i64, i64, i64, i64), (mc, nc): (i6
     let one = multiply.saturating_add(packing).saturating_add(finish).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.
     let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;
-    let rounds = if large { (tiles + 3) / 4 * 4 } else { tiles };
+    let rounds = if large { tiles.div_ceil(4) * 4 } else { tiles };
     one.saturating_mul(rounds)
 }

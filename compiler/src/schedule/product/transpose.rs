@@ -39,7 +39,7 @@ pub fn transposed(w: &mut Writer, rows: &[Reg]) -> Vec<Reg> {
 
 /// Block `g` of vector `l` of the result is block `l` of vector `g`.
 fn blocks(w: &mut Writer, vectors: &[Reg], lanes: u16) -> Vec<Reg> {
-    let mut half = |w: &mut Writer, a: Reg, b: Reg, odd: u16| {
+    let half = |w: &mut Writer, a: Reg, b: Reg, odd: u16| {
         let pick = |from: u16| (0..lanes / 8).flat_map(move |i| (0..4).map(move |e| from + 8 * i + 4 * odd + e));
         w.shuffle(a, b, pick(0).chain(pick(lanes)).collect())
     };

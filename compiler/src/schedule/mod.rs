@@ -9,6 +9,8 @@ mod expr;
 mod structure;
 mod simplify;
 pub mod loops;
+#[cfg(test)]
+mod testing;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};

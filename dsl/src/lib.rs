@@ -19,3 +19,4 @@ pub mod render;
 pub mod library;
 pub mod parse;
 pub mod format;
+pub mod elaborate;

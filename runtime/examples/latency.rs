@@ -14,10 +14,7 @@ fn spin(nanoseconds: u128) {
 }
 
 fn main() -> anyhow::Result<()> {
-    let asked = std::env::args()
-        .nth(1)
-        .map(|text| text.parse())
-        .transpose()?;
+    let asked = std::env::args().nth(1).map(|text| text.parse()).transpose()?;
     let mut pool = Pool::new(choose_threads(asked)?)?;
     const LAUNCHES: u32 = 10_000;
     let start = Instant::now();
@@ -26,19 +23,12 @@ fn main() -> anyhow::Result<()> {
             black_box(begin);
         });
     }
-    println!(
-        "{} threads: empty launch {:?}",
-        pool.threads(),
-        start.elapsed() / LAUNCHES
-    );
+    println!("{} threads: empty launch {:?}", pool.threads(), start.elapsed() / LAUNCHES);
     let start = Instant::now();
     for _ in 0..1000 {
         pool.run(20, &|begin, end, _| spin(5000 * (end - begin) as u128));
     }
     let ideal = 100e-6 / pool.threads() as f64;
-    println!(
-        "100 µs of work: {:.2} of its ideal time",
-        start.elapsed().as_secs_f64() / 1000.0 / ideal
-    );
+    println!("100 µs of work: {:.2} of its ideal time", start.elapsed().as_secs_f64() / 1000.0 / ideal);
     Ok(())
 }

@@ -85,11 +85,7 @@ mod tests {
                 .map(|i| {
                     let first = stream.below(3 * i + 1, 20) as u32;
                     let last = first + stream.below(3 * i + 2, 8) as u32;
-                    Lifetime {
-                        first,
-                        last,
-                        bytes: stream.below(3 * i + 3, 1000) as usize,
-                    }
+                    Lifetime { first, last, bytes: stream.below(3 * i + 3, 1000) as usize }
                 })
                 .collect();
             let placement = place(&buffers).unwrap();
@@ -99,10 +95,7 @@ mod tests {
                 for (j, b) in buffers.iter().enumerate().skip(i + 1) {
                     let apart = placement.offsets[i] + a.bytes <= placement.offsets[j]
                         || placement.offsets[j] + b.bytes <= placement.offsets[i];
-                    assert!(
-                        apart || !meet(a, b) || a.bytes == 0 || b.bytes == 0,
-                        "{a:?} {b:?}"
-                    );
+                    assert!(apart || !meet(a, b) || a.bytes == 0 || b.bytes == 0, "{a:?} {b:?}");
                 }
             }
             // Never less than any one step needs, nor more than all of them.
@@ -117,19 +110,9 @@ mod tests {
 
     #[test]
     fn memory_is_shared() {
-        let chain: Vec<Lifetime> = (0..10)
-            .map(|i| Lifetime {
-                first: i,
-                last: i + 1,
-                bytes: 100,
-            })
-            .collect();
+        let chain: Vec<Lifetime> = (0..10).map(|i| Lifetime { first: i, last: i + 1, bytes: 100 }).collect();
         assert_eq!(place(&chain).unwrap().bytes, 256);
-        let huge = [Lifetime {
-            first: 0,
-            last: 0,
-            bytes: usize::MAX,
-        }];
+        let huge = [Lifetime { first: 0, last: 0, bytes: usize::MAX }];
         assert!(place(&huge).is_err());
     }
 }

@@ -24,9 +24,7 @@ pub fn signed(size: &Size, values: &[i64]) -> Result<i64> {
     for (coefficient, variables) in &size.terms {
         let mut product = Some(*coefficient);
         for &variable in variables {
-            let factor = *values
-                .get(variable as usize)
-                .context("the plan names a size variable that it lacks")?;
+            let factor = *values.get(variable as usize).context("the plan names a size variable that it lacks")?;
             product = product.and_then(|p| p.checked_mul(factor));
         }
         sum = sum.zip(product).and_then(|(s, p)| s.checked_add(p));
@@ -43,35 +41,16 @@ pub fn in_order<'t>(program: &Program, given: &[(&str, &'t Tensor)]) -> Result<V
     for (number, (name, _)) in given.iter().enumerate() {
         if !known().any(|port| port == *name) {
             let all: Vec<String> = known().map(|n| format!("`{n}`")).collect();
-            let all = if all.is_empty() {
-                "nothing".to_string()
-            } else {
-                all.join(", ")
-            };
-            bail!(
-                "`{}` has no input `{name}`{} (it takes {all})",
-                program.name,
-                hint(name, known())
-            );
+            let all = if all.is_empty() { "nothing".to_string() } else { all.join(", ") };
+            bail!("`{}` has no input `{name}`{} (it takes {all})", program.name, hint(name, known()));
         }
-        ensure!(
-            given[..number].iter().all(|(other, _)| other != name),
-            "input `{name}` is given twice"
-        );
+        ensure!(given[..number].iter().all(|(other, _)| other != name), "input `{name}` is given twice");
     }
-    let find = |name: &str| {
-        given
-            .iter()
-            .find(|(n, _)| *n == name)
-            .map(|(_, tensor)| *tensor)
-    };
+    let find = |name: &str| given.iter().find(|(n, _)| *n == name).map(|(_, tensor)| *tensor);
     let ports = program.inputs.iter().map(|port| {
         find(&port.name).with_context(|| {
             let axes = show_axes(program, port);
-            format!(
-                "`{}` needs the input `{}` with the axes {axes}; it is not given",
-                program.name, port.name
-            )
+            format!("`{}` needs the input `{}` with the axes {axes}; it is not given", program.name, port.name)
         })
     });
     ports.collect()
@@ -96,16 +75,9 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
     // Where each value was read, for messages.
     let mut origins = vec![None; program.sizes.len()];
     let axes = || {
-        program
-            .inputs
-            .iter()
-            .zip(inputs)
-            .flat_map(|(port, tensor)| {
-                port.axes
-                    .iter()
-                    .zip(&tensor.shape)
-                    .map(move |((axis, size), &found)| (port, axis, size, found))
-            })
+        program.inputs.iter().zip(inputs).flat_map(|(port, tensor)| {
+            port.axes.iter().zip(&tensor.shape).map(move |((axis, size), &found)| (port, axis, size, found))
+        })
     };
     // Single variables first: their message is the plainer one when axes contradict each other.
     for single in [true, false] {
@@ -124,22 +96,13 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
     let values: Vec<i64> = values
         .into_iter()
         .zip(&program.sizes)
-        .map(|(value, name)| {
-            value.with_context(|| format!("no input of `{}` tells the size `{name}`", program.name))
-        })
+        .map(|(value, name)| value.with_context(|| format!("no input of `{}` tells the size `{name}`", program.name)))
         .collect::<Result<_>>()?;
     for (port, axis, size, found) in axes() {
         let expected = value(size, &values)?;
         if expected as u64 != found as u64 {
-            let mut message = format!(
-                "input `{}`, axis `{axis}`: expected {expected}, found {found}",
-                port.name
-            );
-            if let Some(&variable) = size
-                .terms
-                .iter()
-                .flat_map(|(_, variables)| variables)
-                .next()
+            let mut message = format!("input `{}`, axis `{axis}`: expected {expected}, found {found}", port.name);
+            if let Some(&variable) = size.terms.iter().flat_map(|(_, variables)| variables).next()
                 && let Some((origin, origin_axis)) = origins[variable as usize]
             {
                 let (name, value) = (&program.sizes[variable as usize], values[variable as usize]);
@@ -151,12 +114,7 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
     for limit in &program.limits {
         let found = value(&limit.size, &values)?;
         let name = show_size(program, &limit.size);
-        ensure!(
-            found as u64 <= limit.at_most,
-            "`{name}` is {found}, at most {} is possible: {}",
-            limit.at_most,
-            limit.why
-        );
+        ensure!(found as u64 <= limit.at_most, "`{name}` is {found}, at most {} is possible: {}", limit.at_most, limit.why);
     }
     Ok(values)
 }
@@ -193,33 +151,19 @@ fn solve(size: &Size, found: usize, values: &[Option<i64>], single: bool) -> Opt
 /// A size in the user's names: `2 time + 1`.
 pub fn show_size(program: &Program, size: &Size) -> String {
     let terms = size.terms.iter().map(|(coefficient, variables)| {
-        let names = variables
-            .iter()
-            .map(|&v| program.sizes.get(v as usize).map_or("?", String::as_str));
+        let names = variables.iter().map(|&v| program.sizes.get(v as usize).map_or("?", String::as_str));
         let number = (*coefficient != 1 || variables.is_empty()).then(|| coefficient.to_string());
-        number
-            .into_iter()
-            .chain(names.map(str::to_string))
-            .collect::<Vec<_>>()
-            .join(" ")
+        number.into_iter().chain(names.map(str::to_string)).collect::<Vec<_>>().join(" ")
     });
     let text = terms.collect::<Vec<_>>().join(" + ");
-    if text.is_empty() {
-        "0".to_string()
-    } else {
-        text
-    }
+    if text.is_empty() { "0".to_string() } else { text }
 }
 
 /// A port's axes: `[batch, time]`, with the size where it is another than the axis's own name.
 pub fn show_axes(program: &Program, port: &Port) -> String {
     let axes = port.axes.iter().map(|(name, size)| {
         let size = show_size(program, size);
-        if *name == size {
-            size
-        } else {
-            format!("{name} {size}")
-        }
+        if *name == size { size } else { format!("{name} {size}") }
     });
     format!("[{}]", axes.collect::<Vec<_>>().join(", "))
 }
@@ -240,27 +184,17 @@ pub fn width(dtype: Dtype) -> usize {
 /// # Errors
 /// When the tensor's type does not fit, an index is out of bounds or an integer exceeds 32 bits.
 pub fn write_input(port: &Port, dtype: Dtype, tensor: &Tensor, out: &mut [u8]) -> Result<()> {
-    ensure!(
-        out.len() == tensor.len() * width(dtype),
-        "the buffer of input `{}` has another length",
-        port.name
-    );
+    ensure!(out.len() == tensor.len() * width(dtype), "the buffer of input `{}` has another length", port.name);
     let integer = |at: usize, x: i64| -> Result<[u8; 4]> {
         let place = || place(&tensor.shape, at);
         match port.bound {
             Some(bound) if x < 0 || x as u64 >= bound => {
-                bail!(
-                    "input `{}`{}: the index {x} is outside 0..{bound}",
-                    port.name,
-                    place()
-                )
+                bail!("input `{}`{}: the index {x} is outside 0..{bound}", port.name, place())
             }
             _ => {}
         }
         let narrow = i32::try_from(x);
-        Ok(narrow
-            .with_context(|| format!("input `{}`{}: {x} exceeds 32 bits", port.name, place()))?
-            .to_le_bytes())
+        Ok(narrow.with_context(|| format!("input `{}`{}: {x} exceeds 32 bits", port.name, place()))?.to_le_bytes())
     };
     match (dtype, &tensor.data) {
         (Dtype::F32, Data::F32(v)) => put(out, v, f32::to_le_bytes),
@@ -286,11 +220,7 @@ pub fn write_input(port: &Port, dtype: Dtype, tensor: &Tensor, out: &mut [u8]) -
                 Dtype::I32 => "integers (i64 or i32)",
                 Dtype::Bool => "booleans (bool or integers)",
             };
-            bail!(
-                "input `{}` takes {wanted}, found {}",
-                port.name,
-                data.kind()
-            );
+            bail!("input `{}` takes {wanted}, found {}", port.name, data.kind());
         }
     }
     Ok(())
@@ -331,12 +261,7 @@ pub fn read_output(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Tensor
 }
 
 fn get<T, const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes
-        .as_chunks::<N>()
-        .0
-        .iter()
-        .map(|&chunk| convert(chunk))
-        .collect()
+    bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
 }
 
 #[cfg(test)]

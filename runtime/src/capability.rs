@@ -14,23 +14,14 @@ pub fn check(target: &Target) -> Result<()> {
         "this was compiled for {arch} processors, this one is {}",
         std::env::consts::ARCH
     );
-    let lacking: Vec<String> = target
-        .features
-        .iter()
-        .map(|f| f.trim_start_matches('+'))
-        .filter(|f| !has(f))
-        .map(|f| format!("`{f}`"))
-        .collect();
+    let lacking: Vec<String> =
+        target.features.iter().map(|f| f.trim_start_matches('+')).filter(|f| !has(f)).map(|f| format!("`{f}`")).collect();
     ensure!(
         lacking.is_empty(),
         "this was compiled for a processor with features that this one lacks: {}; compile it here, or for a lesser processor",
         lacking.join(", ")
     );
-    if target
-        .features
-        .iter()
-        .any(|feature| feature.contains("amx"))
-    {
+    if target.features.iter().any(|feature| feature.contains("amx")) {
         enable_tiles()?;
     }
     Ok(())
@@ -80,9 +71,7 @@ fn listed(feature: &str) -> bool {
     let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else {
         return false;
     };
-    let flags = text
-        .lines()
-        .find(|line| line.starts_with("flags") || line.starts_with("Features"));
+    let flags = text.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
     flags.is_some_and(|line| line.split_whitespace().any(|flag| flag == name))
 }
 
@@ -92,18 +81,8 @@ fn enable_tiles() -> Result<()> {
     const ARCH_REQ_XCOMP_PERM: libc::c_long = 0x1023;
     const XFEATURE_XTILEDATA: libc::c_long = 18;
     // SAFETY: this call only changes which registers this process may use.
-    let refused = unsafe {
-        libc::syscall(
-            libc::SYS_arch_prctl,
-            ARCH_REQ_XCOMP_PERM,
-            XFEATURE_XTILEDATA,
-        )
-    };
-    ensure!(
-        refused == 0,
-        "the system does not allow the tile registers (AMX): {}",
-        std::io::Error::last_os_error()
-    );
+    let refused = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) };
+    ensure!(refused == 0, "the system does not allow the tile registers (AMX): {}", std::io::Error::last_os_error());
     Ok(())
 }
 
@@ -118,10 +97,7 @@ mod tests {
     use super::*;
 
     fn target(arch: &str, features: &[&str]) -> Target {
-        Target {
-            triple: format!("{arch}-unknown-linux-gnu"),
-            features: features.iter().map(|f| f.to_string()).collect(),
-        }
+        Target { triple: format!("{arch}-unknown-linux-gnu"), features: features.iter().map(|f| f.to_string()).collect() }
     }
 
     #[test]
@@ -129,15 +105,10 @@ mod tests {
         check(&Target::default()).unwrap();
         let here = std::env::consts::ARCH;
         check(&target(here, &[])).unwrap();
-        let error = check(&target(here, &["no-such", "+nor-this"]))
-            .unwrap_err()
-            .to_string();
+        let error = check(&target(here, &["no-such", "+nor-this"])).unwrap_err().to_string();
         assert!(error.contains("lacks: `no-such`, `nor-this`;"), "{error}");
         let error = check(&target("sparc", &[])).unwrap_err().to_string();
-        assert!(
-            error.starts_with("this was compiled for sparc processors, this one is"),
-            "{error}"
-        );
+        assert!(error.starts_with("this was compiled for sparc processors, this one is"), "{error}");
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -45,10 +45,7 @@ pub fn save(machine: &Machine, progress: &Progress, path: &Path) -> Result<()> {
     let metadata = BTreeMap::from([
         (CHECKPOINT.to_string(), VERSION.to_string()),
         ("model".to_string(), plan.name.clone()),
-        (
-            "fingerprint".to_string(),
-            format!("{:016x}", plan.fingerprint),
-        ),
+        ("fingerprint".to_string(), format!("{:016x}", plan.fingerprint)),
         ("progress".to_string(), serde_json::to_string(progress)?),
     ]);
     write(path, &metadata, tensors)
@@ -60,30 +57,17 @@ pub fn save(machine: &Machine, progress: &Progress, path: &Path) -> Result<()> {
 /// When it is no whole checkpoint of this very plan; nothing is touched then.
 pub fn load(machine: &mut Machine, path: &Path) -> Result<Progress> {
     let file = TensorFile::open(path)?;
-    let progress = check_header(machine.plan(), &file)
-        .with_context(|| format!("cannot resume from {}", path.display()))?;
-    let entries: HashMap<&str, Entry<'_>> =
-        file.entries().map(|entry| (entry.name, entry)).collect();
+    let progress = check_header(machine.plan(), &file).with_context(|| format!("cannot resume from {}", path.display()))?;
+    let entries: HashMap<&str, Entry<'_>> = file.entries().map(|entry| (entry.name, entry)).collect();
     // Where each tensor goes: slot and first byte.
     let mut places: Vec<(Entry<'_>, usize, usize)> = Vec::new();
     let plan = machine.plan();
     let slots = params::slots(plan)?;
     let mut expect = |name: &str, slot: usize, start: usize, shape: &[u64]| {
-        let entry = entries
-            .get(name)
-            .with_context(|| format!("it lacks `{name}`"))?;
+        let entry = entries.get(name).with_context(|| format!("it lacks `{name}`"))?;
         let fits = entry.dtype == file_dtype(plan.slots[slot].dtype)
-            && entry
-                .shape
-                .iter()
-                .map(|&size| size as u64)
-                .eq(shape.iter().copied());
-        ensure!(
-            fits,
-            "its `{name}` is {} {:?}, expected {shape:?}",
-            entry.dtype,
-            entry.shape
-        );
+            && entry.shape.iter().map(|&size| size as u64).eq(shape.iter().copied());
+        ensure!(fits, "its `{name}` is {} {:?}, expected {shape:?}", entry.dtype, entry.shape);
         places.push((entry.clone(), slot, start));
         Ok(())
     };
@@ -91,18 +75,10 @@ pub fn load(machine: &mut Machine, path: &Path) -> Result<Progress> {
     let mut check = || {
         for stored in &native.tensors {
             let slot = slots[stored.param as usize];
-            let size = params::elements(&plan.params[stored.param as usize])?
-                * crate::bind::width(plan.slots[slot].dtype);
-            expect(
-                &stored.name,
-                slot,
-                stored.index as usize * size,
-                &stored.shape,
-            )?;
+            let size = params::elements(&plan.params[stored.param as usize])? * crate::bind::width(plan.slots[slot].dtype);
+            expect(&stored.name, slot, stored.index as usize * size, &stored.shape)?;
         }
-        states(plan).try_for_each(|(number, slot)| {
-            expect(&slot.name, number, 0, &state_shape(plan, number))
-        })
+        states(plan).try_for_each(|(number, slot)| expect(&slot.name, number, 0, &state_shape(plan, number)))
     };
     check().with_context(|| format!("cannot resume from {}", path.display()))?;
     ensure!(
@@ -120,15 +96,8 @@ pub fn load(machine: &mut Machine, path: &Path) -> Result<Progress> {
 /// The progress that a checkpoint of this plan tells, without its tensors.
 fn check_header(plan: &Plan, file: &TensorFile) -> Result<Progress> {
     let tell = |key: &str| file.metadata().get(key).map_or("", String::as_str);
-    ensure!(
-        file.metadata().contains_key(CHECKPOINT),
-        "it is no checkpoint (weights alone are given with --weights)"
-    );
-    ensure!(
-        tell(CHECKPOINT) == VERSION,
-        "it is a checkpoint of version {}, expected {VERSION}",
-        tell(CHECKPOINT)
-    );
+    ensure!(file.metadata().contains_key(CHECKPOINT), "it is no checkpoint (weights alone are given with --weights)");
+    ensure!(tell(CHECKPOINT) == VERSION, "it is a checkpoint of version {}, expected {VERSION}", tell(CHECKPOINT));
     let fingerprint = format!("{:016x}", plan.fingerprint);
     ensure!(
         tell("fingerprint") == fingerprint,
@@ -142,10 +111,7 @@ fn check_header(plan: &Plan, file: &TensorFile) -> Result<Progress> {
 }
 
 fn states(plan: &Plan) -> impl Iterator<Item = (usize, &crate::plan::Slot)> {
-    plan.slots
-        .iter()
-        .enumerate()
-        .filter(|(_, slot)| matches!(slot.role, Role::State { .. }))
+    plan.slots.iter().enumerate().filter(|(_, slot)| matches!(slot.role, Role::State { .. }))
 }
 
 /// State with one element for each of its parameter's has the parameter's shape, `[stack…, axes…]`; other state is flat.
@@ -153,12 +119,7 @@ fn state_shape(plan: &Plan, slot: usize) -> Vec<u64> {
     let held = &plan.slots[slot];
     if let Role::State { param, .. } = held.role {
         let param = &plan.params[param as usize];
-        let shape: Vec<u64> = param
-            .stack
-            .iter()
-            .copied()
-            .chain(param.axes.iter().map(|&(_, size)| size))
-            .collect();
+        let shape: Vec<u64> = param.stack.iter().copied().chain(param.axes.iter().map(|&(_, size)| size)).collect();
         if shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size)) == Some(held.len) {
             return shape;
         }

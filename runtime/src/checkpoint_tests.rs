@@ -10,12 +10,7 @@ fn machine(seed: u64) -> Machine {
 }
 
 fn progress() -> Progress {
-    Progress {
-        step: 7,
-        cursor: 9,
-        seed: u64::MAX,
-        metrics: serde_json::json!([{ "loss": 0.5 }]),
-    }
+    Progress { step: 7, cursor: 9, seed: u64::MAX, metrics: serde_json::json!([{ "loss": 0.5 }]) }
 }
 
 fn state(machine: &Machine) -> Vec<Vec<u8>> {
@@ -49,10 +44,7 @@ fn what_is_no_checkpoint_of_this_plan_is_refused() {
         let before = state(&to);
         let message = format!("{:#}", load(&mut to, path).unwrap_err());
         assert_eq!(state(&to), before);
-        message
-            .split_once("c.safetensors")
-            .map(|(_, rest)| rest.to_string())
-            .unwrap()
+        message.split_once("c.safetensors").map(|(_, rest)| rest.to_string()).unwrap()
     };
     let mut other = compiled();
     other.plan.fingerprint = 0xbeef;
@@ -60,18 +52,12 @@ fn what_is_no_checkpoint_of_this_plan_is_refused() {
     save(&other, &progress(), &path).unwrap();
     insta::assert_snapshot!(complaint(&path), @": it was made by another specification (`tiny`, 000000000000beef) than this one (`tiny`, 000000000000feed); its parameters alone can be loaded with --weights where their names and shapes agree");
     crate::weights::save(&machine(1), &path, None).unwrap();
-    assert_eq!(
-        complaint(&path),
-        ": it is no checkpoint (weights alone are given with --weights)"
-    );
+    assert_eq!(complaint(&path), ": it is no checkpoint (weights alone are given with --weights)");
     save(&machine(1), &progress(), &path).unwrap();
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     assert!(complaint(&path).contains("it is cut short"));
-    let at = whole
-        .windows(11)
-        .position(|name| name == b"head.weight")
-        .unwrap();
+    let at = whole.windows(11).position(|name| name == b"head.weight").unwrap();
     let renamed = [&whole[..at], b"tail", &whole[at + 4..]].concat();
     std::fs::write(&path, renamed).unwrap();
     assert_eq!(complaint(&path), ": it lacks `head.weight`");

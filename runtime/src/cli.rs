@@ -6,8 +6,7 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use crate::commands::{
-    Common, EvaluateArgs, Exit, GenerateArgs, RunArgs, TrainArgs, evaluate, generate, info, run,
-    train,
+    Common, EvaluateArgs, Exit, GenerateArgs, RunArgs, TrainArgs, evaluate, generate, info, run, train,
 };
 use crate::console;
 use crate::exec::Compiled;
@@ -86,9 +85,7 @@ impl Command {
 /// 1 failed, 2 asked wrongly, 130 interrupted. Failures are printed.
 pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.collect();
-    let parsed = command(&args)
-        .try_get_matches_from(args)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command(&args).try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
     let command = match parsed {
         Ok(cli) => cli.command,
         Err(error) => {
@@ -141,24 +138,12 @@ mod tests {
     #[test]
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
-        let Command::Train(args) =
-            parse("m train --data a.txt b.txt --steps 5 --threads 2 -q --color never").unwrap()
+        let Command::Train(args) = parse("m train --data a.txt b.txt --steps 5 --threads 2 -q --color never").unwrap()
         else {
             panic!()
         };
-        assert_eq!(
-            (
-                args.data.len(),
-                args.steps,
-                args.common.threads,
-                args.common.quiet
-            ),
-            (2, Some(5), Some(2), true)
-        );
-        let Command::Run(args) = parse("m run pooled --weights w --inputs i --output o").unwrap()
-        else {
-            panic!()
-        };
+        assert_eq!((args.data.len(), args.steps, args.common.threads, args.common.quiet), (2, Some(5), Some(2), true));
+        let Command::Run(args) = parse("m run pooled --weights w --inputs i --output o").unwrap() else { panic!() };
         assert_eq!(args.function.as_deref(), Some("pooled"));
     }
 
@@ -175,27 +160,13 @@ mod tests {
         ] {
             assert_eq!(code(line), 2, "{line}");
         }
-        assert_eq!(
-            (
-                code("m --help"),
-                code("m train --help"),
-                code("m --version")
-            ),
-            (0, 0, 0)
-        );
+        assert_eq!((code("m --help"), code("m train --help"), code("m --version")), (0, 0, 0));
     }
 
     #[test]
     fn every_help_has_an_example() {
-        for command in Cli::command()
-            .get_subcommands_mut()
-            .filter(|command| command.get_name() != "help")
-        {
-            assert!(
-                command.render_long_help().to_string().contains("Example"),
-                "{}",
-                command.get_name()
-            );
+        for command in Cli::command().get_subcommands_mut().filter(|command| command.get_name() != "help") {
+            assert!(command.render_long_help().to_string().contains("Example"), "{}", command.get_name());
         }
     }
 }

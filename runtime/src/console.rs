@@ -32,11 +32,7 @@ fn colored(is_terminal: bool) -> bool {
 
 /// A heading for standard output.
 pub fn heading(text: &str) -> String {
-    if colored(std::io::stdout().is_terminal()) {
-        format!("\x1b[1m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if colored(std::io::stdout().is_terminal()) { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// Says why nothing came of it: the error and what led to it, on standard error.

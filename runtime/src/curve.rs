@@ -16,12 +16,7 @@ const HELD_OUT: RGBColor = RGBColor(214, 39, 40);
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn write(
-    path: &Path,
-    title: &str,
-    losses: &[(u64, f64)],
-    held_out: &[(u64, f64)],
-) -> Result<()> {
+pub fn write(path: &Path, title: &str, losses: &[(u64, f64)], held_out: &[(u64, f64)]) -> Result<()> {
     match svg(title, losses, held_out)? {
         Some(svg) => whole_file::write_bytes(path, svg.as_bytes()),
         None => Ok(()),
@@ -30,34 +25,19 @@ pub fn write(
 
 /// The drawing; `None` if there is nothing finite to draw.
 fn svg(title: &str, losses: &[(u64, f64)], held_out: &[(u64, f64)]) -> Result<Option<String>> {
-    let finite = |all: &[(u64, f64)]| {
-        all.iter()
-            .copied()
-            .filter(|(_, loss)| loss.is_finite())
-            .collect::<Vec<_>>()
-    };
+    let finite = |all: &[(u64, f64)]| all.iter().copied().filter(|(_, loss)| loss.is_finite()).collect::<Vec<_>>();
     let (losses, held_out) = (finite(losses), finite(held_out));
     let all = || losses.iter().chain(&held_out);
     let Some(last) = all().map(|(step, _)| *step).max() else {
         return Ok(None);
     };
     let low = all().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
-    let high = all()
-        .map(|(_, loss)| *loss)
-        .fold(f64::NEG_INFINITY, f64::max);
+    let high = all().map(|(_, loss)| *loss).fold(f64::NEG_INFINITY, f64::max);
     let margin = ((high - low) * 0.05).max(high.abs() * 1e-3).max(1e-6);
 
     let mut text = String::new();
-    draw(
-        &mut text,
-        title,
-        &thin(&losses),
-        &smooth(&losses),
-        &held_out,
-        last,
-        (low - margin)..(high + margin),
-    )
-    .map_err(|error| anyhow!("the loss curve cannot be drawn: {error}"))?;
+    draw(&mut text, title, &thin(&losses), &smooth(&losses), &held_out, last, (low - margin)..(high + margin))
+        .map_err(|error| anyhow!("the loss curve cannot be drawn: {error}"))?;
     Ok(Some(text))
 }
 
@@ -94,24 +74,14 @@ fn draw(
     if !smoothed.is_empty() {
         chart.draw_series(LineSeries::new(single.iter().copied(), TRAINED.mix(0.25)))?;
         chart
-            .draw_series(LineSeries::new(
-                smoothed.iter().copied(),
-                TRAINED.stroke_width(2),
-            ))?
+            .draw_series(LineSeries::new(smoothed.iter().copied(), TRAINED.stroke_width(2)))?
             .label("training (smoothed)")
             .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], TRAINED.stroke_width(2)));
     }
     if !held_out.is_empty() {
-        chart.draw_series(LineSeries::new(
-            held_out.iter().copied(),
-            HELD_OUT.stroke_width(1),
-        ))?;
+        chart.draw_series(LineSeries::new(held_out.iter().copied(), HELD_OUT.stroke_width(1)))?;
         chart
-            .draw_series(
-                held_out
-                    .iter()
-                    .map(|point| Circle::new(*point, 4, HELD_OUT.filled())),
-            )?
+            .draw_series(held_out.iter().map(|point| Circle::new(*point, 4, HELD_OUT.filled())))?
             .label("held out")
             .legend(|(x, y)| Circle::new((x + 10, y), 4, HELD_OUT.filled()));
     }
@@ -139,10 +109,7 @@ fn thin(losses: &[(u64, f64)]) -> Vec<(u64, f64)> {
 fn smooth(losses: &[(u64, f64)]) -> Vec<(u64, f64)> {
     // Over about a fiftieth of the run.
     let mut mean = Smooth::new((50.0 / losses.len().max(1) as f64).clamp(0.005, 0.5));
-    let all: Vec<_> = losses
-        .iter()
-        .map(|(step, loss)| (*step, mean.push(*loss)))
-        .collect();
+    let all: Vec<_> = losses.iter().map(|(step, loss)| (*step, mean.push(*loss))).collect();
     thin(&all)
 }
 
@@ -152,24 +119,9 @@ mod tests {
 
     #[test]
     fn the_curve_has_axes_and_both_lines() {
-        let losses: Vec<_> = (1..=5000)
-            .map(|step| (step, 4.0 / (step as f64).sqrt() + 1.5))
-            .collect();
-        let svg = svg(
-            "tiny <model>",
-            &losses,
-            &[(250, 2.0), (500, f64::NAN), (5000, 1.6)],
-        )
-        .unwrap()
-        .unwrap();
-        for part in [
-            "tiny &lt;model&gt;",
-            ">\nstep\n<",
-            ">\nloss\n<",
-            "training (smoothed)",
-            "held out",
-            "5,000",
-        ] {
+        let losses: Vec<_> = (1..=5000).map(|step| (step, 4.0 / (step as f64).sqrt() + 1.5)).collect();
+        let svg = svg("tiny <model>", &losses, &[(250, 2.0), (500, f64::NAN), (5000, 1.6)]).unwrap().unwrap();
+        for part in ["tiny &lt;model&gt;", ">\nstep\n<", ">\nloss\n<", "training (smoothed)", "held out", "5,000"] {
             assert!(svg.contains(part), "{part} is missing in {svg}");
         }
         // Two points and the sign in the legend.

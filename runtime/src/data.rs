@@ -45,14 +45,8 @@ impl Source {
     /// # Errors
     /// A training text too short for one sequence.
     pub fn text(text: Text, recipe: &Recipe) -> Result<Self> {
-        let (batch, time) = (
-            usize::try_from(recipe.batch)?,
-            usize::try_from(recipe.time)?,
-        );
-        ensure!(
-            batch > 0 && time > 0,
-            "the recipe asks for batches of {batch} sequences of {time} tokens"
-        );
+        let (batch, time) = (usize::try_from(recipe.batch)?, usize::try_from(recipe.time)?);
+        ensure!(batch > 0 && time > 0, "the recipe asks for batches of {batch} sequences of {time} tokens");
         text.places(time)?;
         Ok(Self::Text { text, batch, time })
     }
@@ -62,8 +56,7 @@ impl Source {
     /// # Errors
     /// A file that does not read; tensors that do not agree on the number of steps, or hold none.
     pub fn given(path: &Path, held_out: Option<(Text, usize)>) -> Result<Self> {
-        Self::from_tensors(weights::read_tensors(path)?, held_out)
-            .map_err(|error| error.context(path.display().to_string()))
+        Self::from_tensors(weights::read_tensors(path)?, held_out).map_err(|error| error.context(path.display().to_string()))
     }
 
     /// Batches from tensors `[steps, batch, …]`.
@@ -71,9 +64,7 @@ impl Source {
     /// # Errors
     /// Tensors that do not agree on the number of steps, or hold none.
     pub fn from_tensors(tensors: Batch, held_out: Option<(Text, usize)>) -> Result<Self> {
-        let Some((first, tensor)) = tensors.first() else {
-            bail!("there are no batches: the file holds no tensor")
-        };
+        let Some((first, tensor)) = tensors.first() else { bail!("there are no batches: the file holds no tensor") };
         let steps = tensor.shape.first().copied().unwrap_or(0);
         for (name, tensor) in &tensors {
             ensure!(
@@ -88,11 +79,7 @@ impl Source {
             );
         }
         ensure!(steps > 0, "there are no batches: `{first}` holds 0 steps");
-        Ok(Self::Given {
-            tensors,
-            steps: steps as u64,
-            held_out,
-        })
+        Ok(Self::Given { tensors, steps: steps as u64, held_out })
     }
 
     /// How many steps there are batches for; `None`: as many as are asked for.
@@ -123,21 +110,13 @@ impl Source {
     pub fn batch(&self, seed: u64, step: u64) -> Result<Batch> {
         match self {
             Self::Text { text, batch, time } => {
-                let starts =
-                    random_starts(seed, Purpose::Window, step, *batch, text.places(*time)?);
+                let starts = random_starts(seed, Purpose::Window, step, *batch, text.places(*time)?);
                 Ok(windows(&text.train, &starts, *time))
             }
             Self::Given { tensors, steps, .. } => {
-                ensure!(
-                    step < *steps,
-                    "step {} has no batch: the file holds {steps}",
-                    step + 1
-                );
+                ensure!(step < *steps, "step {} has no batch: the file holds {steps}", step + 1);
                 let step = step as usize;
-                Ok(tensors
-                    .iter()
-                    .map(|(name, tensor)| (name.clone(), slice(tensor, step)))
-                    .collect())
+                Ok(tensors.iter().map(|(name, tensor)| (name.clone(), slice(tensor, step))).collect())
             }
         }
     }
@@ -171,32 +150,17 @@ impl Source {
     ///
     /// # Errors
     /// A batch that is not there.
-    pub fn held_out_batch(
-        &self,
-        seed: u64,
-        asked: u64,
-        rows: usize,
-        index: u64,
-    ) -> Result<Vec<Batch>> {
+    pub fn held_out_batch(&self, seed: u64, asked: u64, rows: usize, index: u64) -> Result<Vec<Batch>> {
         let Some((text, time)) = self.evaluated_text() else {
             return Ok(vec![self.batch(seed, index)?]);
         };
         if asked > 0 {
-            let starts = random_starts(
-                seed,
-                Purpose::HeldOut,
-                index,
-                rows,
-                text.held_out_places(time)?,
-            );
+            let starts = random_starts(seed, Purpose::HeldOut, index, rows, text.held_out_places(time)?);
             return Ok(vec![windows(&text.held_out, &starts, time)]);
         }
         let end = text.held_out.len() - 1;
         let first = usize::try_from(index)? * rows * time;
-        let starts: Vec<usize> = (0..rows)
-            .map(|row| first + row * time)
-            .take_while(|start| start + time <= end)
-            .collect();
+        let starts: Vec<usize> = (0..rows).map(|row| first + row * time).take_while(|start| start + time <= end).collect();
         let rest = first + starts.len() * time;
         let mut batches = Vec::new();
         if !starts.is_empty() {
@@ -210,24 +174,15 @@ impl Source {
 }
 
 fn random_starts(seed: u64, purpose: Purpose, step: u64, rows: usize, places: usize) -> Vec<usize> {
-    (0..rows)
-        .map(|row| place(seed, purpose, step, row as u32, places as u64) as usize)
-        .collect()
+    (0..rows).map(|row| place(seed, purpose, step, row as u32, places as u64) as usize).collect()
 }
 
 /// `ids` and `next`, `[starts, time]`: what stands at each start, and the same one token later.
 fn windows(tokens: &[i32], starts: &[usize], time: usize) -> Batch {
     let shape = vec![starts.len(), time];
     let from = |shift: usize| {
-        let all = starts
-            .iter()
-            .flat_map(|start| &tokens[start + shift..start + shift + time])
-            .copied()
-            .collect();
-        Tensor {
-            shape: shape.clone(),
-            data: Data::I32(all),
-        }
+        let all = starts.iter().flat_map(|start| &tokens[start + shift..start + shift + time]).copied().collect();
+        Tensor { shape: shape.clone(), data: Data::I32(all) }
     };
     vec![("ids".into(), from(0)), ("next".into(), from(1))]
 }
@@ -261,36 +216,23 @@ fn slice(tensor: &Tensor, index: usize) -> Tensor {
 /// Tensors that differ in rows, or fewer rows than pieces.
 pub fn split(batch: &Batch, parts: u64) -> Result<Vec<Batch>> {
     let parts = usize::try_from(parts)?.max(1);
-    let Some((first, tensor)) = batch.first() else {
-        bail!("a batch holds no tensor")
-    };
+    let Some((first, tensor)) = batch.first() else { bail!("a batch holds no tensor") };
     let count = tensor.shape.first().copied().unwrap_or(0);
     for (name, tensor) in batch {
         let found = tensor.shape.first().copied().unwrap_or(0);
-        ensure!(
-            found == count,
-            "`{name}` holds {found} rows and `{first}` holds {count}: a batch has one number of rows"
-        );
+        ensure!(found == count, "`{name}` holds {found} rows and `{first}` holds {count}: a batch has one number of rows");
     }
-    ensure!(
-        count >= parts,
-        "a batch of {count} rows cannot be cut into {parts} micro-batches"
-    );
+    ensure!(count >= parts, "a batch of {count} rows cannot be cut into {parts} micro-batches");
     let piece = |i: usize| {
         let range = i * count / parts..(i + 1) * count / parts;
-        batch
-            .iter()
-            .map(|(name, tensor)| (name.clone(), rows(tensor, range.clone())))
-            .collect()
+        batch.iter().map(|(name, tensor)| (name.clone(), rows(tensor, range.clone()))).collect()
     };
     Ok((0..parts).map(piece).collect())
 }
 
 /// How many tokens a batch holds: elements of its first tensor.
 pub fn tokens(batch: &Batch) -> u64 {
-    batch.first().map_or(0, |(_, tensor)| {
-        tensor.shape.iter().product::<usize>() as u64
-    })
+    batch.first().map_or(0, |(_, tensor)| tensor.shape.iter().product::<usize>() as u64)
 }
 
 #[cfg(test)]
@@ -298,10 +240,7 @@ mod tests {
     use super::*;
 
     fn ints(shape: &[usize], data: &[i32]) -> Tensor {
-        Tensor {
-            shape: shape.to_vec(),
-            data: Data::I32(data.to_vec()),
-        }
+        Tensor { shape: shape.to_vec(), data: Data::I32(data.to_vec()) }
     }
 
     fn values(tensor: &Tensor) -> &[i32] {
@@ -312,19 +251,8 @@ mod tests {
     }
 
     fn counting(train: i32, held_out: i32) -> Source {
-        let text = Text {
-            train: (0..train).collect(),
-            held_out: (100..100 + held_out).collect(),
-        };
-        Source::text(
-            text,
-            &Recipe {
-                batch: 4,
-                time: 3,
-                ..Recipe::default()
-            },
-        )
-        .unwrap()
+        let text = Text { train: (0..train).collect(), held_out: (100..100 + held_out).collect() };
+        Source::text(text, &Recipe { batch: 4, time: 3, ..Recipe::default() }).unwrap()
     }
 
     #[test]
@@ -340,10 +268,7 @@ mod tests {
             starts.extend(ids.chunks(3).map(|row| row[0]));
         }
         // As `randint(len - time)`: the last start still has a token behind its last one.
-        assert_eq!(
-            (starts.first(), starts.last(), starts.len()),
-            (Some(&0), Some(&16), 17)
-        );
+        assert_eq!((starts.first(), starts.last(), starts.len()), (Some(&0), Some(&16), 17));
         assert_ne!(source.batch(1, 0).unwrap(), source.batch(2, 0).unwrap());
     }
 
@@ -362,51 +287,26 @@ mod tests {
         }
         let source = counting(20, 10);
         assert_eq!(source.held_out_batches(6, 2).unwrap(), 6);
-        assert_eq!(
-            source.held_out_batch(9, 6, 2, 1).unwrap()[0][0].1.shape,
-            [2, 3]
-        );
+        assert_eq!(source.held_out_batch(9, 6, 2, 1).unwrap()[0][0].1.shape, [2, 3]);
         assert!(counting(20, 2).held_out_batches(0, 2).is_err());
     }
 
     #[test]
     fn given_batches_are_slices() {
-        let tensors = vec![(
-            "ids".into(),
-            ints(&[2, 3, 2], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]),
-        )];
+        let tensors = vec![("ids".into(), ints(&[2, 3, 2], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]))];
         let source = Source::from_tensors(tensors, None).unwrap();
         let batch = source.batch(0, 1).unwrap();
         assert_eq!(batch[0].1, ints(&[3, 2], &[6, 7, 8, 9, 10, 11]));
-        assert!(
-            source
-                .batch(0, 2)
-                .unwrap_err()
-                .to_string()
-                .contains("step 3 has no batch")
-        );
+        assert!(source.batch(0, 2).unwrap_err().to_string().contains("step 3 has no batch"));
         let parts = split(&batch, 2).unwrap();
-        assert_eq!(
-            (&parts[0][0].1, &parts[1][0].1),
-            (&ints(&[1, 2], &[6, 7]), &ints(&[2, 2], &[8, 9, 10, 11]))
-        );
-        assert!(
-            split(&batch, 4)
-                .unwrap_err()
-                .to_string()
-                .contains("3 rows cannot be cut into 4")
-        );
+        assert_eq!((&parts[0][0].1, &parts[1][0].1), (&ints(&[1, 2], &[6, 7]), &ints(&[2, 2], &[8, 9, 10, 11])));
+        assert!(split(&batch, 4).unwrap_err().to_string().contains("3 rows cannot be cut into 4"));
         assert_eq!(tokens(&batch), 6);
     }
 
     #[test]
     fn given_batches_must_agree() {
-        let wrong = |tensors| {
-            Source::from_tensors(tensors, None)
-                .err()
-                .unwrap()
-                .to_string()
-        };
+        let wrong = |tensors| Source::from_tensors(tensors, None).err().unwrap().to_string();
         assert!(wrong(vec![]).contains("holds no tensor"));
         assert!(wrong(vec![("a".into(), ints(&[2], &[0, 1]))]).contains("[steps, batch, …]"));
         let (a, b) = (ints(&[2, 1], &[0, 1]), ints(&[1, 1], &[0]));

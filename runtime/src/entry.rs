@@ -30,11 +30,7 @@ pub struct Descriptor {
 /// # Safety
 /// `argv` holds `argc` C strings, and the descriptor is as the compiler made it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn weft_main(
-    argc: c_int,
-    argv: *const *const c_char,
-    descriptor: *const Descriptor,
-) -> c_int {
+pub unsafe extern "C" fn weft_main(argc: c_int, argv: *const *const c_char, descriptor: *const Descriptor) -> c_int {
     // A reader that goes away (`| head`) ends us quietly, whatever the parent process set.
     // SAFETY: no other thread runs yet, and the default action needs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -61,9 +57,7 @@ pub unsafe extern "C" fn weft_main(
 unsafe fn arguments(argc: c_int, argv: *const *const c_char) -> Vec<OsString> {
     let count = usize::try_from(argc).unwrap_or(0);
     // SAFETY: the caller's contract; each string ends with a zero byte.
-    (0..count)
-        .map(|i| OsString::from_vec(unsafe { CStr::from_ptr(*argv.add(i)) }.to_bytes().to_vec()))
-        .collect()
+    (0..count).map(|i| OsString::from_vec(unsafe { CStr::from_ptr(*argv.add(i)) }.to_bytes().to_vec())).collect()
 }
 
 /// # Safety
@@ -77,15 +71,13 @@ unsafe fn compiled(descriptor: &Descriptor) -> Result<Compiled> {
         // SAFETY: the caller's contract.
         count => unsafe { std::slice::from_raw_parts(descriptor.kernels, count) },
     };
-    let (format, _): (u32, _) =
-        postcard::take_from_bytes(bytes).context("the plan in this executable is broken")?;
+    let (format, _): (u32, _) = postcard::take_from_bytes(bytes).context("the plan in this executable is broken")?;
     ensure!(
         format == plan::FORMAT,
         "the plan in this executable has format {format}, and its runtime reads {}",
         plan::FORMAT
     );
-    let plan: Plan =
-        postcard::from_bytes(bytes).context("the plan in this executable is broken")?;
+    let plan: Plan = postcard::from_bytes(bytes).context("the plan in this executable is broken")?;
     // Before anything runs that the processor may not know.
     capability::check(&plan.target)?;
     ensure!(
@@ -94,8 +86,5 @@ unsafe fn compiled(descriptor: &Descriptor) -> Result<Compiled> {
         kernels.len(),
         plan.kernels.len()
     );
-    Ok(Compiled {
-        plan,
-        kernels: kernels.to_vec(),
-    })
+    Ok(Compiled { plan, kernels: kernels.to_vec() })
 }

@@ -42,18 +42,10 @@ pub fn evaluate(
                 continue;
             }
             // No chance acts in an evaluation; the seed is there for objectives that draw, as masking does.
-            let specials = Specials {
-                step: index + 1,
-                seed,
-                ..Specials::default()
-            };
+            let specials = Specials { step: index + 1, seed, ..Specials::default() };
             let values = run_scalars(machine, "loss", &batch, &specials)?;
-            let (weights, means): (Vec<_>, Vec<_>) =
-                values.into_iter().partition(|(name, _)| name == "weight");
-            let weight = weights
-                .first()
-                .context("`loss` gives no output `weight`")?
-                .1;
+            let (weights, means): (Vec<_>, Vec<_>) = values.into_iter().partition(|(name, _)| name == "weight");
+            let weight = weights.first().context("`loss` gives no output `weight`")?.1;
             // A batch of nothing but padding has no mean.
             if weight > 0.0 {
                 sum.add(&means, weight);
@@ -62,17 +54,11 @@ pub fn evaluate(
         }
         tick(index + 1, count);
     }
-    ensure!(
-        total > 0.0,
-        "the evaluation counted nothing: every position is ignored"
-    );
+    ensure!(total > 0.0, "the evaluation counted nothing: every position is ignored");
     for (_, value) in &mut sum.values {
         *value /= total;
     }
-    Ok(Some(Score {
-        mean: sum,
-        weight: total,
-    }))
+    Ok(Some(Score { mean: sum, weight: total }))
 }
 
 /// Whether a batch has the sizes that a program is fixed to. The rest of a text that fills no whole sequence is left out where
@@ -88,8 +74,6 @@ fn fits(program: &Program, batch: &Batch) -> bool {
             return true;
         };
         let sizes = port.axes.iter().zip(&tensor.shape);
-        sizes
-            .into_iter()
-            .all(|((_, size), &found)| fixed(size).is_none_or(|n| n == found as i64))
+        sizes.into_iter().all(|((_, size), &found)| fixed(size).is_none_or(|n| n == found as i64))
     })
 }

@@ -64,11 +64,7 @@ impl Machine {
     /// When the plan contradicts itself, or memory or threads are refused.
     pub fn new(compiled: Compiled, threads: usize, checked: bool) -> Result<Self> {
         let plan = &compiled.plan;
-        ensure!(
-            plan.format == FORMAT,
-            "this is a plan of format {}, expected {FORMAT}",
-            plan.format
-        );
+        ensure!(plan.format == FORMAT, "this is a plan of format {}, expected {FORMAT}", plan.format);
         ensure!(
             plan.kernels.len() == compiled.kernels.len(),
             "the plan has {} kernels, the code {}",
@@ -86,9 +82,7 @@ impl Machine {
         };
         let mut slots = Vec::new();
         for slot in &plan.slots {
-            let bytes = usize::try_from(slot.len)
-                .ok()
-                .and_then(|len| len.checked_mul(bind::width(slot.dtype)));
+            let bytes = usize::try_from(slot.len).ok().and_then(|len| len.checked_mul(bind::width(slot.dtype)));
             let bytes = bytes.with_context(|| format!("slot `{}` is too large", slot.name))?;
             slots.push((reserve(bytes)?, bytes));
         }
@@ -145,17 +139,10 @@ impl Machine {
 
     fn program_index(&self, name: &str) -> Result<usize> {
         let programs = &self.plan().programs;
-        programs
-            .iter()
-            .position(|p| p.name == name)
-            .with_context(|| {
-                let names = programs.iter().map(|p| p.name.as_str());
-                format!(
-                    "`{}` has no program `{name}`{}",
-                    self.plan().name,
-                    hint(name, names)
-                )
-            })
+        programs.iter().position(|p| p.name == name).with_context(|| {
+            let names = programs.iter().map(|p| p.name.as_str());
+            format!("`{}` has no program `{name}`{}", self.plan().name, hint(name, names))
+        })
     }
 
     /// Runs a program: inputs by name, in any order; outputs by name in the program's order. Slots change in place.
@@ -163,11 +150,7 @@ impl Machine {
     /// # Errors
     /// When an input is missing, unknown or does not fit; nothing has changed then. When code that was compiled to check itself
     /// meets an access out of bounds; slots may have changed then.
-    pub fn run(
-        &mut self,
-        program: &str,
-        inputs: &[(&str, &Tensor)],
-    ) -> Result<Vec<(String, Tensor)>> {
+    pub fn run(&mut self, program: &str, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
         let index = self.program_index(program)?;
         let inputs = bind::in_order(&self.compiled.plan.programs[index], inputs)?;
         let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs)?;
@@ -207,24 +190,11 @@ impl Machine {
         });
         runner.bases.clear();
         runner.bases.extend(bases);
-        let memory = Bases {
-            scratch: scratch.start(),
-            scratch_stride: *scratch_stride,
-            poisoned: *checked,
-        };
+        let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
         // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
-        unsafe {
-            runner.run(
-                program,
-                prepared,
-                &compiled.kernels,
-                pool,
-                memory,
-                profile.as_mut(),
-            )
-        }
-        .map_err(|fault| describe(&compiled.plan, program, prepared, fault))?;
+        unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, profile.as_mut()) }
+            .map_err(|fault| describe(&compiled.plan, program, prepared, fault))?;
         let mut outputs = Vec::with_capacity(program.outputs.len());
         for (port, shape) in program.outputs.iter().zip(&prepared.outputs) {
             let buffer = port.buffer as usize;
@@ -234,10 +204,7 @@ impl Machine {
                 Spot::Constant => (&*fixed, constants[index][buffer]),
             };
             let bytes = &region.bytes()[start..start + prepared.bytes[buffer]];
-            outputs.push((
-                port.name.clone(),
-                bind::read_output(program.buffers[buffer].dtype, shape, bytes)?,
-            ));
+            outputs.push((port.name.clone(), bind::read_output(program.buffers[buffer].dtype, shape, bytes)?));
         }
         Ok(outputs)
     }
@@ -245,11 +212,7 @@ impl Machine {
     /// The place in `bound` of a program with those sizes, with memory large enough for it.
     fn bind(&mut self, program: usize, sizes: Vec<i64>) -> Result<usize> {
         self.clock += 1;
-        if let Some(at) = self
-            .bound
-            .iter()
-            .position(|b| b.program == program && b.sizes == sizes)
-        {
+        if let Some(at) = self.bound.iter().position(|b| b.program == program && b.sizes == sizes) {
             self.bound[at].used = self.clock;
             return Ok(at);
         }
@@ -258,9 +221,7 @@ impl Machine {
         let wanted = || format!("memory for `{}`", plan.programs[program].name);
         let stride = aligned(prepared.scratch.max(STATUS)).with_context(wanted)?;
         if stride > self.scratch_stride {
-            let scratch = stride
-                .checked_mul(self.pool.threads())
-                .with_context(wanted)?;
+            let scratch = stride.checked_mul(self.pool.threads()).with_context(wanted)?;
             self.scratch = Region::new(scratch).with_context(wanted)?;
             self.scratch_stride = stride;
         }
@@ -275,12 +236,7 @@ impl Machine {
         {
             self.bound.swap_remove(oldest);
         }
-        self.bound.push(Bound {
-            program,
-            sizes,
-            prepared,
-            used: self.clock,
-        });
+        self.bound.push(Bound { program, sizes, prepared, used: self.clock });
         Ok(self.bound.len() - 1)
     }
 
@@ -336,10 +292,7 @@ impl Machine {
     /// The start of a slot for writing from several threads, and those threads.
     pub(crate) fn slot_and_pool(&mut self, slot: usize) -> (&mut [u8], &mut Pool) {
         let (start, len) = self.slots[slot];
-        (
-            &mut self.fixed.bytes_mut()[start..start + len],
-            &mut self.pool,
-        )
+        (&mut self.fixed.bytes_mut()[start..start + len], &mut self.pool)
     }
 
     /// Zeroes every accumulator slot.
@@ -358,9 +311,7 @@ impl Machine {
 
     /// What was measured since [`Machine::set_profile`]: the kernels that ran, the slowest in all first.
     pub fn profile(&self) -> Vec<KernelTime> {
-        self.profile
-            .as_ref()
-            .map_or_else(Vec::new, |profile| profile.table(&self.plan().kernels))
+        self.profile.as_ref().map_or_else(Vec::new, |profile| profile.table(&self.plan().kernels))
     }
 }
 
@@ -369,14 +320,8 @@ fn describe(plan: &Plan, program: &Program, prepared: &Prepared, fault: Fault) -
     let Some(&Op::Launch { kernel, args, .. }) = prepared.ops.get(fault.op) else {
         return anyhow::anyhow!("a kernel of `{}` met an access out of bounds", program.name);
     };
-    let buffer = prepared.args[args.0..args.1]
-        .get(fault.arg)
-        .map(|arg| arg.buffer);
-    let port = program
-        .inputs
-        .iter()
-        .chain(&program.outputs)
-        .find(|port| Some(port.buffer as usize) == buffer);
+    let buffer = prepared.args[args.0..args.1].get(fault.arg).map(|arg| arg.buffer);
+    let port = program.inputs.iter().chain(&program.outputs).find(|port| Some(port.buffer as usize) == buffer);
     let place = match (buffer.map(|number| &program.buffers[number].place), port) {
         (_, Some(port)) => format!("`{}`", port.name),
         (Some(Place::Slot(slot)), None) => format!("`{}`", plan.slots[*slot as usize].name),

@@ -28,19 +28,11 @@ pub fn fitting(
         None => best_layout(plan, entries)?,
     };
     check_layout(plan, &layout)?;
-    let states = if is_checkpoint {
-        state_names(plan)
-    } else {
-        HashSet::new()
-    };
+    let states = if is_checkpoint { state_names(plan) } else { HashSet::new() };
     let mut passed: HashSet<&str> = states.iter().map(String::as_str).collect();
     for name in ignored {
         let hint = || hint(name, entries.keys().copied());
-        ensure!(
-            entries.contains_key(name.as_str()),
-            "it has no tensor `{name}` to ignore{}",
-            hint()
-        );
+        ensure!(entries.contains_key(name.as_str()), "it has no tensor `{name}` to ignore{}", hint());
         passed.insert(name);
     }
     if let Some(list) = show(problems(plan, &layout, entries, &passed)) {
@@ -59,18 +51,9 @@ pub fn layout_named(plan: &Plan, name: &str) -> Result<Layout> {
     }
     let found = plan.layouts.iter().find(|layout| layout.name == name);
     found.cloned().with_context(|| {
-        let names = plan
-            .layouts
-            .iter()
-            .map(|layout| layout.name.as_str())
-            .chain(["native"]);
+        let names = plan.layouts.iter().map(|layout| layout.name.as_str()).chain(["native"]);
         let all: Vec<String> = names.clone().map(|n| format!("`{n}`")).collect();
-        format!(
-            "`{}` has no layout `{name}`{} (it has {})",
-            plan.name,
-            hint(name, names),
-            all.join(", ")
-        )
+        format!("`{}` has no layout `{name}`{} (it has {})", plan.name, hint(name, names), all.join(", "))
     })
 }
 
@@ -78,15 +61,8 @@ pub fn layout_named(plan: &Plan, name: &str) -> Result<Layout> {
 fn best_layout(plan: &Plan, entries: &HashMap<&str, Entry<'_>>) -> Result<Layout> {
     let native = params::native_layout(plan)?;
     let matches = |layout: &Layout| {
-        let names: HashSet<&str> = layout
-            .tensors
-            .iter()
-            .map(|stored| stored.name.as_str())
-            .collect();
-        names
-            .into_iter()
-            .filter(|name| entries.contains_key(name))
-            .count()
+        let names: HashSet<&str> = layout.tensors.iter().map(|stored| stored.name.as_str()).collect();
+        names.into_iter().filter(|name| entries.contains_key(name)).count()
     };
     let (mut best, mut most) = (&native, matches(&native));
     for layout in &plan.layouts {
@@ -98,24 +74,13 @@ fn best_layout(plan: &Plan, entries: &HashMap<&str, Entry<'_>>) -> Result<Layout
     if most == 0 && !native.tensors.is_empty() {
         let mut found: Vec<&str> = entries.keys().copied().collect();
         found.sort_unstable();
-        let first = |names: Vec<&str>| {
-            names
-                .into_iter()
-                .take(3)
-                .map(|n| format!("`{n}`"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let first = |names: Vec<&str>| names.into_iter().take(3).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
         let expected = std::iter::once(&native).chain(&plan.layouts).map(|layout| {
             let mut names: Vec<&str> = layout.tensors.iter().map(|s| s.name.as_str()).collect();
             names.dedup();
             format!("{} … in layout `{}`", first(names), layout.name)
         });
-        let found = if found.is_empty() {
-            "none".to_string()
-        } else {
-            format!("{} …", first(found))
-        };
+        let found = if found.is_empty() { "none".to_string() } else { format!("{} …", first(found)) };
         bail!(
             "none of its tensors has a known name (found {found}; expected {})",
             expected.collect::<Vec<_>>().join(" or ")
@@ -133,10 +98,7 @@ pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
     for stored in &layout.tensors {
         let wrong = || format!("layout `{}` is wrong about `{}`", layout.name, stored.name);
         let param = plan.params.get(stored.param as usize).with_context(wrong)?;
-        ensure!(
-            (stored.index as usize) < params::repetitions(param)?,
-            wrong()
-        );
+        ensure!((stored.index as usize) < params::repetitions(param)?, wrong());
         ensure!(given.insert((stored.param, stored.index)), wrong());
         let shape: Vec<u64> = param.axes.iter().map(|&(_, size)| size).collect();
         ensure!(gather::fits(stored, &shape), wrong());
@@ -145,12 +107,7 @@ pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
         for index in 0..params::repetitions(param)? {
             let path = || params::name_at(&param.path, &param.stack, index);
             let known = given.contains(&(number as u32, index as u64));
-            ensure!(
-                known,
-                "layout `{}` does not say where `{}` is stored",
-                layout.name,
-                path()
-            );
+            ensure!(known, "layout `{}` does not say where `{}` is stored", layout.name, path());
         }
     }
     Ok(())
@@ -158,10 +115,7 @@ pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
 
 /// The names under which a checkpoint keeps optimizer state.
 fn state_names(plan: &Plan) -> HashSet<String> {
-    let states = plan
-        .slots
-        .iter()
-        .filter(|slot| matches!(slot.role, Role::State { .. }));
+    let states = plan.slots.iter().filter(|slot| matches!(slot.role, Role::State { .. }));
     states.map(|slot| slot.name.clone()).collect()
 }
 
@@ -170,11 +124,7 @@ type Problem<'a> = Box<dyn Fn() -> String + 'a>;
 
 /// The first problems, a line each; `None` where there are none.
 fn show(problems: Vec<Problem<'_>>) -> Option<String> {
-    let mut lines: Vec<String> = problems
-        .iter()
-        .take(LISTED)
-        .map(|problem| problem())
-        .collect();
+    let mut lines: Vec<String> = problems.iter().take(LISTED).map(|problem| problem()).collect();
     if problems.len() > LISTED {
         lines.push(format!("and {} more", problems.len() - LISTED));
     }
@@ -187,16 +137,8 @@ fn problems<'a>(
     entries: &'a HashMap<&str, Entry<'_>>,
     passed: &HashSet<&str>,
 ) -> Vec<Problem<'a>> {
-    let expected: HashSet<&str> = layout
-        .tensors
-        .iter()
-        .map(|stored| stored.name.as_str())
-        .collect();
-    let mut extra: Vec<&str> = entries
-        .keys()
-        .copied()
-        .filter(|n| !expected.contains(n) && !passed.contains(n))
-        .collect();
+    let expected: HashSet<&str> = layout.tensors.iter().map(|stored| stored.name.as_str()).collect();
+    let mut extra: Vec<&str> = entries.keys().copied().filter(|n| !expected.contains(n) && !passed.contains(n)).collect();
     extra.sort_unstable();
     let mut missing: Vec<&str> = Vec::new();
     let mut seen = HashSet::new();
@@ -209,12 +151,7 @@ fn problems<'a>(
             missing.push(&stored.name);
             continue;
         };
-        if !entry
-            .shape
-            .iter()
-            .map(|&size| size as u64)
-            .eq(stored.shape.iter().copied())
-        {
+        if !entry.shape.iter().map(|&size| size as u64).eq(stored.shape.iter().copied()) {
             out.push(Box::new(move || {
                 let param = &plan.params[stored.param as usize];
                 let path = params::name_at(&param.path, &param.stack, stored.index as usize);
@@ -230,28 +167,18 @@ fn problems<'a>(
         if Float::of(entry.dtype).is_none() {
             let dtype = entry.dtype;
             out.push(Box::new(move || {
-                format!(
-                    "`{}` has elements of type {dtype}, expected F16, BF16, F32 or F64",
-                    stored.name
-                )
+                format!("`{}` has elements of type {dtype}, expected F16, BF16, F32 or F64", stored.name)
             }));
         }
     }
     let (extra, missing) = (Rc::new(extra), Rc::new(missing));
     for &name in missing.iter() {
         let extra = Rc::clone(&extra);
-        out.push(Box::new(move || {
-            format!("`{name}` is missing{}", hint(name, extra.iter().copied()))
-        }));
+        out.push(Box::new(move || format!("`{name}` is missing{}", hint(name, extra.iter().copied()))));
     }
     for &name in extra.iter() {
         let missing = Rc::clone(&missing);
-        out.push(Box::new(move || {
-            format!(
-                "`{name}` is not a parameter{}",
-                hint(name, missing.iter().copied())
-            )
-        }));
+        out.push(Box::new(move || format!("`{name}` is not a parameter{}", hint(name, missing.iter().copied()))));
     }
     out
 }

@@ -35,60 +35,36 @@ pub fn fits(stored: &Stored, shape: &[u64]) -> bool {
     if stored.strides.len() != shape.len() {
         return false;
     }
-    let len = stored
-        .shape
-        .iter()
-        .try_fold(1u64, |n, &size| n.checked_mul(size));
+    let len = stored.shape.iter().try_fold(1u64, |n, &size| n.checked_mul(size));
     if shape.contains(&0) {
         return len.is_some();
     }
     let last = shape
         .iter()
         .zip(&stored.strides)
-        .try_fold(stored.offset, |last, (size, stride)| {
-            last.checked_add((size - 1).checked_mul(*stride)?)
-        });
+        .try_fold(stored.offset, |last, (size, stride)| last.checked_add((size - 1).checked_mul(*stride)?));
     matches!((last, len), (Some(last), Some(len)) if last < len)
 }
 
 /// Whether the parameter is the whole stored tensor in its order.
 pub fn is_contiguous(stored: &Stored, shape: &[u64]) -> bool {
     let mut expected = 1;
-    let rows = shape
-        .iter()
-        .zip(&stored.strides)
-        .rev()
-        .all(|(&size, &stride)| {
-            let fine = stride == expected || size <= 1;
-            expected *= size;
-            fine
-        });
+    let rows = shape.iter().zip(&stored.strides).rev().all(|(&size, &stride)| {
+        let fine = stride == expected || size <= 1;
+        expected *= size;
+        fine
+    });
     rows && stored.offset == 0 && stored.shape.iter().product::<u64>() == expected
 }
 
 /// Reads a parameter of that shape from a stored tensor that it fits into.
-pub fn load(
-    float: Float,
-    bytes: &[u8],
-    stored: &Stored,
-    shape: &[u64],
-    dtype: Dtype,
-    out: &mut [u8],
-) {
+pub fn load(float: Float, bytes: &[u8], stored: &Stored, shape: &[u64], dtype: Dtype, out: &mut [u8]) {
     match float {
-        Float::F16 => read(bytes, stored, shape, dtype, out, |b| {
-            f64::from(half_to_f32(u16::from_le_bytes(b)))
-        }),
-        Float::BF16 => read(bytes, stored, shape, dtype, out, |b| {
-            f64::from(bf16_to_f32(u16::from_le_bytes(b)))
-        }),
+        Float::F16 => read(bytes, stored, shape, dtype, out, |b| f64::from(half_to_f32(u16::from_le_bytes(b)))),
+        Float::BF16 => read(bytes, stored, shape, dtype, out, |b| f64::from(bf16_to_f32(u16::from_le_bytes(b)))),
         // Most files: the same bytes.
-        Float::F32 if dtype == Dtype::F32 && is_contiguous(stored, shape) => {
-            out.copy_from_slice(bytes)
-        }
-        Float::F32 => read(bytes, stored, shape, dtype, out, |b| {
-            f64::from(f32::from_le_bytes(b))
-        }),
+        Float::F32 if dtype == Dtype::F32 && is_contiguous(stored, shape) => out.copy_from_slice(bytes),
+        Float::F32 => read(bytes, stored, shape, dtype, out, |b| f64::from(f32::from_le_bytes(b))),
         Float::F64 => read(bytes, stored, shape, dtype, out, f64::from_le_bytes),
     }
 }
@@ -104,14 +80,10 @@ fn read<const N: usize>(
     let elements = bytes.as_chunks::<N>().0;
     if dtype == Dtype::F64 {
         let out = out.as_chunks_mut::<8>().0;
-        walk(stored, shape, |from, to| {
-            out[to] = convert(elements[from]).to_le_bytes()
-        });
+        walk(stored, shape, |from, to| out[to] = convert(elements[from]).to_le_bytes());
     } else {
         let out = out.as_chunks_mut::<4>().0;
-        walk(stored, shape, |from, to| {
-            out[to] = (convert(elements[from]) as f32).to_le_bytes()
-        });
+        walk(stored, shape, |from, to| out[to] = (convert(elements[from]) as f32).to_le_bytes());
     }
 }
 
@@ -135,11 +107,7 @@ fn walk(stored: &Stored, shape: &[u64], mut each: impl FnMut(usize, usize)) {
     let mut at = vec![0; outer.len()];
     let mut to = 0;
     loop {
-        let row: u64 = at
-            .iter()
-            .zip(&stored.strides)
-            .map(|(i, stride)| i * stride)
-            .sum();
+        let row: u64 = at.iter().zip(&stored.strides).map(|(i, stride)| i * stride).sum();
         let mut from = (stored.offset + row) as usize;
         for _ in 0..inner {
             each(from, to);
@@ -166,14 +134,7 @@ mod tests {
     use super::*;
 
     fn stored(shape: &[u64], offset: u64, strides: &[u64]) -> Stored {
-        Stored {
-            param: 0,
-            index: 0,
-            name: "x".into(),
-            shape: shape.to_vec(),
-            offset,
-            strides: strides.to_vec(),
-        }
+        Stored { param: 0, index: 0, name: "x".into(), shape: shape.to_vec(), offset, strides: strides.to_vec() }
     }
 
     #[test]
@@ -184,12 +145,7 @@ mod tests {
         let file: Vec<u8> = (0..8).flat_map(|x| (x as f32).to_le_bytes()).collect();
         let mut out = [0; 16];
         load(Float::F32, &file, &place, &[2, 2], Dtype::F32, &mut out);
-        let read: Vec<f32> = out
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|&b| f32::from_le_bytes(b))
-            .collect();
+        let read: Vec<f32> = out.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect();
         assert_eq!(read, [1.0, 5.0, 2.0, 6.0]);
         let mut back = vec![0; 32];
         save(&out, &place, &[2, 2], 4, &mut back);

@@ -40,27 +40,16 @@ struct Forward {
 ///
 /// # Errors
 /// A model that does not turn indices into logits, a prompt without tokens, numbers that are none.
-pub fn generate(
-    machine: &mut Machine,
-    request: &Request,
-    emit: &mut dyn FnMut(i32) -> Result<bool>,
-) -> Result<()> {
+pub fn generate(machine: &mut Machine, request: &Request, emit: &mut dyn FnMut(i32) -> Result<bool>) -> Result<()> {
     request.sampling.check()?;
-    ensure!(
-        !request.prompt.is_empty(),
-        "the prompt has no token: the first token needs one to follow"
-    );
+    ensure!(!request.prompt.is_empty(), "the prompt has no token: the first token needs one to follow");
     let forward = Forward::of(machine.program("forward")?)?;
     let mut tokens = request.prompt.to_vec();
     for _ in 0..request.tokens {
-        let from = forward
-            .context
-            .map_or(0, |context| tokens.len().saturating_sub(context));
+        let from = forward.context.map_or(0, |context| tokens.len().saturating_sub(context));
         let logits = forward.last_logits(machine, &tokens[from..])?;
         let logits = &logits[..logits.len().min(request.vocabulary)];
-        let token = request
-            .sampling
-            .choose(logits, request.seed, tokens.len() as u64)?;
+        let token = request.sampling.choose(logits, request.seed, tokens.len() as u64)?;
         let token = i32::try_from(token).context("a token's index is too large")?;
         tokens.push(token);
         if !emit(token)? {
@@ -73,15 +62,8 @@ pub fn generate(
 impl Forward {
     fn of(program: &Program) -> Result<Self> {
         let [input] = program.inputs.as_slice() else {
-            let names: Vec<_> = program
-                .inputs
-                .iter()
-                .map(|port| format!("`{}`", port.name))
-                .collect();
-            bail!(
-                "text can be generated where `forward` takes indices alone; here it takes {}",
-                names.join(", ")
-            );
+            let names: Vec<_> = program.inputs.iter().map(|port| format!("`{}`", port.name)).collect();
+            bail!("text can be generated where `forward` takes indices alone; here it takes {}", names.join(", "));
         };
         let (batched, (time_name, time_size)) = match input.axes.as_slice() {
             [time] => (false, time),
@@ -93,22 +75,12 @@ impl Forward {
             ),
         };
         let [output] = program.outputs.as_slice() else {
-            bail!(
-                "`forward` gives {} results; to generate it needs one, the logits",
-                program.outputs.len()
-            );
+            bail!("`forward` gives {} results; to generate it needs one, the logits", program.outputs.len());
         };
         let position = |name: &str| output.axes.iter().position(|(found, _)| found == name);
-        let time = position(time_name)
-            .with_context(|| format!("`forward` gives no logits for each `{time_name}`"))?;
-        let vocabulary: Vec<usize> = (0..output.axes.len())
-            .filter(|&axis| {
-                input
-                    .axes
-                    .iter()
-                    .all(|(name, _)| *name != output.axes[axis].0)
-            })
-            .collect();
+        let time = position(time_name).with_context(|| format!("`forward` gives no logits for each `{time_name}`"))?;
+        let vocabulary: Vec<usize> =
+            (0..output.axes.len()).filter(|&axis| input.axes.iter().all(|(name, _)| *name != output.axes[axis].0)).collect();
         let [vocabulary] = vocabulary[..] else {
             let names: Vec<_> = output.axes.iter().map(|(name, _)| name.as_str()).collect();
             bail!(
@@ -129,11 +101,7 @@ impl Forward {
 
     /// The logits behind the last token.
     fn last_logits(&self, machine: &mut Machine, tokens: &[i32]) -> Result<Vec<f32>> {
-        let shape = if self.batched {
-            vec![1, tokens.len()]
-        } else {
-            vec![tokens.len()]
-        };
+        let shape = if self.batched { vec![1, tokens.len()] } else { vec![tokens.len()] };
         let input = Tensor::new(shape, Data::I32(tokens.to_vec()))?;
         let outputs = machine.run("forward", &[(&self.input, &input)])?;
         let found = outputs.iter().find(|(name, _)| *name == self.output);
@@ -153,18 +121,11 @@ impl Forward {
 
 /// The longest input: the smallest limit on the size of time.
 fn context(program: &Program, time: &Size) -> Option<usize> {
-    let limits = program
-        .limits
-        .iter()
-        .filter(|limit| limit.size == *time)
-        .map(|limit| limit.at_most);
+    let limits = program.limits.iter().filter(|limit| limit.size == *time).map(|limit| limit.at_most);
     // A fixed size is its own limit.
     let fixed = match time.terms.as_slice() {
         [(n, variables)] if variables.is_empty() => u64::try_from(*n).ok(),
         _ => None,
     };
-    limits
-        .chain(fixed)
-        .min()
-        .and_then(|n| usize::try_from(n).ok())
+    limits.chain(fixed).min().and_then(|n| usize::try_from(n).ok())
 }

@@ -25,13 +25,7 @@ impl Machine {
                     let param = self.plan().params[number as usize].clone();
                     let elements = params::elements(&param)?;
                     (0..params::repetitions(&param)?)
-                        .map(|index| {
-                            (
-                                params::name_at(&param.path, &param.stack, index),
-                                elements,
-                                param.init.clone(),
-                            )
-                        })
+                        .map(|index| (params::name_at(&param.path, &param.stack, index), elements, param.init.clone()))
                         .collect()
                 }
                 Role::State { start, .. } => {
@@ -77,10 +71,7 @@ unsafe impl Sync for Target {}
 impl Target {
     /// # Safety
     /// The part must lie in the memory and overlap no other that is in use.
-    #[expect(
-        clippy::mut_from_ref,
-        reason = "disjoint parts of one memory, promised by the caller"
-    )]
+    #[expect(clippy::mut_from_ref, reason = "disjoint parts of one memory, promised by the caller")]
     unsafe fn part(&self, start: usize, len: usize) -> &mut [u8] {
         // SAFETY: promised by the caller.
         unsafe { std::slice::from_raw_parts_mut(self.0.add(start), len) }

@@ -6,13 +6,7 @@ use crate::prepared::{Op, Prepared, STATUS, poison, turn};
 use std::time::Instant;
 
 /// A kernel: does the tiles `begin..end`; see [`crate::plan::Launch`].
-pub type Kernel = unsafe extern "C" fn(
-    args: *const *mut u8,
-    sizes: *const i64,
-    begin: i64,
-    end: i64,
-    scratch: *mut u8,
-);
+pub type Kernel = unsafe extern "C" fn(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, scratch: *mut u8);
 
 /// How long a kernel took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +28,9 @@ impl Profile {
     }
 
     pub(crate) fn table(&self, symbols: &[String]) -> Vec<KernelTime> {
-        let ran = self
-            .0
-            .iter()
-            .zip(symbols)
-            .filter(|((launches, _), _)| *launches > 0);
+        let ran = self.0.iter().zip(symbols).filter(|((launches, _), _)| *launches > 0);
         let mut table: Vec<KernelTime> = ran
-            .map(|(&(launches, nanoseconds), symbol)| KernelTime {
-                symbol: symbol.clone(),
-                launches,
-                nanoseconds,
-            })
+            .map(|(&(launches, nanoseconds), symbol)| KernelTime { symbol: symbol.clone(), launches, nanoseconds })
             .collect();
         table.sort_by_key(|kernel| std::cmp::Reverse(kernel.nanoseconds));
         table
@@ -172,14 +158,7 @@ impl Runner {
                 unsafe { self.births(program, prepared, at) };
             }
             match *op {
-                Op::Launch {
-                    kernel,
-                    args,
-                    sizes,
-                    tiles,
-                    scratch,
-                    parallel,
-                } => {
+                Op::Launch { kernel, args, sizes, tiles, scratch, parallel } => {
                     at += 1;
                     if tiles == 0 {
                         continue;
@@ -189,18 +168,12 @@ impl Runner {
                         for worker in 0..pool.threads() {
                             let start = memory.scratch_of(worker).wrapping_add(STATUS);
                             // SAFETY: promised by the caller: `scratch` is at most one stride.
-                            let bytes =
-                                unsafe { std::slice::from_raw_parts_mut(start, scratch - STATUS) };
+                            let bytes = unsafe { std::slice::from_raw_parts_mut(start, scratch - STATUS) };
                             poison(Dtype::F32, bytes);
                         }
                     }
                     let (args, sizes) = (self.args.as_ptr(), self.sizes.as_ptr());
-                    let call = Call {
-                        kernel: kernels[kernel],
-                        args,
-                        sizes,
-                        memory,
-                    };
+                    let call = Call { kernel: kernels[kernel], args, sizes, memory };
                     let start = profile.is_some().then(Instant::now);
                     if parallel {
                         pool.run(tiles, &|begin, end, worker| call.tiles(begin, end, worker));
@@ -215,26 +188,13 @@ impl Runner {
                     if scratch >= STATUS {
                         let workers = if parallel { pool.threads() } else { 1 };
                         // SAFETY: promised by the caller: each stride begins with a status, zero unless a kernel wrote it.
-                        unsafe { memory.status(workers) }.map_or(Ok(()), |(arg, index)| {
-                            Err(Fault {
-                                op: at - 1,
-                                arg,
-                                index,
-                            })
-                        })?;
+                        unsafe { memory.status(workers) }
+                            .map_or(Ok(()), |(arg, index)| Err(Fault { op: at - 1, arg, index }))?;
                     }
                 }
-                Op::Enter {
-                    count,
-                    reverse,
-                    exit,
-                } => {
+                Op::Enter { count, reverse, exit } => {
                     if count > 0 {
-                        self.loops.push(Iteration {
-                            done: 0,
-                            count,
-                            reverse,
-                        });
+                        self.loops.push(Iteration { done: 0, count, reverse });
                         at += 1;
                     } else {
                         at = exit;
@@ -263,21 +223,11 @@ impl Runner {
     /// As for `run`.
     unsafe fn births(&self, program: &Program, prepared: &Prepared, op: usize) {
         let first = prepared.births.partition_point(|birth| birth.op < op);
-        for birth in prepared.births[first..]
-            .iter()
-            .take_while(|birth| birth.op == op)
-        {
-            if self
-                .loops
-                .iter()
-                .skip(birth.depth)
-                .all(|iteration| iteration.done == 0)
-            {
+        for birth in prepared.births[first..].iter().take_while(|birth| birth.op == op) {
+            if self.loops.iter().skip(birth.depth).all(|iteration| iteration.done == 0) {
                 let (start, len) = (self.bases[birth.buffer], prepared.bytes[birth.buffer]);
                 // SAFETY: promised by the caller: the buffer's bytes are valid and ours.
-                poison(program.buffers[birth.buffer].dtype, unsafe {
-                    std::slice::from_raw_parts_mut(start, len)
-                });
+                poison(program.buffers[birth.buffer].dtype, unsafe { std::slice::from_raw_parts_mut(start, len) });
             }
         }
     }
@@ -286,8 +236,7 @@ impl Runner {
     fn addresses(&mut self, prepared: &Prepared, args: (usize, usize), sizes: (usize, usize)) {
         self.args.clear();
         self.sizes.clear();
-        self.sizes
-            .extend_from_slice(&prepared.kernel_sizes[sizes.0..sizes.1]);
+        self.sizes.extend_from_slice(&prepared.kernel_sizes[sizes.0..sizes.1]);
         for arg in &prepared.args[args.0..args.1] {
             let mut offset = arg.offset;
             for stride in &prepared.strides[arg.strides.0..arg.strides.1] {
@@ -299,10 +248,8 @@ impl Runner {
                 };
                 offset += counted * stride.step;
             }
-            self.args
-                .push(self.bases[arg.buffer].wrapping_offset(offset as isize));
-            self.sizes
-                .push((prepared.bytes[arg.buffer] as i64 - offset) / arg.width);
+            self.args.push(self.bases[arg.buffer].wrapping_offset(offset as isize));
+            self.sizes.push((prepared.bytes[arg.buffer] as i64 - offset) / arg.width);
         }
     }
 }

@@ -29,18 +29,11 @@ impl Region {
     pub fn new(len: usize) -> Result<Self> {
         if len == 0 {
             // A valid address for no bytes, aligned as promised.
-            let start = NonNull::new(std::ptr::without_provenance_mut(HUGE_PAGE))
-                .expect("an address other than 0");
-            return Ok(Self {
-                start,
-                len,
-                mapping: (std::ptr::null_mut(), 0),
-            });
+            let start = NonNull::new(std::ptr::without_provenance_mut(HUGE_PAGE)).expect("an address other than 0");
+            return Ok(Self { start, len, mapping: (std::ptr::null_mut(), 0) });
         }
         let align = if len >= HUGE_PAGE { HUGE_PAGE } else { 4096 };
-        let Some(mapped) = len.checked_add(align) else {
-            bail!("{len} bytes of memory are more than there can be")
-        };
+        let Some(mapped) = len.checked_add(align) else { bail!("{len} bytes of memory are more than there can be") };
         // SAFETY: an anonymous mapping at an address of the system's choice touches nothing that exists.
         let base = unsafe {
             libc::mmap(
@@ -53,11 +46,7 @@ impl Region {
             )
         };
         if base == libc::MAP_FAILED {
-            bail!(
-                "the system refuses {:.1} MiB of memory: {}",
-                len as f64 / 1048576.0,
-                std::io::Error::last_os_error()
-            );
+            bail!("the system refuses {:.1} MiB of memory: {}", len as f64 / 1048576.0, std::io::Error::last_os_error());
         }
         let skip = base.align_offset(align);
         // SAFETY: `skip < align`, so start and the `len` bytes after it lie in the mapping.
@@ -66,14 +55,8 @@ impl Region {
             // SAFETY: advice about our own mapping. A refusal only costs speed.
             unsafe { libc::madvise(start.cast(), len, libc::MADV_HUGEPAGE) };
         }
-        let Some(start) = NonNull::new(start) else {
-            bail!("the system gave no memory")
-        };
-        Ok(Self {
-            start,
-            len,
-            mapping: (base, mapped),
-        })
+        let Some(start) = NonNull::new(start) else { bail!("the system gave no memory") };
+        Ok(Self { start, len, mapping: (base, mapped) })
     }
 
     /// Number of bytes.
@@ -126,10 +109,7 @@ mod tests {
     fn zeroed_aligned_and_writable() {
         for len in [0, 1, 4096, (2 << 20) + 3] {
             let mut region = Region::new(len).unwrap();
-            assert_eq!(
-                region.start() as usize % if len >= HUGE_PAGE { HUGE_PAGE } else { ALIGN },
-                0
-            );
+            assert_eq!(region.start() as usize % if len >= HUGE_PAGE { HUGE_PAGE } else { ALIGN }, 0);
             assert!(region.len() == len && region.bytes().iter().all(|&b| b == 0));
             region.bytes_mut().fill(7);
             assert!(region.bytes().iter().all(|&b| b == 7));

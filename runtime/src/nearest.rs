@@ -2,15 +2,8 @@
 
 /// A help such as `; did you mean `a` or `b`?`, empty where nothing is near.
 pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<String> = nearest(name, known)
-        .iter()
-        .map(|n| format!("`{n}`"))
-        .collect();
-    if names.is_empty() {
-        String::new()
-    } else {
-        format!("; did you mean {}?", names.join(" or "))
-    }
+    let names: Vec<String> = nearest(name, known).iter().map(|n| format!("`{n}`")).collect();
+    if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }
 }
 
 /// Up to three known names that are near, nearest first; those equally near in the order given.

@@ -25,12 +25,7 @@ fn count(sizes: impl Iterator<Item = u64>, param: &Param) -> Result<usize> {
         product = product.and_then(|p| p.checked_mul(size));
     }
     let count = product.and_then(|p| usize::try_from(p).ok());
-    count.with_context(|| {
-        format!(
-            "parameter `{}` has more elements than can be addressed",
-            param.path
-        )
-    })
+    count.with_context(|| format!("parameter `{}` has more elements than can be addressed", param.path))
 }
 
 /// A name with the indices of one repetition in place of its `{}`: `layers.{}.weight` becomes `layers.3.weight`.
@@ -56,10 +51,7 @@ pub fn name_at(name: &str, stack: &[u64], index: usize) -> String {
 
 /// Axes with sizes, as messages show them: `[out 4, in 8]`.
 pub fn show_axes(axes: &[(String, u64)]) -> String {
-    let axes: Vec<String> = axes
-        .iter()
-        .map(|(name, size)| format!("{name} {size}"))
-        .collect();
+    let axes: Vec<String> = axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
     format!("[{}]", axes.join(", "))
 }
 
@@ -87,10 +79,7 @@ pub fn native_layout(plan: &Plan) -> Result<Layout> {
             });
         }
     }
-    Ok(Layout {
-        name: "native".to_string(),
-        tensors,
-    })
+    Ok(Layout { name: "native".to_string(), tensors })
 }
 
 /// The slot of each parameter.
@@ -100,10 +89,7 @@ pub fn native_layout(plan: &Plan) -> Result<Layout> {
 pub fn slots(plan: &Plan) -> Result<Vec<usize>> {
     (0..plan.params.len())
         .map(|p| {
-            let slot = plan
-                .slots
-                .iter()
-                .position(|s| s.role == Role::Param(p as u32));
+            let slot = plan.slots.iter().position(|s| s.role == Role::Param(p as u32));
             slot.with_context(|| format!("parameter `{}` has no slot", plan.params[p].path))
         })
         .collect()
@@ -120,8 +106,7 @@ pub fn check_slots(plan: &Plan) -> Result<()> {
             Role::Accumulator => continue,
         };
         let param = plan.params.get(number as usize);
-        let param = param
-            .with_context(|| format!("slot `{}` is of a parameter that is none", slot.name))?;
+        let param = param.with_context(|| format!("slot `{}` is of a parameter that is none", slot.name))?;
         if matches!(slot.role, Role::Param(_)) {
             let len = elements(param)?.checked_mul(repetitions(param)?);
             ensure!(
@@ -142,15 +127,9 @@ mod tests {
 
     #[test]
     fn names_of_repetitions() {
-        assert_eq!(
-            name_at("layers.{}.query.weight", &[4], 3),
-            "layers.3.query.weight"
-        );
+        assert_eq!(name_at("layers.{}.query.weight", &[4], 3), "layers.3.query.weight");
         assert_eq!(name_at("a.{}.b.{}.c", &[2, 3], 5), "a.1.b.2.c");
         assert_eq!(name_at("head.weight", &[], 0), "head.weight");
-        assert_eq!(
-            show_axes(&[("out".into(), 4), ("in".into(), 8)]),
-            "[out 4, in 8]"
-        );
+        assert_eq!(show_axes(&[("out".into(), 4), ("in".into(), 8)]), "[out 4, in 8]");
     }
 }

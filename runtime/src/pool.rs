@@ -31,12 +31,9 @@ pub struct Pool {
 pub fn choose_threads(asked: Option<usize>) -> Result<usize> {
     let (threads, source) = match (asked, std::env::var("WEFT_THREADS")) {
         (Some(threads), _) => (threads, "--threads"),
-        (None, Ok(text)) => (
-            text.trim()
-                .parse()
-                .with_context(|| format!("WEFT_THREADS is `{text}`, not a number"))?,
-            "WEFT_THREADS",
-        ),
+        (None, Ok(text)) => {
+            (text.trim().parse().with_context(|| format!("WEFT_THREADS is `{text}`, not a number"))?, "WEFT_THREADS")
+        }
         (None, Err(_)) => (available().min(1024), "the system"),
     };
     if !(1..=1024).contains(&threads) {
@@ -113,16 +110,11 @@ impl Pool {
             done: Condvar::new(),
             panic: Mutex::new(None),
         });
-        let mut pool = Self {
-            shared,
-            workers: Vec::new(),
-        };
+        let mut pool = Self { shared, workers: Vec::new() };
         for worker in 1..threads.max(1) {
             let shared = Arc::clone(&pool.shared);
             let thread = std::thread::Builder::new().name(format!("weft-{worker}"));
-            let handle = thread
-                .spawn(move || shared.serve(worker))
-                .context("the system refuses a thread")?;
+            let handle = thread.spawn(move || shared.serve(worker)).context("the system refuses a thread")?;
             pool.workers.push(handle);
         }
         Ok(pool)
@@ -166,11 +158,7 @@ impl Pool {
         shared.take_part(job, 0);
         shared.state.fetch_and(!OPEN, SeqCst);
         shared.wait_until_empty();
-        let panic = shared
-            .panic
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(payload) = panic {
             std::panic::resume_unwind(payload);
         }
@@ -236,10 +224,7 @@ impl Shared {
             if let Some(number) = ready() {
                 break Some(number);
             }
-            guard = self
-                .wake
-                .wait(guard)
-                .unwrap_or_else(PoisonError::into_inner);
+            guard = self.wake.wait(guard).unwrap_or_else(PoisonError::into_inner);
         };
         self.sleepers.fetch_sub(1, SeqCst);
         found
@@ -248,10 +233,7 @@ impl Shared {
     /// Counts the worker in, unless that launch has closed meanwhile.
     fn enter(&self, mut seen: u64, number: u64) -> bool {
         while seen & OPEN != 0 && launch(seen) == number {
-            match self
-                .state
-                .compare_exchange_weak(seen, seen + 1, SeqCst, SeqCst)
-            {
+            match self.state.compare_exchange_weak(seen, seen + 1, SeqCst, SeqCst) {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
@@ -283,10 +265,7 @@ impl Shared {
         if let Err(payload) = done {
             // Nobody need start what is left.
             self.next.store(job.tiles, SeqCst);
-            self.panic
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get_or_insert(payload);
+            self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
     }
 
@@ -310,10 +289,7 @@ impl Shared {
         let mut guard = self.locked();
         self.caller_waits.store(true, SeqCst);
         while !empty() {
-            guard = self
-                .done
-                .wait(guard)
-                .unwrap_or_else(PoisonError::into_inner);
+            guard = self.done.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
         self.caller_waits.store(false, SeqCst);
     }
@@ -364,12 +340,7 @@ mod tests {
             pool.run(100, &|begin, _, _| assert!(begin < 50, "tile {begin}"));
         }));
         let payload = caught.unwrap_err();
-        assert!(
-            payload
-                .downcast_ref::<String>()
-                .unwrap()
-                .starts_with("tile ")
-        );
+        assert!(payload.downcast_ref::<String>().unwrap().starts_with("tile "));
         let count = AtomicUsize::new(0);
         pool.run(100, &|begin, end, _| {
             count.fetch_add(end - begin, SeqCst);
@@ -380,11 +351,6 @@ mod tests {
     #[test]
     fn numbers_of_threads() {
         assert_eq!(choose_threads(Some(3)).unwrap(), 3);
-        assert!(
-            choose_threads(Some(0))
-                .unwrap_err()
-                .to_string()
-                .contains("--threads asks for 0")
-        );
+        assert!(choose_threads(Some(0)).unwrap_err().to_string().contains("--threads asks for 0"));
     }
 }

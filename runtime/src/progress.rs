@@ -31,11 +31,7 @@ pub struct Smooth {
 impl Smooth {
     /// An empty mean.
     pub fn new(share: f64) -> Self {
-        Self {
-            share,
-            sum: 0.0,
-            weight: 0.0,
-        }
+        Self { share, sum: 0.0, weight: 0.0 }
     }
 
     /// Takes a value in and gives the mean.
@@ -50,11 +46,7 @@ impl Progress {
     /// Begins at step `done` of `steps`.
     pub fn new(done: u64, steps: u64, quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let target = if terminal && !quiet {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
+        let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(steps), target).with_position(done);
         let template = "{bar:28.cyan/dim} {pos}/{len}  {msg}  {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -77,18 +69,11 @@ impl Progress {
         let seconds = self.lap().as_secs_f64().max(1e-9);
         let speed = self.speed.push(tokens as f64 / seconds);
         let loss = self.loss.push(outcome.get("loss").unwrap_or(f64::NAN));
-        self.bar.set_message(format!(
-            "loss {loss:.4}  {} tokens/s",
-            thousands(speed as u64)
-        ));
+        self.bar.set_message(format!("loss {loss:.4}  {} tokens/s", thousands(speed as u64)));
         self.bar.set_position(step);
         let every = self.steps.div_ceil(10).max(1);
         if self.plain && (step.is_multiple_of(every) || step == 1) {
-            eprintln!(
-                "step {step}/{}  loss {loss:.4}  {} tokens/s",
-                self.steps,
-                thousands(speed as u64)
-            );
+            eprintln!("step {step}/{}  loss {loss:.4}  {} tokens/s", self.steps, thousands(speed as u64));
         }
         speed
     }

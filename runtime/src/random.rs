@@ -10,12 +10,7 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let p0 = u64::from(c0) * 0xD251_1F53;
         let p1 = u64::from(c2) * 0xCD9E_8D57;
-        (c0, c1, c2, c3) = (
-            (p1 >> 32) as u32 ^ c1 ^ k0,
-            p1 as u32,
-            (p0 >> 32) as u32 ^ c3 ^ k1,
-            p0 as u32,
-        );
+        (c0, c1, c2, c3) = ((p1 >> 32) as u32 ^ c1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ c3 ^ k1, p0 as u32);
         k0 = k0.wrapping_add(0x9E37_79B9);
         k1 = k1.wrapping_add(0xBB67_AE85);
     }
@@ -32,23 +27,12 @@ pub struct Stream {
 impl Stream {
     /// The draws of that seed under that name.
     pub fn new(seed: u64, name: &str) -> Self {
-        Self {
-            key: [seed as u32, (seed >> 32) as u32],
-            name: hash(name),
-        }
+        Self { key: [seed as u32, (seed >> 32) as u32], name: hash(name) }
     }
 
     /// Four words for an index.
     pub fn block(&self, index: u64) -> [u32; 4] {
-        philox(
-            [
-                index as u32,
-                (index >> 32) as u32,
-                self.name as u32,
-                (self.name >> 32) as u32,
-            ],
-            self.key,
-        )
+        philox([index as u32, (index >> 32) as u32, self.name as u32, (self.name >> 32) as u32], self.key)
     }
 
     /// The word of an index; four consecutive indices share a block.
@@ -114,9 +98,7 @@ fn normals([a, b, c, d]: [u32; 4]) -> [f64; 4] {
 
 /// FNV-1a over the name's bytes.
 fn hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| {
-        (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 #[cfg(test)]
@@ -126,19 +108,10 @@ mod tests {
     /// The known answers of Random123 (`tests/kat_vectors`, `philox4x32 10`).
     #[test]
     fn known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(philox([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
         assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
-        assert_eq!(
-            philox([u32::MAX; 4], [u32::MAX; 2]),
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
-        );
-        assert_eq!(
-            philox(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }
@@ -152,10 +125,7 @@ mod tests {
             let mut signed = [0.0; 11];
             stream.fill_signed(first, &mut signed);
             for i in 0..11 {
-                assert_eq!(
-                    normal[i as usize].to_bits(),
-                    stream.normal(first + i).to_bits()
-                );
+                assert_eq!(normal[i as usize].to_bits(), stream.normal(first + i).to_bits());
                 assert_eq!(signed[i as usize], stream.uniform(first + i) * 2.0 - 1.0);
             }
         }
@@ -168,14 +138,9 @@ mod tests {
         let mean = draws.iter().sum::<f64>() / 1e5;
         let second = draws.iter().map(|x| x * x).sum::<f64>() / 1e5;
         let fourth = draws.iter().map(|x| x.powi(4)).sum::<f64>() / 1e5;
-        assert!(
-            mean.abs() < 0.015 && (second - 1.0).abs() < 0.02 && (fourth - 3.0).abs() < 0.2,
-            "{mean} {second} {fourth}"
-        );
+        assert!(mean.abs() < 0.015 && (second - 1.0).abs() < 0.02 && (fourth - 3.0).abs() < 0.2, "{mean} {second} {fourth}");
         let stream = Stream::new(1, "y");
-        assert!(
-            (0..1000).all(|i| stream.below(i, 10) < 10 && (0.0..1.0).contains(&stream.uniform(i)))
-        );
+        assert!((0..1000).all(|i| stream.below(i, 10) < 10 && (0.0..1.0).contains(&stream.uniform(i))));
         assert_ne!(stream.word(0), Stream::new(2, "y").word(0));
         assert_ne!(stream.word(0), Stream::new(1, "x").word(0));
     }

@@ -18,10 +18,7 @@ pub enum Purpose {
 /// 64 random bits for (seed, purpose, step, item).
 pub fn bits(seed: u64, purpose: Purpose, step: u64, item: u32) -> u64 {
     let key = [seed as u32, (seed >> 32) as u32];
-    let word = philox(
-        [step as u32, (step >> 32) as u32, item, purpose as u32],
-        key,
-    );
+    let word = philox([step as u32, (step >> 32) as u32, item, purpose as u32], key);
     u64::from(word[0]) | u64::from(word[1]) << 32
 }
 
@@ -48,10 +45,7 @@ mod tests {
             }
         }
         // Binomial with mean 1000 and deviation 29: six deviations.
-        assert!(
-            counts.iter().all(|&n| (826..1174).contains(&n)),
-            "{counts:?}"
-        );
+        assert!(counts.iter().all(|&n| (826..1174).contains(&n)), "{counts:?}");
         assert_eq!(place(3, Purpose::Window, 9, 9, 1), 0);
     }
 

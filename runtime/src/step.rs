@@ -17,10 +17,7 @@ pub struct Outcome {
 impl Outcome {
     /// One value by name.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.values
-            .iter()
-            .find(|(found, _)| found == name)
-            .map(|(_, value)| *value)
+        self.values.iter().find(|(found, _)| found == name).map(|(_, value)| *value)
     }
 
     /// The loss.
@@ -28,8 +25,7 @@ impl Outcome {
     /// # Errors
     /// The program gives none.
     pub fn loss(&self) -> Result<f64> {
-        self.get("loss")
-            .context("the program gives no output `loss`")
+        self.get("loss").context("the program gives no output `loss`")
     }
 
     /// Adds `scale` times the values to those of the same names.
@@ -62,11 +58,7 @@ impl Specials {
             "$step" => Tensor::scalar(self.step as f64),
             "$seed" => Tensor::scalar_i32(seed_word(self.seed)),
             "$micro" => Tensor::scalar_i32(self.micro as i32),
-            total => Tensor::scalar(
-                *self
-                    .totals
-                    .get(total.strip_prefix("$total.")?.parse::<usize>().ok()?)?,
-            ),
+            total => Tensor::scalar(*self.totals.get(total.strip_prefix("$total.")?.parse::<usize>().ok()?)?),
         })
     }
 }
@@ -80,12 +72,7 @@ fn seed_word(seed: u64) -> i32 {
 ///
 /// # Errors
 /// A field that the batch does not hold, and whatever the machine refuses.
-pub fn run(
-    machine: &mut Machine,
-    program: &str,
-    batch: &Batch,
-    specials: &Specials,
-) -> Result<Vec<(String, Tensor)>> {
+pub fn run(machine: &mut Machine, program: &str, batch: &Batch, specials: &Specials) -> Result<Vec<(String, Tensor)>> {
     let mut scalars: Vec<(String, Tensor)> = Vec::new();
     let mut fields: Vec<(&str, &Tensor)> = Vec::new();
     for port in &machine.program(program)?.inputs {
@@ -94,35 +81,22 @@ pub fn run(
         } else if let Some((name, tensor)) = batch.iter().find(|(name, _)| *name == port.name) {
             fields.push((name, tensor));
         } else {
-            bail!(
-                "`{program}` needs `{}`, which the data does not give: it gives {}",
-                port.name,
-                names(batch)
-            );
+            bail!("`{program}` needs `{}`, which the data does not give: it gives {}", port.name, names(batch));
         }
     }
     fields.extend(scalars.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-    machine
-        .run(program, &fields)
-        .with_context(|| format!("in `{program}`"))
+    machine.run(program, &fields).with_context(|| format!("in `{program}`"))
 }
 
 /// As [`run`], where all outputs are scalars.
 ///
 /// # Errors
 /// As [`run`]; an output that is no scalar.
-pub fn run_scalars(
-    machine: &mut Machine,
-    program: &str,
-    batch: &Batch,
-    specials: &Specials,
-) -> Result<Vec<(String, f64)>> {
+pub fn run_scalars(machine: &mut Machine, program: &str, batch: &Batch, specials: &Specials) -> Result<Vec<(String, f64)>> {
     let outputs = run(machine, program, batch, specials)?;
     let scalar = |(name, tensor): (String, Tensor)| match tensor.to_scalar() {
         Ok(value) => Ok((name, value)),
-        Err(error) => Err(error.context(format!(
-            "`{program}` gives `{name}`, which should be a scalar"
-        ))),
+        Err(error) => Err(error.context(format!("`{program}` gives `{name}`, which should be a scalar"))),
     };
     outputs.into_iter().map(scalar).collect()
 }
@@ -131,34 +105,19 @@ pub fn run_scalars(
 ///
 /// # Errors
 /// Data that does not fit the programs.
-pub fn step(
-    machine: &mut Machine,
-    batch: &Batch,
-    step: u64,
-    seed: u64,
-    accumulate: u64,
-) -> Result<Outcome> {
-    let mut specials = Specials {
-        step,
-        seed,
-        ..Specials::default()
-    };
+pub fn step(machine: &mut Machine, batch: &Batch, step: u64, seed: u64, accumulate: u64) -> Result<Outcome> {
+    let mut specials = Specials { step, seed, ..Specials::default() };
     if accumulate <= 1 {
-        return Ok(Outcome {
-            values: run_scalars(machine, "train_step", batch, &specials)?,
-        });
+        return Ok(Outcome { values: run_scalars(machine, "train_step", batch, &specials)? });
     }
     let parts = data::split(batch, accumulate)?;
     for part in &parts {
         let weights = run_scalars(machine, "weigh", part, &specials)?;
         specials.totals.resize(weights.len(), 0.0);
         for (name, weight) in weights {
-            let index = name
-                .strip_prefix("weight.")
-                .and_then(|i| i.parse::<usize>().ok());
+            let index = name.strip_prefix("weight.").and_then(|i| i.parse::<usize>().ok());
             let total = index.and_then(|i| specials.totals.get_mut(i));
-            *total.with_context(|| format!("`weigh` gives `{name}`, which is no weight"))? +=
-                weight;
+            *total.with_context(|| format!("`weigh` gives `{name}`, which is no weight"))? += weight;
         }
     }
     machine.clear_accumulators();
@@ -167,9 +126,7 @@ pub fn step(
         specials.micro = micro as u64;
         outcome.add(&run_scalars(machine, "accumulate", part, &specials)?, 1.0);
     }
-    outcome
-        .values
-        .extend(run_scalars(machine, "update", &Vec::new(), &specials)?);
+    outcome.values.extend(run_scalars(machine, "update", &Vec::new(), &specials)?);
     Ok(outcome)
 }
 
@@ -179,11 +136,7 @@ pub fn step(
 /// Names the first field that is missing.
 pub fn check_needed(machine: &Machine, programs: &[&str], batch: &Batch) -> Result<()> {
     for name in programs {
-        let fields = machine
-            .program(name)?
-            .inputs
-            .iter()
-            .filter(|port| !port.name.starts_with('$'));
+        let fields = machine.program(name)?.inputs.iter().filter(|port| !port.name.starts_with('$'));
         for port in fields {
             ensure!(
                 batch.iter().any(|(found, _)| *found == port.name),
@@ -204,12 +157,7 @@ pub fn check_idle(machine: &Machine, programs: &[&str], batch: &Batch) -> Result
     let mut known = Vec::new();
     for name in programs {
         let inputs = &machine.program(name)?.inputs;
-        known.extend(
-            inputs
-                .iter()
-                .map(|port| port.name.as_str())
-                .filter(|name| !name.starts_with('$')),
-        );
+        known.extend(inputs.iter().map(|port| port.name.as_str()).filter(|name| !name.starts_with('$')));
     }
     known.sort_unstable();
     known.dedup();
@@ -225,9 +173,5 @@ pub fn check_idle(machine: &Machine, programs: &[&str], batch: &Batch) -> Result
 
 fn names(batch: &Batch) -> String {
     let names: Vec<String> = batch.iter().map(|(name, _)| format!("`{name}`")).collect();
-    if names.is_empty() {
-        "nothing".into()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }

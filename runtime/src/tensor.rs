@@ -61,14 +61,8 @@ impl Tensor {
     /// # Errors
     /// When the number of elements is not the product of the shape.
     pub fn new(shape: Vec<usize>, data: Data) -> Result<Self> {
-        let Some(len) = product(&shape) else {
-            bail!("the shape {shape:?} has more elements than memory can hold")
-        };
-        ensure!(
-            len == data.len(),
-            "the shape {shape:?} needs {len} elements, found {}",
-            data.len()
-        );
+        let Some(len) = product(&shape) else { bail!("the shape {shape:?} has more elements than memory can hold") };
+        ensure!(len == data.len(), "the shape {shape:?} needs {len} elements, found {}", data.len());
         Ok(Self { shape, data })
     }
 
@@ -98,18 +92,12 @@ impl Tensor {
 
     /// A scalar float, as scalars are kept: in 64 bits.
     pub fn scalar(value: f64) -> Self {
-        Self {
-            shape: Vec::new(),
-            data: Data::F64(vec![value]),
-        }
+        Self { shape: Vec::new(), data: Data::F64(vec![value]) }
     }
 
     /// A scalar integer.
     pub fn scalar_i32(value: i32) -> Self {
-        Self {
-            shape: Vec::new(),
-            data: Data::I32(vec![value]),
-        }
+        Self { shape: Vec::new(), data: Data::I32(vec![value]) }
     }
 
     /// Number of elements.
@@ -127,11 +115,7 @@ impl Tensor {
     /// # Errors
     /// When there is not exactly one element.
     pub fn to_scalar(&self) -> Result<f64> {
-        ensure!(
-            self.len() == 1,
-            "expected one element, found the shape {:?}",
-            self.shape
-        );
+        ensure!(self.len() == 1, "expected one element, found the shape {:?}", self.shape);
         Ok(match &self.data {
             Data::F32(v) => f64::from(v[0]),
             Data::F64(v) => v[0],
@@ -193,10 +177,7 @@ mod tests {
     fn shapes_must_agree_with_the_elements() {
         assert!(Tensor::f32(&[2, 2], vec![0.0; 4]).is_ok());
         let error = Tensor::f32(&[2, 2], vec![0.0; 3]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the shape [2, 2] needs 4 elements, found 3"
-        );
+        assert_eq!(error.to_string(), "the shape [2, 2] needs 4 elements, found 3");
         assert!(Tensor::f32(&[usize::MAX, 2], vec![]).is_err());
         assert!(Tensor::f32(&[usize::MAX, 2, 0], vec![]).is_ok());
     }
@@ -208,12 +189,6 @@ mod tests {
         assert_eq!(t.to_i64().unwrap(), [3, -1]);
         assert!(t.to_scalar().is_err());
         assert!(Tensor::scalar(1.5).to_i64().is_err());
-        assert_eq!(
-            Tensor::new(vec![], Data::Bool(vec![7]))
-                .unwrap()
-                .to_scalar()
-                .unwrap(),
-            1.0
-        );
+        assert_eq!(Tensor::new(vec![], Data::Bool(vec![7])).unwrap().to_scalar().unwrap(), 1.0);
     }
 }

@@ -43,11 +43,7 @@ impl TensorFile {
     pub fn open(path: &Path) -> Result<Self> {
         let failed = || format!("cannot read {}", path.display());
         let file = File::open(path).with_context(failed)?;
-        ensure!(
-            file.metadata().with_context(failed)?.is_file(),
-            "{} is not a file",
-            path.display()
-        );
+        ensure!(file.metadata().with_context(failed)?.is_file(), "{} is not a file", path.display());
         // SAFETY: the map is only read. Somebody who shortens the file meanwhile ends us by a signal, which a copy of the
         // whole file in memory would avoid at the price of that memory; files that we write are replaced, never changed.
         let map = unsafe { Mmap::map(&file) }.with_context(failed)?;
@@ -57,25 +53,13 @@ impl TensorFile {
     fn parse(map: Mmap) -> Result<Self> {
         let data = check_ends(&map)?;
         let (_, header) = SafeTensors::read_metadata(&map).map_err(anyhow::Error::msg)?;
-        let mut entries: Vec<_> = header
-            .tensors()
-            .into_iter()
-            .map(|(name, info)| (name, info.clone()))
-            .collect();
+        let mut entries: Vec<_> = header.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
         entries.sort_by(|(a, x), (b, y)| (x.data_offsets, a).cmp(&(y.data_offsets, b)));
         for (name, info) in &entries {
-            ensure!(
-                info.data_offsets.1 <= map.len() - data,
-                "tensor `{name}` is named twice"
-            );
+            ensure!(info.data_offsets.1 <= map.len() - data, "tensor `{name}` is named twice");
         }
         let metadata = header.metadata().clone().unwrap_or_default();
-        Ok(Self {
-            map,
-            entries,
-            metadata,
-            data,
-        })
+        Ok(Self { map, entries, metadata, data })
     }
 
     /// The tensors, in the order of the data.
@@ -83,12 +67,7 @@ impl TensorFile {
         self.entries.iter().map(|(name, info)| {
             let (start, end) = info.data_offsets;
             let bytes = &self.map[self.data + start..self.data + end];
-            Entry {
-                name,
-                dtype: info.dtype,
-                shape: &info.shape,
-                bytes,
-            }
+            Entry { name, dtype: info.dtype, shape: &info.shape, bytes }
         })
     }
 
@@ -107,30 +86,15 @@ struct Ends {
 /// but adds offsets up without a check for overflow, and cannot say that a file is cut short.
 fn check_ends(bytes: &[u8]) -> Result<usize> {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-        bail!(
-            "it has {} bytes; the header's length alone takes 8",
-            bytes.len()
-        );
+        bail!("it has {} bytes; the header's length alone takes 8", bytes.len());
     };
     let length = u64::from_le_bytes(*length);
-    let header = usize::try_from(length)
-        .ok()
-        .and_then(|length| rest.get(..length));
-    let header = header.with_context(|| {
-        format!(
-            "its header should have {length} bytes, the file has {}",
-            bytes.len()
-        )
-    })?;
-    let header: BTreeMap<String, serde_json::Value> =
-        serde_json::from_slice(header).context("its header is not JSON")?;
+    let header = usize::try_from(length).ok().and_then(|length| rest.get(..length));
+    let header = header.with_context(|| format!("its header should have {length} bytes, the file has {}", bytes.len()))?;
+    let header: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).context("its header is not JSON")?;
     let data = rest.len() - length as usize;
-    for (name, info) in header
-        .into_iter()
-        .filter(|(name, _)| name != "__metadata__")
-    {
-        let ends: Ends = serde_json::from_value(info)
-            .with_context(|| format!("tensor `{name}` has no place in it"))?;
+    for (name, info) in header.into_iter().filter(|(name, _)| name != "__metadata__") {
+        let ends: Ends = serde_json::from_value(info).with_context(|| format!("tensor `{name}` has no place in it"))?;
         let (_, end) = ends.data_offsets;
         ensure!(
             end <= data as u64,
@@ -156,11 +120,7 @@ pub struct Written<'a> {
 ///
 /// # Errors
 /// When the file cannot be written (an older one stays as it was) or two tensors have one name.
-pub fn write(
-    path: &Path,
-    metadata: &BTreeMap<String, String>,
-    mut tensors: Vec<Written<'_>>,
-) -> Result<()> {
+pub fn write(path: &Path, metadata: &BTreeMap<String, String>, mut tensors: Vec<Written<'_>>) -> Result<()> {
     tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype.bitsize()));
     let mut header = serde_json::Map::new();
     if !metadata.is_empty() {
@@ -169,21 +129,11 @@ pub fn write(
     let mut lengths = Vec::with_capacity(tensors.len());
     let mut start = 0u64;
     for tensor in &tensors {
-        let bits = tensor
-            .shape
-            .iter()
-            .try_fold(tensor.dtype.bitsize() as u64, |n, &size| {
-                n.checked_mul(size)
-            });
+        let bits = tensor.shape.iter().try_fold(tensor.dtype.bitsize() as u64, |n, &size| n.checked_mul(size));
         let end = bits.and_then(|bits| start.checked_add(bits / 8));
-        let end =
-            end.with_context(|| format!("tensor `{}` is too large for a file", tensor.name))?;
+        let end = end.with_context(|| format!("tensor `{}` is too large for a file", tensor.name))?;
         let info = serde_json::json!({ "dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end] });
-        ensure!(
-            header.insert(tensor.name.clone(), info).is_none(),
-            "two tensors have the name `{}`",
-            tensor.name
-        );
+        ensure!(header.insert(tensor.name.clone(), info).is_none(), "two tensors have the name `{}`", tensor.name);
         lengths.push(end - start);
         start = end;
     }
@@ -195,10 +145,7 @@ pub fn write(
         for (tensor, &length) in tensors.iter().zip(&lengths) {
             let bytes = (tensor.bytes)();
             if bytes.len() as u64 != length {
-                return Err(std::io::Error::other(format!(
-                    "tensor `{}` has another size than its shape",
-                    tensor.name
-                )));
+                return Err(std::io::Error::other(format!("tensor `{}` has another size than its shape", tensor.name)));
             }
             out.write_all(&bytes)?;
         }
@@ -213,8 +160,7 @@ pub fn write(
 pub fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
     let file = TensorFile::open(path)?;
     let tensors = file.entries().map(|entry| {
-        let tensor = tensor(&entry)
-            .with_context(|| format!("tensor `{}` of {}", entry.name, path.display()))?;
+        let tensor = tensor(&entry).with_context(|| format!("tensor `{}` of {}", entry.name, path.display()))?;
         Ok((entry.name.to_string(), tensor))
     });
     tensors.collect()
@@ -227,46 +173,21 @@ pub fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>> {
 pub fn write_tensors<'t>(path: &Path, tensors: &'t [(String, Tensor)]) -> Result<()> {
     let written = tensors.iter().map(|(name, tensor)| {
         let (dtype, bytes): (_, Box<dyn Fn() -> Cow<'t, [u8]> + 't>) = match &tensor.data {
-            Data::F32(v) => (
-                Dtype::F32,
-                Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            ),
-            Data::F64(v) => (
-                Dtype::F64,
-                Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            ),
-            Data::I64(v) => (
-                Dtype::I64,
-                Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            ),
-            Data::I32(v) => (
-                Dtype::I32,
-                Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            ),
-            Data::Bool(v) => (
-                Dtype::BOOL,
-                Box::new(|| v.iter().map(|&x| u8::from(x != 0)).collect()),
-            ),
+            Data::F32(v) => (Dtype::F32, Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect())),
+            Data::F64(v) => (Dtype::F64, Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect())),
+            Data::I64(v) => (Dtype::I64, Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect())),
+            Data::I32(v) => (Dtype::I32, Box::new(|| v.iter().flat_map(|x| x.to_le_bytes()).collect())),
+            Data::Bool(v) => (Dtype::BOOL, Box::new(|| v.iter().map(|&x| u8::from(x != 0)).collect())),
         };
         let shape = tensor.shape.iter().map(|&size| size as u64).collect();
-        Written {
-            name: name.clone(),
-            dtype,
-            shape,
-            bytes,
-        }
+        Written { name: name.clone(), dtype, shape, bytes }
     });
     write(path, &BTreeMap::new(), written.collect())
 }
 
 fn tensor(entry: &Entry<'_>) -> Result<Tensor> {
     fn get<T, const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-        bytes
-            .as_chunks::<N>()
-            .0
-            .iter()
-            .map(|&chunk| convert(chunk))
-            .collect()
+        bytes.as_chunks::<N>().0.iter().map(|&chunk| convert(chunk)).collect()
     }
     let bytes = entry.bytes;
     let data = match entry.dtype {

@@ -2,8 +2,8 @@
 
 use crate::exec::{Compiled, Kernel};
 use crate::plan::{
-    Arg, Buffer, Count, Dtype, FORMAT, Init, Launch, Layout, Limit, Param, Place, Plan, Port,
-    Program, Role, Size, Slot, Step, Stored, Stride,
+    Arg, Buffer, Count, Dtype, FORMAT, Init, Launch, Layout, Limit, Param, Place, Plan, Port, Program, Role, Size, Slot,
+    Step, Stored, Stride,
 };
 
 /// Elements of a row.
@@ -13,13 +13,7 @@ pub const WIDTH: usize = 4;
 pub const LAYERS: usize = 3;
 
 /// `out[r, j] = in[r, j]`: arguments in, out; a tile is a row.
-unsafe extern "C" fn copy(
-    args: *const *mut u8,
-    sizes: *const i64,
-    begin: i64,
-    end: i64,
-    _: *mut u8,
-) {
+unsafe extern "C" fn copy(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, _: *mut u8) {
     unsafe {
         let width = *sizes;
         let (from, to) = ((*args).cast::<f32>(), (*args.add(1)).cast::<f32>());
@@ -30,35 +24,18 @@ unsafe extern "C" fn copy(
 }
 
 /// `out[r, j] = in[r, j] · w[j] + 1`: arguments w, in, out.
-unsafe extern "C" fn layer(
-    args: *const *mut u8,
-    sizes: *const i64,
-    begin: i64,
-    end: i64,
-    _: *mut u8,
-) {
+unsafe extern "C" fn layer(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, _: *mut u8) {
     unsafe {
         let width = *sizes;
-        let (w, from, to) = (
-            (*args).cast::<f32>(),
-            (*args.add(1)).cast::<f32>(),
-            (*args.add(2)).cast::<f32>(),
-        );
+        let (w, from, to) = ((*args).cast::<f32>(), (*args.add(1)).cast::<f32>(), (*args.add(2)).cast::<f32>());
         for i in begin * width..end * width {
-            *to.offset(i as isize) =
-                *from.offset(i as isize) * *w.offset((i % width) as isize) + 1.0;
+            *to.offset(i as isize) = *from.offset(i as isize) * *w.offset((i % width) as isize) + 1.0;
         }
     }
 }
 
 /// `sum += Σ x` in f64 and scratch memory: arguments x, sum (f64 scalar); one tile. Tells of an access out of bounds.
-unsafe extern "C" fn sum(
-    args: *const *mut u8,
-    sizes: *const i64,
-    _: i64,
-    _: i64,
-    scratch: *mut u8,
-) {
+unsafe extern "C" fn sum(args: *const *mut u8, sizes: *const i64, _: i64, _: i64, scratch: *mut u8) {
     unsafe {
         let (x, sum) = ((*args).cast::<f32>(), (*args.add(1)).cast::<f64>());
         let (status, scratch) = (scratch.cast::<i64>(), scratch.add(64).cast::<f64>());
@@ -78,9 +55,7 @@ unsafe extern "C" fn sum(
 
 /// A sum of products of variables.
 pub fn size(terms: &[(i64, &[u32])]) -> Size {
-    Size {
-        terms: terms.iter().map(|(c, v)| (*c, v.to_vec())).collect(),
-    }
+    Size { terms: terms.iter().map(|(c, v)| (*c, v.to_vec())).collect() }
 }
 
 /// A size known at compile time.
@@ -100,91 +75,41 @@ pub fn buffer(dtype: Dtype, len: Size, place: Place) -> Buffer {
 
 /// A buffer from its start.
 pub fn arg(buffer: u32) -> Arg {
-    Arg {
-        buffer,
-        offset: Size::default(),
-        strides: Vec::new(),
-    }
+    Arg { buffer, offset: Size::default(), strides: Vec::new() }
 }
 
 /// A buffer that the outermost loop walks through.
 pub fn walked(buffer: u32, by: Count, step: Size) -> Arg {
-    Arg {
-        buffer,
-        offset: Size::default(),
-        strides: vec![Stride { depth: 0, by, step }],
-    }
+    Arg { buffer, offset: Size::default(), strides: vec![Stride { depth: 0, by, step }] }
 }
 
 /// A launch over the rows of a batch, always shared among threads.
 pub fn rows(kernel: u32, args: Vec<Arg>) -> Step {
     let sizes = vec![constant(WIDTH)];
-    Step::Launch(Launch {
-        kernel,
-        args,
-        sizes,
-        tiles: vec![(batches(1), 1)],
-        scratch: 0,
-        cost: 0.0,
-    })
+    Step::Launch(Launch { kernel, args, sizes, tiles: vec![(batches(1), 1)], scratch: 0, cost: 0.0 })
 }
 
 fn port(name: &str, axes: &[(&str, Size)], buffer: u32) -> Port {
-    let axes = axes
-        .iter()
-        .map(|(n, s)| (n.to_string(), s.clone()))
-        .collect();
-    Port {
-        name: name.into(),
-        axes,
-        bound: None,
-        buffer,
-    }
+    let axes = axes.iter().map(|(n, s)| (n.to_string(), s.clone())).collect();
+    Port { name: name.into(), axes, bound: None, buffer }
 }
 
 /// `layers` applied to each row of `x`, forwards or backwards.
 fn chain(name: &str, reverse: bool) -> Program {
     let turn = |add| Count::Turn { add, modulus: 2 };
-    let last = Arg {
-        offset: batches(WIDTH * (LAYERS % 2)),
-        ..arg(1)
-    };
+    let last = Arg { offset: batches(WIDTH * (LAYERS % 2)), ..arg(1) };
     Program {
         name: name.into(),
         sizes: vec!["batch".into()],
-        inputs: vec![port(
-            "x",
-            &[("batch", batches(1)), ("width", constant(WIDTH))],
-            0,
-        )],
+        inputs: vec![port("x", &[("batch", batches(1)), ("width", constant(WIDTH))], 0)],
         outputs: vec![
-            port(
-                "output",
-                &[("batch", batches(1)), ("width", constant(WIDTH))],
-                3,
-            ),
-            port(
-                "history",
-                &[
-                    ("layer", constant(LAYERS)),
-                    ("batch", batches(1)),
-                    ("width", constant(WIDTH)),
-                ],
-                4,
-            ),
+            port("output", &[("batch", batches(1)), ("width", constant(WIDTH))], 3),
+            port("history", &[("layer", constant(LAYERS)), ("batch", batches(1)), ("width", constant(WIDTH))], 4),
         ],
-        limits: vec![Limit {
-            size: batches(1),
-            at_most: 1000,
-            why: "this is a test".into(),
-        }],
+        limits: vec![Limit { size: batches(1), at_most: 1000, why: "this is a test".into() }],
         buffers: vec![
             buffer(Dtype::F32, batches(WIDTH), Place::Input),
-            buffer(
-                Dtype::F32,
-                batches(2 * WIDTH),
-                Place::Arena { first: 0, last: 4 },
-            ),
+            buffer(Dtype::F32, batches(2 * WIDTH), Place::Arena { first: 0, last: 4 }),
             buffer(Dtype::F32, constant(LAYERS * WIDTH), Place::Slot(0)),
             buffer(Dtype::F32, batches(WIDTH), Place::Output),
             buffer(Dtype::F32, batches(LAYERS * WIDTH), Place::Output),
@@ -203,13 +128,7 @@ fn chain(name: &str, reverse: bool) -> Program {
                             walked(1, turn(1), batches(WIDTH)),
                         ],
                     ),
-                    rows(
-                        0,
-                        vec![
-                            walked(1, turn(1), batches(WIDTH)),
-                            walked(4, Count::Index, batches(WIDTH)),
-                        ],
-                    ),
+                    rows(0, vec![walked(1, turn(1), batches(WIDTH)), walked(4, Count::Index, batches(WIDTH))]),
                 ],
             },
             rows(0, vec![last, arg(3)]),
@@ -221,19 +140,9 @@ fn chain(name: &str, reverse: bool) -> Program {
 fn gather() -> Program {
     let add = |from: u32, len: Size| {
         let (tiles, scratch) = (vec![(constant(3), 4)], 72);
-        Step::Launch(Launch {
-            kernel: 2,
-            args: vec![arg(from), arg(1)],
-            sizes: vec![len],
-            tiles,
-            scratch,
-            cost: 1.0,
-        })
+        Step::Launch(Launch { kernel: 2, args: vec![arg(from), arg(1)], sizes: vec![len], tiles, scratch, cost: 1.0 })
     };
-    let numbers: Vec<u8> = [0.5f32, 0.25]
-        .iter()
-        .flat_map(|x| x.to_le_bytes())
-        .collect();
+    let numbers: Vec<u8> = [0.5f32, 0.25].iter().flat_map(|x| x.to_le_bytes()).collect();
     Program {
         name: "gather".into(),
         sizes: vec!["batch".into()],
@@ -252,12 +161,7 @@ fn gather() -> Program {
 /// Parameters `layers.{}.scale` and `head`, optimizer state of the first, an accumulator; the programs `forward`,
 /// `backward` and `gather`; a layout `other` that keeps all layers of a parameter in one turned tensor.
 pub fn compiled() -> Compiled {
-    let slot = |name: &str, dtype, len, role| Slot {
-        name: name.into(),
-        dtype,
-        len,
-        role,
-    };
+    let slot = |name: &str, dtype, len, role| Slot { name: name.into(), dtype, len, role };
     let scale = Param {
         path: "layers.{}.scale".into(),
         stack: vec![LAYERS as u64],
@@ -295,35 +199,16 @@ pub fn compiled() -> Compiled {
         name: "tiny".into(),
         fingerprint: 0xfeed,
         slots: vec![
-            slot(
-                "layers.{}.scale",
-                Dtype::F32,
-                (LAYERS * WIDTH) as u64,
-                Role::Param(0),
-            ),
-            slot(
-                "layers.{}.scale/m",
-                Dtype::F32,
-                (LAYERS * WIDTH) as u64,
-                Role::State {
-                    param: 0,
-                    start: 0.25,
-                },
-            ),
+            slot("layers.{}.scale", Dtype::F32, (LAYERS * WIDTH) as u64, Role::Param(0)),
+            slot("layers.{}.scale/m", Dtype::F32, (LAYERS * WIDTH) as u64, Role::State { param: 0, start: 0.25 }),
             slot("head.weight", Dtype::F32, 6, Role::Param(1)),
             slot("sum", Dtype::F64, 1, Role::Accumulator),
         ],
         params: vec![scale, head],
-        layouts: vec![Layout {
-            name: "other".into(),
-            tensors,
-        }],
+        layouts: vec![Layout { name: "other".into(), tensors }],
         programs: vec![chain("forward", false), chain("backward", true), gather()],
         kernels: vec!["copy".into(), "layer".into(), "sum".into()],
         ..Plan::default()
     };
-    Compiled {
-        plan,
-        kernels: vec![copy as Kernel, layer, sum],
-    }
+    Compiled { plan, kernels: vec![copy as Kernel, layer, sum] }
 }

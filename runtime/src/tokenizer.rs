@@ -13,10 +13,7 @@ pub struct Tokenizer {
 }
 
 enum Kind {
-    Characters {
-        chars: Vec<char>,
-        index: HashMap<char, i32>,
-    },
+    Characters { chars: Vec<char>, index: HashMap<char, i32> },
     Bytes,
     Json(Box<tokenizers::Tokenizer>),
 }
@@ -32,11 +29,7 @@ pub struct Unknown {
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the character {:?} is not among those that the model knows",
-            self.character
-        )
+        write!(f, "the character {:?} is not among those that the model knows", self.character)
     }
 }
 
@@ -44,11 +37,7 @@ impl std::error::Error for Unknown {}
 
 /// The characters of a text, each once, in order of code point: the vocabulary of a character model.
 pub fn characters_of(text: &str) -> plan::Tokenizer {
-    let mut chars: Vec<char> = text
-        .chars()
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let mut chars: Vec<char> = text.chars().collect::<std::collections::BTreeSet<_>>().into_iter().collect();
     chars.shrink_to_fit();
     plan::Tokenizer::Characters(chars)
 }
@@ -66,15 +55,10 @@ impl Tokenizer {
                 for (i, &c) in chars.iter().enumerate() {
                     let i = i32::try_from(i).context("more characters than indices")?;
                     if index.insert(c, i).is_some() {
-                        return Err(anyhow!(
-                            "the character {c:?} stands twice in the vocabulary"
-                        ));
+                        return Err(anyhow!("the character {c:?} stands twice in the vocabulary"));
                     }
                 }
-                Kind::Characters {
-                    chars: chars.clone(),
-                    index,
-                }
+                Kind::Characters { chars: chars.clone(), index }
             }
             plan::Tokenizer::Json(json) => {
                 let tokenizer = tokenizers::Tokenizer::from_bytes(json.as_bytes())
@@ -107,23 +91,12 @@ impl Tokenizer {
         match &self.kind {
             Kind::Characters { index, .. } => text
                 .char_indices()
-                .map(|(at, character)| {
-                    index
-                        .get(&character)
-                        .copied()
-                        .ok_or_else(|| Unknown { character, at }.into())
-                })
+                .map(|(at, character)| index.get(&character).copied().ok_or_else(|| Unknown { character, at }.into()))
                 .collect(),
             Kind::Bytes => Ok(Self::encode_bytes(text.as_bytes())),
             Kind::Json(tokenizer) => {
-                let encoding = tokenizer
-                    .encode_fast(text, false)
-                    .map_err(|error| anyhow!("{error}"))?;
-                encoding
-                    .get_ids()
-                    .iter()
-                    .map(|&id| i32::try_from(id).context("a token's index is too large"))
-                    .collect()
+                let encoding = tokenizer.encode_fast(text, false).map_err(|error| anyhow!("{error}"))?;
+                encoding.get_ids().iter().map(|&id| i32::try_from(id).context("a token's index is too large")).collect()
             }
         }
     }
@@ -157,38 +130,19 @@ impl Tokenizer {
     /// # Errors
     /// An index that stands for nothing.
     pub fn decode(&self, indices: &[i32]) -> Result<String> {
-        let outside = |i: i32| {
-            anyhow!(
-                "index {i} stands for nothing: the vocabulary has {} entries",
-                self.size()
-            )
-        };
+        let outside = |i: i32| anyhow!("index {i} stands for nothing: the vocabulary has {} entries", self.size());
         match &self.kind {
             Kind::Characters { chars, .. } => indices
                 .iter()
-                .map(|&i| {
-                    usize::try_from(i)
-                        .ok()
-                        .and_then(|i| chars.get(i))
-                        .copied()
-                        .ok_or_else(|| outside(i))
-                })
+                .map(|&i| usize::try_from(i).ok().and_then(|i| chars.get(i)).copied().ok_or_else(|| outside(i)))
                 .collect(),
             Kind::Bytes => {
-                let bytes: Result<Vec<u8>> = indices
-                    .iter()
-                    .map(|&i| u8::try_from(i).map_err(|_| outside(i)))
-                    .collect();
+                let bytes: Result<Vec<u8>> = indices.iter().map(|&i| u8::try_from(i).map_err(|_| outside(i))).collect();
                 Ok(String::from_utf8_lossy(&bytes?).into_owned())
             }
             Kind::Json(tokenizer) => {
-                let ids: Result<Vec<u32>> = indices
-                    .iter()
-                    .map(|&i| u32::try_from(i).map_err(|_| outside(i)))
-                    .collect();
-                tokenizer
-                    .decode(&ids?, false)
-                    .map_err(|error| anyhow!("{error}"))
+                let ids: Result<Vec<u32>> = indices.iter().map(|&i| u32::try_from(i).map_err(|_| outside(i))).collect();
+                tokenizer.decode(&ids?, false).map_err(|error| anyhow!("{error}"))
             }
         }
     }
@@ -210,11 +164,7 @@ impl Stream {
     pub fn after(prompt: &[i32]) -> Self {
         const SURROUNDINGS: usize = 8;
         let from = prompt.len().saturating_sub(SURROUNDINGS);
-        Self {
-            indices: prompt[from..].to_vec(),
-            from: 0,
-            out: prompt.len() - from,
-        }
+        Self { indices: prompt[from..].to_vec(), from: 0, out: prompt.len() - from }
     }
 
     /// The text that `index` completes; empty while a character is not whole.
@@ -261,26 +211,14 @@ mod tests {
         assert_eq!(tokenizer.size(), 4);
         assert_eq!(tokenizer.encode("\nabñ").unwrap(), [0, 1, 2, 3]);
         assert_eq!(tokenizer.decode(&[3, 2, 1]).unwrap(), "ñba");
-        assert!(
-            tokenizer
-                .decode(&[4])
-                .unwrap_err()
-                .to_string()
-                .contains("has 4 entries")
-        );
+        assert!(tokenizer.decode(&[4]).unwrap_err().to_string().contains("has 4 entries"));
         assert!(tokenizer.decode(&[-1]).is_err());
     }
 
     #[test]
     fn an_unknown_character_has_a_place() {
         let error = of("añ").encode("añz").unwrap_err();
-        assert_eq!(
-            error.downcast_ref::<Unknown>(),
-            Some(&Unknown {
-                character: 'z',
-                at: 3
-            })
-        );
+        assert_eq!(error.downcast_ref::<Unknown>(), Some(&Unknown { character: 'z', at: 3 }));
         let (indices, unknown) = of("añ").encode_prompt("zañz!").unwrap();
         assert_eq!((indices, unknown), (vec![0, 1], vec!['z', '!']));
     }

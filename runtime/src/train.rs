@@ -73,21 +73,13 @@ impl Files {
 ///
 /// # Errors
 /// Data that does not fit, files that cannot be written, a loss that is no number.
-pub fn train(
-    machine: &mut Machine,
-    source: &Source,
-    recipe: &Recipe,
-    settings: &Settings,
-) -> Result<End> {
+pub fn train(machine: &mut Machine, source: &Source, recipe: &Recipe, settings: &Settings) -> Result<End> {
     // What does not fit is found before any file is touched.
     let evaluates = evaluates(machine, source, recipe)?;
     let files = Files::of(&settings.out);
     std::fs::create_dir_all(&settings.out)
         .with_context(|| format!("the folder {} cannot be made", settings.out.display()))?;
-    let done = settings
-        .resumed
-        .as_ref()
-        .map_or(0, |progress| progress.step);
+    let done = settings.resumed.as_ref().map_or(0, |progress| progress.step);
     let progress = Progress::new(done, settings.steps, settings.quiet);
     if settings.resumed.is_none() {
         put_aside(&files.checkpoint, &progress)?;
@@ -103,13 +95,7 @@ pub fn train(
         recipe,
         settings,
     };
-    let end = run.steps(
-        settings
-            .resumed
-            .as_ref()
-            .map_or(0, |progress| progress.cursor),
-        done,
-    );
+    let end = run.steps(settings.resumed.as_ref().map_or(0, |progress| progress.cursor), done);
     run.progress.finish();
     end
 }
@@ -120,22 +106,14 @@ fn put_aside(checkpoint: &Path, progress: &Progress) -> Result<()> {
         return Ok(());
     }
     let aside = checkpoint.with_file_name("checkpoint.earlier.safetensors");
-    std::fs::rename(checkpoint, &aside)
-        .with_context(|| format!("{} cannot be put aside", checkpoint.display()))?;
-    progress.say(&format!(
-        "an earlier run's checkpoint is now {}",
-        aside.display()
-    ));
+    std::fs::rename(checkpoint, &aside).with_context(|| format!("{} cannot be put aside", checkpoint.display()))?;
+    progress.say(&format!("an earlier run's checkpoint is now {}", aside.display()));
     Ok(())
 }
 
 /// Whether the run evaluates; checks at the start what would else fail after many steps.
 fn evaluates(machine: &Machine, source: &Source, recipe: &Recipe) -> Result<bool> {
-    let programs: &[&str] = if recipe.accumulate > 1 {
-        &["weigh", "accumulate"]
-    } else {
-        &["train_step"]
-    };
+    let programs: &[&str] = if recipe.accumulate > 1 { &["weigh", "accumulate"] } else { &["train_step"] };
     let batch = source.batch(0, 0)?;
     step::check_needed(machine, programs, &batch)?;
     // A text gives all of its fields whether they are needed or not; what is given on purpose should be.
@@ -171,22 +149,12 @@ impl Run<'_> {
         let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
         let mut last = Outcome::default();
         // The evaluation that Ctrl-C came into.
-        if done > 0
-            && self.evaluates
-            && due(self.recipe.evaluate_every, done)
-            && !self.evaluated(done)
-        {
+        if done > 0 && self.evaluates && due(self.recipe.evaluate_every, done) && !self.evaluated(done) {
             self.evaluate(done)?;
         }
         while done < self.settings.steps && !interrupt::asked() {
             let batch = self.source.batch(self.settings.seed, cursor)?;
-            let outcome = step::step(
-                self.machine,
-                &batch,
-                done + 1,
-                self.settings.seed,
-                self.recipe.accumulate,
-            )?;
+            let outcome = step::step(self.machine, &batch, done + 1, self.settings.seed, self.recipe.accumulate)?;
             self.check(done + 1, &outcome)?;
             (cursor, done, last) = (cursor + 1, done + 1, outcome);
             let speed = self.progress.step(done, &last, data::tokens(&batch));
@@ -208,9 +176,7 @@ impl Run<'_> {
         }
         if !finished {
             let (path, all) = (self.files.checkpoint.display(), self.settings.steps);
-            self.progress.say(&format!(
-                "interrupted after step {done} of {all}; --resume goes on from {path}"
-            ));
+            self.progress.say(&format!("interrupted after step {done} of {all}; --resume goes on from {path}"));
             return Ok(End::Interrupted);
         }
         weights::save(self.machine, &self.files.weights, None)?;
@@ -223,16 +189,9 @@ impl Run<'_> {
         if loss.is_finite() && norm.is_finite() {
             return Ok(());
         }
-        let (what, value) = if loss.is_finite() {
-            ("norm of the gradients", norm)
-        } else {
-            ("loss", loss)
-        };
+        let (what, value) = if loss.is_finite() { ("norm of the gradients", norm) } else { ("loss", loss) };
         let kept = match self.saved {
-            Some(saved) => format!(
-                "the state after step {saved} is in {}",
-                self.files.checkpoint.display()
-            ),
+            Some(saved) => format!("the state after step {saved} is in {}", self.files.checkpoint.display()),
             None => "no checkpoint had been written yet".into(),
         };
         bail!(
@@ -241,10 +200,7 @@ impl Run<'_> {
     }
 
     fn evaluated(&self, step: u64) -> bool {
-        self.metrics
-            .held_out
-            .last()
-            .is_some_and(|(last, _)| *last == step)
+        self.metrics.held_out.last().is_some_and(|(last, _)| *last == step)
     }
 
     fn evaluate(&mut self, step: u64) -> Result<()> {
@@ -255,10 +211,7 @@ impl Run<'_> {
         let Some(score) = score else { return Ok(()) };
         let loss = score.mean.loss()?;
         self.metrics.held_out(step, &score.mean)?;
-        self.progress.say(&format!(
-            "step {step}/{}  held-out loss {loss:.4}",
-            self.settings.steps
-        ));
+        self.progress.say(&format!("step {step}/{}  held-out loss {loss:.4}", self.settings.steps));
         Ok(())
     }
 
@@ -268,21 +221,11 @@ impl Run<'_> {
             "held_out_loss": self.metrics.held_out.last().map(|(_, loss)| *loss),
             "data": self.source.fingerprint(),
         });
-        let progress = checkpoint::Progress {
-            step,
-            cursor,
-            seed: self.settings.seed,
-            metrics,
-        };
+        let progress = checkpoint::Progress { step, cursor, seed: self.settings.seed, metrics };
         checkpoint::save(self.machine, &progress, &self.files.checkpoint)?;
         self.saved = Some(step);
         let title = format!("{}: loss", self.machine.plan().name);
-        curve::write(
-            &self.files.curve,
-            &title,
-            &self.metrics.losses,
-            &self.metrics.held_out,
-        )
+        curve::write(&self.files.curve, &title, &self.metrics.losses, &self.metrics.held_out)
     }
 }
 
@@ -290,12 +233,7 @@ impl Run<'_> {
 ///
 /// # Errors
 /// A checkpoint of something else: another specification, another seed, another text.
-pub fn resume(
-    machine: &mut Machine,
-    source: &Source,
-    path: &Path,
-    seed: Option<u64>,
-) -> Result<checkpoint::Progress> {
+pub fn resume(machine: &mut Machine, source: &Source, path: &Path, seed: Option<u64>) -> Result<checkpoint::Progress> {
     let progress = checkpoint::load(machine, path)?;
     let name = path.display();
     if let Some(seed) = seed {
@@ -305,13 +243,7 @@ pub fn resume(
             progress.seed
         );
     }
-    let (then, now) = (
-        progress
-            .metrics
-            .get("data")
-            .and_then(serde_json::Value::as_str),
-        source.fingerprint(),
-    );
+    let (then, now) = (progress.metrics.get("data").and_then(serde_json::Value::as_str), source.fingerprint());
     if let (Some(then), Some(now)) = (then, now) {
         ensure!(
             then == now,

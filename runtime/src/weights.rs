@@ -30,15 +30,9 @@ pub fn load(machine: &mut Machine, path: &Path, layout: Option<&str>) -> Result<
 ///
 /// # Errors
 /// As for [`load`], and when the file has no tensor of an ignored name.
-pub fn load_except(
-    machine: &mut Machine,
-    path: &Path,
-    layout: Option<&str>,
-    ignored: &[String],
-) -> Result<()> {
+pub fn load_except(machine: &mut Machine, path: &Path, layout: Option<&str>, ignored: &[String]) -> Result<()> {
     let file = TensorFile::open(path)?;
-    let entries: HashMap<&str, Entry<'_>> =
-        file.entries().map(|entry| (entry.name, entry)).collect();
+    let entries: HashMap<&str, Entry<'_>> = file.entries().map(|entry| (entry.name, entry)).collect();
     let is_checkpoint = file.metadata().contains_key(CHECKPOINT);
     let layout = fitting(machine.plan(), &entries, layout, ignored, is_checkpoint)
         .with_context(|| format!("{} does not fit `{}`", path.display(), machine.plan().name))?;
@@ -50,18 +44,9 @@ pub fn load_except(
         let size = params::elements(&param)? * crate::bind::width(dtype);
         let start = stored.index as usize * size;
         let entry = &entries[stored.name.as_str()];
-        let Some(float) = Float::of(entry.dtype) else {
-            bail!("`{}` holds no floats", entry.name)
-        };
+        let Some(float) = Float::of(entry.dtype) else { bail!("`{}` holds no floats", entry.name) };
         let shape: Vec<u64> = param.axes.iter().map(|&(_, size)| size).collect();
-        gather::load(
-            float,
-            entry.bytes,
-            stored,
-            &shape,
-            dtype,
-            &mut machine.slot_mut(slot)[start..start + size],
-        );
+        gather::load(float, entry.bytes, stored, &shape, dtype, &mut machine.slot_mut(slot)[start..start + size]);
     }
     Ok(())
 }
@@ -114,16 +99,10 @@ pub(crate) fn written<'m>(machine: &'m Machine, layout: &Layout) -> Result<Vec<W
             let bytes = &machine.slot(slot)[start..start + elements * width];
             parts.push(((*stored).clone(), shape, bytes));
         }
-        ensure!(
-            covered == whole,
-            "layout `{}` gives {covered} of the {whole} elements of `{name}`",
-            layout.name
-        );
+        ensure!(covered == whole, "layout `{}` gives {covered} of the {whole} elements of `{name}`", layout.name);
         let shape = pieces[0].shape.clone();
         let bytes: Box<dyn Fn() -> Cow<'m, [u8]> + 'm> = Box::new(move || match &parts[..] {
-            [(stored, shape, bytes)] if gather::is_contiguous(stored, shape) => {
-                Cow::Borrowed(*bytes)
-            }
+            [(stored, shape, bytes)] if gather::is_contiguous(stored, shape) => Cow::Borrowed(*bytes),
             parts => {
                 let mut out = vec![0; whole as usize * width];
                 for (stored, shape, bytes) in parts {
@@ -132,17 +111,8 @@ pub(crate) fn written<'m>(machine: &'m Machine, layout: &Layout) -> Result<Vec<W
                 Cow::Owned(out)
             }
         });
-        let dtype = if dtype == Dtype::F64 {
-            FileDtype::F64
-        } else {
-            FileDtype::F32
-        };
-        out.push(Written {
-            name: name.to_string(),
-            dtype,
-            shape,
-            bytes,
-        });
+        let dtype = if dtype == Dtype::F64 { FileDtype::F64 } else { FileDtype::F32 };
+        out.push(Written { name: name.to_string(), dtype, shape, bytes });
     }
     Ok(out)
 }

@@ -35,18 +35,8 @@ fn both_layouts_round_trip_and_are_recognised() {
             assert_eq!(parameters(&from), parameters(&to));
         }
     }
-    let tensors: Vec<_> = read_tensors(&path)
-        .unwrap()
-        .into_iter()
-        .map(|(name, t)| (name, t.shape))
-        .collect();
-    assert_eq!(
-        tensors,
-        [
-            ("h.all".to_string(), vec![4, 3]),
-            ("lm_head.weight".to_string(), vec![3, 2])
-        ]
-    );
+    let tensors: Vec<_> = read_tensors(&path).unwrap().into_iter().map(|(name, t)| (name, t.shape)).collect();
+    assert_eq!(tensors, [("h.all".to_string(), vec![4, 3]), ("lm_head.weight".to_string(), vec![3, 2])]);
     let stored = read_tensors(&path).unwrap()[0].1.to_f32();
     let scale = from.slot_f32(0).unwrap();
     assert!((0..3).all(|layer| (0..4).all(|i| stored[i * 3 + layer] == scale[layer * 4 + i])));
@@ -62,14 +52,8 @@ fn complaint(layout: Option<&str>, change: impl FnOnce(&mut Vec<(String, Tensor)
     let mut to = machine(2);
     let before = parameters(&to);
     let message = format!("{:#}", load(&mut to, &path, layout).unwrap_err());
-    assert_eq!(
-        parameters(&to),
-        before,
-        "a refused file must change nothing"
-    );
-    message
-        .split_once(" does not fit `tiny`: ")
-        .map_or(message.clone(), |(_, rest)| rest.to_string())
+    assert_eq!(parameters(&to), before, "a refused file must change nothing");
+    message.split_once(" does not fit `tiny`: ").map_or(message.clone(), |(_, rest)| rest.to_string())
 }
 
 #[test]
@@ -102,17 +86,11 @@ fn unknown_names_and_layouts() {
     });
     insta::assert_snapshot!(message, @"none of its tensors has a known name (found `z0`, `z1`, `z2` …; expected `layers.0.scale`, `layers.1.scale`, `layers.2.scale` … in layout `native` or `h.all`, `lm_head.weight` … in layout `other`)");
     let message = complaint(Some("othr"), |_| {});
-    assert_eq!(
-        message,
-        "`tiny` has no layout `othr`; did you mean `other`? (it has `other`, `native`)"
-    );
+    assert_eq!(message, "`tiny` has no layout `othr`; did you mean `other`? (it has `other`, `native`)");
     let message = complaint(None, |tensors| {
         tensors.extend((0..20).map(|i| (format!("extra.{i:02}"), Tensor::scalar(0.0))));
     });
-    assert!(
-        message.ends_with("`extra.11` is not a parameter\n  and 8 more"),
-        "{message}"
-    );
+    assert!(message.ends_with("`extra.11` is not a parameter\n  and 8 more"), "{message}");
 }
 
 #[test]
@@ -121,23 +99,14 @@ fn named_extras_can_be_ignored() {
     let from = machine(1);
     save(&from, &path, None).unwrap();
     let mut tensors = read_tensors(&path).unwrap();
-    tensors.push((
-        "position_ids".into(),
-        Tensor::i64(&[2], vec![0, 1]).unwrap(),
-    ));
+    tensors.push(("position_ids".into(), Tensor::i64(&[2], vec![0, 1]).unwrap()));
     write_tensors(&path, &tensors).unwrap();
     let mut to = machine(2);
     assert!(load(&mut to, &path, None).is_err());
     load_except(&mut to, &path, None, &["position_ids".into()]).unwrap();
     assert_eq!(parameters(&from), parameters(&to));
-    let error = format!(
-        "{:#}",
-        load_except(&mut to, &path, None, &["position_idx".into()]).unwrap_err()
-    );
-    assert!(
-        error.contains("it has no tensor `position_idx` to ignore; did you mean `position_ids`?"),
-        "{error}"
-    );
+    let error = format!("{:#}", load_except(&mut to, &path, None, &["position_idx".into()]).unwrap_err());
+    assert!(error.contains("it has no tensor `position_idx` to ignore; did you mean `position_ids`?"), "{error}");
 }
 
 #[test]
@@ -161,20 +130,12 @@ fn a_disk_that_is_full_leaves_the_old_file_and_nothing_else() {
     let old = std::fs::read(&path).unwrap();
     // The largest file that this process may write is a resource of the process, so a child tries it.
     let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "weights::tests::child_with_a_full_disk",
-            "--ignored",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "weights::tests::child_with_a_full_disk", "--ignored", "--test-threads=1"])
         .env("WEFT_TEST_PATH", &path)
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&child.stdout);
-    assert!(
-        child.status.success() && said.contains("1 passed"),
-        "{said}"
-    );
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
     assert_eq!(std::fs::read(&path).unwrap(), old);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
@@ -185,21 +146,12 @@ fn child_with_a_full_disk() {
     let Some(path) = std::env::var_os("WEFT_TEST_PATH") else {
         return;
     };
-    let limit = libc::rlimit {
-        rlim_cur: 100,
-        rlim_max: 100,
-    };
+    let limit = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
     // SAFETY: two calls that change this process only: no signal at the limit, and the limit.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
     }
-    let error = format!(
-        "{:#}",
-        save(&machine(2), Path::new(&path), None).unwrap_err()
-    );
-    assert!(
-        error.starts_with("cannot write ") && error.contains("File too large"),
-        "{error}"
-    );
+    let error = format!("{:#}", save(&machine(2), Path::new(&path), None).unwrap_err());
+    assert!(error.starts_with("cannot write ") && error.contains("File too large"), "{error}");
 }

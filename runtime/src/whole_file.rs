@@ -29,18 +29,13 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&beside)?;
+        let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
         if let Some(old) = &old {
             file.set_permissions(old.permissions())?;
         }
         let mut out = BufWriter::with_capacity(1 << 20, file);
         fill(&mut out)?;
-        out.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         fs::rename(&beside, &place)
     })();
     if let Err(error) = written {
@@ -70,9 +65,7 @@ fn direct(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> i
 
 /// The place of the unfinished file: in the same folder, since a rename does not cross file systems.
 fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
     let mut hidden = std::ffi::OsString::from(".");
     hidden.push(name);
     hidden.push(".unfinished");
@@ -91,10 +84,8 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -104,11 +95,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.bin");
         write_bytes(&path, b"one").unwrap();
-        fs::write(
-            dir.path().join(".a.bin.unfinished"),
-            b"left by a killed run",
-        )
-        .unwrap();
+        fs::write(dir.path().join(".a.bin.unfinished"), b"left by a killed run").unwrap();
         write_bytes(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(names(dir.path()), ["a.bin"]);
@@ -132,10 +119,7 @@ mod tests {
     #[test]
     fn a_full_device_is_an_error() {
         let error = write_bytes(Path::new("/dev/full"), b"x").unwrap_err();
-        assert!(
-            format!("{error:#}").starts_with("cannot write /dev/full: No space left"),
-            "{error:#}"
-        );
+        assert!(format!("{error:#}").starts_with("cannot write /dev/full: No space left"), "{error:#}");
     }
 
     #[test]
@@ -163,21 +147,13 @@ mod tests {
         let path = dir.path().join("a.bin");
         write_bytes(&path, b"old").unwrap();
         let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "whole_file::tests::child_that_dies_writing",
-                "--ignored",
-            ])
+            .args(["--exact", "whole_file::tests::child_that_dies_writing", "--ignored"])
             .env("WEFT_TEST_PATH", &path)
             .output()
             .unwrap();
         assert!(!child.status.success());
         assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(
-            names(dir.path()),
-            [".a.bin.unfinished", "a.bin"],
-            "the child came to writing"
-        );
+        assert_eq!(names(dir.path()), [".a.bin.unfinished", "a.bin"], "the child came to writing");
         write_bytes(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names(dir.path()), ["a.bin"]);

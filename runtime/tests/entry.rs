@@ -11,12 +11,8 @@ use weft_runtime::exec::Kernel;
 fn enter(plan: &[u8], kernels: &[Kernel], args: &[&str]) -> c_int {
     let args: Vec<CString> = args.iter().map(|arg| CString::new(*arg).unwrap()).collect();
     let argv: Vec<*const c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
-    let descriptor = Descriptor {
-        plan: plan.as_ptr(),
-        plan_len: plan.len(),
-        kernels: kernels.as_ptr(),
-        kernel_count: kernels.len(),
-    };
+    let descriptor =
+        Descriptor { plan: plan.as_ptr(), plan_len: plan.len(), kernels: kernels.as_ptr(), kernel_count: kernels.len() };
     // SAFETY: all of it lives until the call is over.
     unsafe { weft_main(argv.len() as c_int, argv.as_ptr(), &descriptor) }
 }
@@ -27,31 +23,14 @@ fn an_executable_enters_with_its_plan() {
     let plan = postcard::to_stdvec(&compiled.plan).unwrap();
     let kernels = &compiled.kernels;
     assert_eq!(enter(&plan, kernels, &["bigram", "info"]), 0);
-    assert_eq!(
-        enter(
-            &plan,
-            kernels,
-            &["bigram", "train", "-q", "--out", "/dev/null/x"]
-        ),
-        1
-    );
+    assert_eq!(enter(&plan, kernels, &["bigram", "train", "-q", "--out", "/dev/null/x"]), 1);
     assert_eq!(enter(&plan, kernels, &["bigram", "inform"]), 2);
     // What does not belong together is refused.
     assert_eq!(enter(&plan, &kernels[1..], &["bigram", "info"]), 1);
-    assert_eq!(
-        enter(&plan[..plan.len() / 2], kernels, &["bigram", "info"]),
-        1
-    );
+    assert_eq!(enter(&plan[..plan.len() / 2], kernels, &["bigram", "info"]), 1);
     let mut later = compiled.plan.clone();
     later.format += 1;
-    assert_eq!(
-        enter(
-            &postcard::to_stdvec(&later).unwrap(),
-            kernels,
-            &["bigram", "info"]
-        ),
-        1
-    );
+    assert_eq!(enter(&postcard::to_stdvec(&later).unwrap(), kernels, &["bigram", "info"]), 1);
 }
 
 #[test]

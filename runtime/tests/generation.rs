@@ -26,11 +26,7 @@ fn cycle() -> (Machine, Tokenizer) {
     (machine, tokenizer)
 }
 
-fn written(
-    machine: &mut Machine,
-    tokenizer: &Tokenizer,
-    request: &Request,
-) -> anyhow::Result<String> {
+fn written(machine: &mut Machine, tokenizer: &Tokenizer, request: &Request) -> anyhow::Result<String> {
     let mut tokens = Vec::new();
     generate(machine, request, &mut |token| {
         tokens.push(token);
@@ -43,50 +39,22 @@ fn written(
 fn greedy_goes_on_beyond_the_context() {
     let (mut machine, tokenizer) = cycle();
     let prompt = tokenizer.encode("dabcdabcdabc").unwrap();
-    let mut request = Request {
-        prompt: &prompt,
-        tokens: 9,
-        sampling: Sampling::GREEDY,
-        seed: 0,
-        vocabulary: 10,
-    };
-    assert_eq!(
-        written(&mut machine, &tokenizer, &request).unwrap(),
-        "dabcdabcd"
-    );
+    let mut request = Request { prompt: &prompt, tokens: 9, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
+    assert_eq!(written(&mut machine, &tokenizer, &request).unwrap(), "dabcdabcd");
     // Tokens without text are never chosen.
     request.vocabulary = 4;
-    assert!(
-        !written(&mut machine, &tokenizer, &request)
-            .unwrap()
-            .contains('d')
-    );
+    assert!(!written(&mut machine, &tokenizer, &request).unwrap().contains('d'));
     request.prompt = &[];
-    assert!(
-        written(&mut machine, &tokenizer, &request)
-            .unwrap_err()
-            .to_string()
-            .contains("no token")
-    );
+    assert!(written(&mut machine, &tokenizer, &request).unwrap_err().to_string().contains("no token"));
 }
 
 #[test]
 fn draws_are_a_function_of_the_seed() {
     let (mut machine, tokenizer) = cycle();
     let prompt = tokenizer.encode(" ").unwrap();
-    let sampling = Sampling {
-        temperature: 1.0,
-        top_k: None,
-        top_p: None,
-    };
+    let sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
     let mut with = |seed| {
-        let request = Request {
-            prompt: &prompt,
-            tokens: 30,
-            sampling: sampling.clone(),
-            seed,
-            vocabulary: 10,
-        };
+        let request = Request { prompt: &prompt, tokens: 30, sampling: sampling.clone(), seed, vocabulary: 10 };
         written(&mut machine, &tokenizer, &request).unwrap()
     };
     let first = with(1);
@@ -98,13 +66,7 @@ fn draws_are_a_function_of_the_seed() {
 fn it_ends_when_told() {
     let (mut machine, _) = cycle();
     let mut count = 0;
-    let request = Request {
-        prompt: &[2],
-        tokens: 100,
-        sampling: Sampling::GREEDY,
-        seed: 0,
-        vocabulary: 10,
-    };
+    let request = Request { prompt: &[2], tokens: 100, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
     let mut emit = |_| {
         count += 1;
         Ok(count < 5)

@@ -22,9 +22,7 @@ fn child() {
     };
     let args = ["bigram", "train", "-q", "--resume", "--out"].map(OsString::from);
     let compiled = bigram::compiled(&Path::new(&folder).join("text.txt"), 60, 1);
-    let args = args
-        .into_iter()
-        .chain([folder.into_string().unwrap().into()]);
+    let args = args.into_iter().chain([folder.into_string().unwrap().into()]);
     std::process::exit(cli::main(compiled, args));
 }
 
@@ -32,10 +30,7 @@ fn start(folder: &Path, slow: bool) -> Child {
     fs::write(folder.join("text.txt"), TEXT.repeat(4)).unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["child", "--exact", "--ignored", "--nocapture"]);
-    command
-        .env("BIGRAM_FOLDER", folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.env("BIGRAM_FOLDER", folder).stdout(Stdio::null()).stderr(Stdio::null());
     if slow {
         command.env("BIGRAM_SLOW", "1");
     }
@@ -61,10 +56,7 @@ fn ctrl_c_finishes_the_step_and_saves() {
     let metrics = folder.path().join("metrics.jsonl");
     while fs::read_to_string(&metrics).map_or(0, |text| text.lines().count()) < 2 {
         assert_eq!(child.try_wait().unwrap(), None, "training ended by itself");
-        assert!(
-            started.elapsed() < Duration::from_secs(60),
-            "training does not begin"
-        );
+        assert!(started.elapsed() < Duration::from_secs(60), "training does not begin");
         sleep(Duration::from_millis(1));
     }
     signal(&child, libc::SIGINT);
@@ -72,10 +64,7 @@ fn ctrl_c_finishes_the_step_and_saves() {
     assert!(folder.path().join("checkpoint.safetensors").exists());
     assert!(!folder.path().join("weights.safetensors").exists());
     assert_eq!(start(folder.path(), false).wait().unwrap().code(), Some(0));
-    assert_eq!(
-        fs::read(folder.path().join("weights.safetensors")).unwrap(),
-        unbroken()
-    );
+    assert_eq!(fs::read(folder.path().join("weights.safetensors")).unwrap(), unbroken());
 }
 
 #[test]
@@ -95,8 +84,5 @@ fn killed_runs_go_on_with_the_same_bits() {
         assert!(killed < 500, "no run comes through");
     }
     assert!(killed > 0);
-    assert_eq!(
-        fs::read(folder.path().join("weights.safetensors")).unwrap(),
-        unbroken()
-    );
+    assert_eq!(fs::read(folder.path().join("weights.safetensors")).unwrap(), unbroken());
 }

@@ -68,9 +68,7 @@ fn reductions(axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
             (Anchor::Reduce(rows, over), Anchor::Map(domain)) => {
                 (same(domain, rows, over) || domain == rows) && along_rows(axes, rows, over)
             }
-            (Anchor::Map(domain), Anchor::Reduce(rows, over)) => {
-                same(domain, rows, over) && along_rows(axes, rows, over)
-            }
+            (Anchor::Map(domain), Anchor::Reduce(rows, over)) => same(domain, rows, over) && along_rows(axes, rows, over),
             _ => false,
         };
         if joined {

@@ -160,7 +160,9 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
 /// Whether a reader walks an axis along which the value is the same.
 fn spreads(region: &Region, value: NodeId, reader: NodeId) -> bool {
     let domain = match &region[reader].kind {
-        Kind::Op(op) if !is_inline(op) => region[reader].operands.iter().map(|&o| region[o].ty.axes.len()).max().unwrap_or(0),
+        Kind::Op(op) if !is_inline(op) => {
+            region[reader].operands.iter().map(|&o| region[o].ty.axes.len()).max().unwrap_or(0)
+        }
         _ => region[reader].ty.axes.len(),
     };
     region[value].ty.axes.len() < domain

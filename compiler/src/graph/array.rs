@@ -75,7 +75,8 @@ impl Array {
             return Err(Misshapen(format!("axis {} is there twice", pair[0].0.0)));
         }
         let given = row_major(dims);
-        let strides: Vec<usize> = sorted.iter().map(|s| dims.iter().position(|d| d.0 == s.0).map_or(0, |at| given[at])).collect();
+        let strides: Vec<usize> =
+            sorted.iter().map(|s| dims.iter().position(|d| d.0 == s.0).map_or(0, |at| given[at])).collect();
         let (axes, shape): (Vec<_>, Vec<_>) = sorted.into_iter().unzip();
         let data = if axes.iter().eq(dims.iter().map(|d| &d.0)) { data } else { gathered(&shape, &strides, &data) };
         Ok(Self { axes, shape, data })
@@ -216,7 +217,7 @@ mod tests {
         let x = Array::from_order(&[(A, 2)], vec![1.0, 2.0]).unwrap();
         assert_eq!(x.in_order(&[(A, 2), (C, 2)]).unwrap(), [1.0, 1.0, 2.0, 2.0]);
         assert_eq!(x.in_order(&[(C, 2), (A, 2)]).unwrap(), [1.0, 2.0, 1.0, 2.0]);
-        assert_eq!(x.in_order(&[(C, 0), (A, 2)]).unwrap(), []);
+        assert_eq!(x.in_order(&[(C, 0), (A, 2)]).unwrap(), [0.0; 0]);
         assert_eq!(Array::scalar(3.0).broadcast(&[(B, 3)]).unwrap().data, [3.0; 3]);
     }
 
@@ -225,7 +226,7 @@ mod tests {
         assert!(Array::from_order(&[(A, 2), (A, 1)], vec![0.0; 2]).is_err());
         assert!(Array::from_order(&[(A, 2)], vec![0.0; 3]).is_err());
         assert!(Array::filled(&[(A, usize::MAX), (B, 2)], 0.0).is_err());
-        assert_eq!(Array::filled(&[(A, usize::MAX), (B, 0)], 0.0).unwrap().data, []);
+        assert_eq!(Array::filled(&[(A, usize::MAX), (B, 0)], 0.0).unwrap().data, [0.0; 0]);
         let x = Array::filled(&[(A, 2)], 0.0).unwrap();
         assert!(x.in_order(&[(B, 2)]).is_err());
         assert!(x.in_order(&[(A, 3)]).is_err());

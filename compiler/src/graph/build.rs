@@ -241,7 +241,12 @@ impl Builder {
             return node;
         }
         let missing: Vec<_> = ty.axes.iter().copied().filter(|&a| !own.has(a)).collect();
-        assert!(own.with(&missing) == *ty, "a carried value changes from {} to {}", self.axes.show(ty), self.axes.show(&own));
+        assert!(
+            own.with(&missing) == *ty,
+            "a carried value changes from {} to {}",
+            self.axes.show(ty),
+            self.axes.show(&own)
+        );
         let holds = region.op(&self.axes, Op::Constant(Number(1.0), Elem::Bool, missing), &[]);
         region.map(&self.axes, Elementwise::SELECT, &[holds, node, node])
     }
@@ -296,7 +301,8 @@ impl Emit for Builder {
     /// # Panics
     /// Where no open loop is over the axis: a fault of elaboration.
     fn slice(&mut self, value: &Value, axis: Axis) -> Value {
-        let depth = self.frames.iter().rposition(|f| f.axis == Some(axis)).expect("a slice lies within a loop over its axis");
+        let depth =
+            self.frames.iter().rposition(|f| f.axis == Some(axis)).expect("a slice lies within a loop over its axis");
         let outer = self.local(*value, depth - 1);
         let ty = self.frames[depth - 1].region.ty(outer).clone();
         // The same in each step where the value lacks the axis.

@@ -287,6 +287,16 @@ impl RegionBuilder {
         results.iter().enumerate().map(|(i, ty)| self.node(Kind::Project(i as u32), vec![node], ty.clone())).collect()
     }
 
+    /// Makes a scan another that gives more: the same results with the same numbers, and further ones after them. Nodes keep
+    /// their ids.
+    pub fn widen(&mut self, scan: NodeId, kind: Kind) {
+        let node = &mut self.region.nodes[scan.0 as usize];
+        let before = std::mem::replace(&mut node.kind, kind.clone());
+        let operands = node.operands.clone();
+        self.known.remove(&(before, operands.clone()));
+        self.known.insert((kind, operands), scan);
+    }
+
     /// The type of a node.
     pub fn ty(&self, id: NodeId) -> &Type {
         &self.region[id].ty

@@ -24,6 +24,7 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::fmt::Write;
 
@@ -185,7 +186,9 @@ impl Printer<'_> {
 
     fn op(&self, op: &Op) -> String {
         match op {
-            Op::Constant(value, elem, axes) => format!("constant {} {} {}", number(*value), self.elem(*elem), self.list(axes)),
+            Op::Constant(value, elem, axes) => {
+                format!("constant {} {} {}", number(*value), self.elem(*elem), self.list(axes))
+            }
             Op::Index(axis) => format!("index {}", self.axis(*axis)),
             Op::Extent(size) => format!("extent ({size})"),
             Op::Random(Distribution::Uniform, axes, site) => format!("random uniform {} site {site}", self.list(axes)),

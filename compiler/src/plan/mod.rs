@@ -150,7 +150,11 @@ impl Slots {
                 self.params.push(plan::Param {
                     path: parameter.path.clone(),
                     stack: lengths[..stack].to_vec(),
-                    axes: input.axes[stack..].iter().map(|&a| graph.axes[a].name.clone()).zip(lengths[stack..].to_vec()).collect(),
+                    axes: input.axes[stack..]
+                        .iter()
+                        .map(|&a| graph.axes[a].name.clone())
+                        .zip(lengths[stack..].to_vec())
+                        .collect(),
                     init: match parameter.start {
                         weft_dsl::emit::Start::Constant(value) => plan::Init::Constant(value),
                         weft_dsl::emit::Start::Normal { std } => plan::Init::Normal { std },
@@ -161,14 +165,20 @@ impl Slots {
                 plan::Role::Param(self.params.len() as u32 - 1)
             }
             Source::State(parameter, start) => {
-                let param = self.params.iter().position(|p| p.path == *parameter).context("state of an unknown parameter")?;
+                let param =
+                    self.params.iter().position(|p| p.path == *parameter).context("state of an unknown parameter")?;
                 plan::Role::State { param: param as u32, start: start.0 }
             }
             Source::Accumulator => plan::Role::Accumulator,
             Source::Port | Source::Supplied => unreachable!("inputs of a run have no slot"),
         };
         let ty = Type::new(input.elem, input.axes.iter().copied());
-        self.list.push(plan::Slot { name: input.name.clone(), dtype: stored(dtype(&ty))?, len: lengths.iter().product(), role });
+        self.list.push(plan::Slot {
+            name: input.name.clone(),
+            dtype: stored(dtype(&ty))?,
+            len: lengths.iter().product(),
+            role,
+        });
         Ok(self.list.len() as u32 - 1)
     }
 }

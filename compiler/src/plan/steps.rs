@@ -8,9 +8,9 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Type};
 use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
 
+use super::Kernels;
 use super::layout::Layouts;
 use super::sizes::SizeNames;
-use super::Kernels;
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
 use crate::schedule::{Layout, Machine, schedule};
 
@@ -146,7 +146,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Where the results of a node go: where somebody wants them, else to new buffers.
-    fn result_places(&mut self, region: &Region, id: NodeId, types: &[Type], wanted: &HashMap<NodeId, Ref>) -> Result<Vec<Ref>> {
+    fn result_places(
+        &mut self,
+        region: &Region,
+        id: NodeId,
+        types: &[Type],
+        wanted: &HashMap<NodeId, Ref>,
+    ) -> Result<Vec<Ref>> {
         let mut places = Vec::with_capacity(types.len());
         for (i, ty) in types.iter().enumerate() {
             let project = projection(region, id, i as u32);

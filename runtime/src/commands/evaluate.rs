@@ -50,26 +50,14 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
         return Ok(Exit::Interrupted);
     };
     if args.json {
-        let mut line: Map<String, Value> = found
-            .mean
-            .values
-            .iter()
-            .map(|(n, v)| (n.clone(), Value::from(*v)))
-            .collect();
+        let mut line: Map<String, Value> = found.mean.values.iter().map(|(n, v)| (n.clone(), Value::from(*v))).collect();
         line.insert("weight".into(), found.weight.into());
         println!("{}", Value::Object(line));
     } else {
         for (name, value) in &found.mean.values {
-            println!(
-                "{:<16} {value:.4}",
-                name.strip_prefix("metric.").unwrap_or(name)
-            );
+            println!("{:<16} {value:.4}", name.strip_prefix("metric.").unwrap_or(name));
         }
-        println!(
-            "{:<16} {}",
-            "over",
-            crate::console::thousands(found.weight as u64)
-        );
+        println!("{:<16} {}", "over", crate::console::thousands(found.weight as u64));
     }
     Ok(Exit::Done)
 }

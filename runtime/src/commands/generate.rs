@@ -21,12 +21,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// What the text follows
-    #[arg(
-        long,
-        default_value = "\n",
-        hide_default_value = true,
-        value_name = "TEXT"
-    )]
+    #[arg(long, default_value = "\n", hide_default_value = true, value_name = "TEXT")]
     pub prompt: String,
     /// How many tokens to add
     #[arg(long, default_value_t = 200, value_name = "N")]
@@ -57,58 +52,31 @@ pub struct GenerateArgs {
 /// Anything that keeps it from generating, in words.
 pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     let tokenizer = tokenizer(&compiled.plan)?;
-    let sampling = Sampling {
-        temperature: args.temperature,
-        top_k: args.top_k,
-        top_p: args.top_p,
-    };
-    let sampling = if args.greedy {
-        Sampling::GREEDY
-    } else {
-        sampling
-    };
+    let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p };
+    let sampling = if args.greedy { Sampling::GREEDY } else { sampling };
     sampling.check()?;
     let mut machine = args.common.machine(compiled)?;
     let (prompt, unknown) = tokenizer.encode_prompt(&args.prompt)?;
     if !unknown.is_empty() {
-        console::warning(&format!(
-            "the model does not know {}: left out of the prompt",
-            listed(&unknown)
-        ));
+        console::warning(&format!("the model does not know {}: left out of the prompt", listed(&unknown)));
     }
-    ensure!(
-        !prompt.is_empty(),
-        "the prompt has no token that the model knows: pass another with --prompt TEXT"
-    );
+    ensure!(!prompt.is_empty(), "the prompt has no token that the model knows: pass another with --prompt TEXT");
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
     interrupt::listen("stopping");
 
     let mut out = io::stdout().lock();
-    let mut show = |text: &str| {
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .context("the text cannot be printed")
-    };
+    let mut show =
+        |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("the text cannot be printed");
     show(&tokenizer.decode(&prompt)?)?;
     let mut stream = Stream::after(&prompt);
-    let request = Request {
-        prompt: &prompt,
-        tokens: args.tokens,
-        sampling,
-        seed: args.seed,
-        vocabulary: tokenizer.size(),
-    };
+    let request = Request { prompt: &prompt, tokens: args.tokens, sampling, seed: args.seed, vocabulary: tokenizer.size() };
     generate::generate(&mut machine, &request, &mut |token| {
         show(&stream.push(&tokenizer, token)?)?;
         Ok(!interrupt::asked())
     })?;
     show(&stream.finish(&tokenizer)?)?;
     show("\n")?;
-    Ok(if interrupt::asked() {
-        Exit::Interrupted
-    } else {
-        Exit::Done
-    })
+    Ok(if interrupt::asked() { Exit::Interrupted } else { Exit::Done })
 }
 
 fn listed(characters: &[char]) -> String {

@@ -20,25 +20,12 @@ pub fn info(plan: &Plan) -> Result<Exit> {
 /// What [`info`] prints.
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
-    let features = if plan.target.features.is_empty() {
-        "nothing special".into()
-    } else {
-        plan.target.features.join(" ")
-    };
-    line(
-        &mut out,
-        &format!(
-            "{}  for {}, needs {features}",
-            heading(&plan.name),
-            plan.target.triple
-        ),
-    );
+    let features = if plan.target.features.is_empty() { "nothing special".into() } else { plan.target.features.join(" ") };
+    line(&mut out, &format!("{}  for {}, needs {features}", heading(&plan.name), plan.target.triple));
     line(&mut out, "");
     parameters(&mut out, plan);
     line(&mut out, &heading("programs"));
-    plan.programs
-        .iter()
-        .for_each(|program| line(&mut out, &format!("  {}", signature(program))));
+    plan.programs.iter().for_each(|program| line(&mut out, &format!("  {}", signature(program))));
     if let Some(recipe) = &plan.recipe {
         line(&mut out, "");
         line(&mut out, &heading("training"));
@@ -81,14 +68,9 @@ fn parameters(out: &mut String, plan: &Plan) {
                 let _ = write!(node.name, " × {}", repeats.next().copied().unwrap_or(1));
                 continue;
             }
-            let plain = |child: &Node| {
-                child.name.split(" × ").next() == Some(part) && child.param.is_none()
-            };
+            let plain = |child: &Node| child.name.split(" × ").next() == Some(part) && child.param.is_none();
             let index = node.children.iter().position(plain).unwrap_or_else(|| {
-                node.children.push(Node {
-                    name: part.into(),
-                    ..Node::default()
-                });
+                node.children.push(Node { name: part.into(), ..Node::default() });
                 node.children.len() - 1
             });
             node = &mut node.children[index];
@@ -99,21 +81,11 @@ fn parameters(out: &mut String, plan: &Plan) {
     let total: u64 = plan.params.iter().map(count).sum();
     line(out, &heading(&format!("parameters: {}", thousands(total))));
     let mut rows = Vec::new();
-    root.children
-        .iter()
-        .for_each(|child| rows_of(child, 1, &mut rows));
-    let width = |column: fn(&[String; 3]) -> &String| {
-        rows.iter()
-            .map(|row| column(row).chars().count())
-            .max()
-            .unwrap_or(0)
-    };
+    root.children.iter().for_each(|child| rows_of(child, 1, &mut rows));
+    let width = |column: fn(&[String; 3]) -> &String| rows.iter().map(|row| column(row).chars().count()).max().unwrap_or(0);
     let (names, shapes, counts) = (width(|r| &r[0]), width(|r| &r[1]), width(|r| &r[2]));
     for [name, shape, count] in &rows {
-        line(
-            out,
-            &format!("{name:<names$}  {shape:<shapes$}  {count:>counts$}"),
-        );
+        line(out, &format!("{name:<names$}  {shape:<shapes$}  {count:>counts$}"));
     }
     line(out, "");
 }
@@ -128,55 +100,25 @@ fn rows_of(node: &Node, depth: usize, rows: &mut Vec<[String; 3]>) {
     let name = format!("{:1$}{name}", "", depth * 2);
     match node.param {
         Some(param) => {
-            let axes: Vec<String> = param
-                .axes
-                .iter()
-                .map(|(name, size)| format!("{name} {size}"))
-                .collect();
+            let axes: Vec<String> = param.axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
             let frozen = if param.trainable { "" } else { "  frozen" };
             let times: String = param.stack.iter().map(|n| format!("{n} × ")).collect();
             let each: u64 = param.axes.iter().map(|(_, size)| size).product();
-            rows.push([
-                name,
-                format!("[{}]{frozen}", axes.join(", ")),
-                times + &thousands(each),
-            ]);
+            rows.push([name, format!("[{}]{frozen}", axes.join(", ")), times + &thousands(each)]);
         }
         None => rows.push([name, String::new(), String::new()]),
     }
-    node.children
-        .iter()
-        .for_each(|child| rows_of(child, depth + 1, rows));
+    node.children.iter().for_each(|child| rows_of(child, depth + 1, rows));
 }
 
 fn count(param: &Param) -> u64 {
-    param
-        .stack
-        .iter()
-        .chain(param.axes.iter().map(|(_, size)| size))
-        .product()
+    param.stack.iter().chain(param.axes.iter().map(|(_, size)| size)).product()
 }
 
 fn signature(program: &Program) -> String {
-    let ports = |ports: &[Port]| {
-        ports
-            .iter()
-            .map(|port| show_port(program, port))
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    let inputs: Vec<Port> = program
-        .inputs
-        .iter()
-        .filter(|port| !port.name.starts_with('$'))
-        .cloned()
-        .collect();
-    format!(
-        "{}({}) -> {}",
-        program.name,
-        ports(&inputs),
-        ports(&program.outputs)
-    )
+    let ports = |ports: &[Port]| ports.iter().map(|port| show_port(program, port)).collect::<Vec<_>>().join(", ");
+    let inputs: Vec<Port> = program.inputs.iter().filter(|port| !port.name.starts_with('$')).cloned().collect();
+    format!("{}({}) -> {}", program.name, ports(&inputs), ports(&program.outputs))
 }
 
 fn show_port(program: &Program, port: &Port) -> String {
@@ -191,11 +133,7 @@ fn show_port(program: &Program, port: &Port) -> String {
             shown => format!("{name} {shown}"),
         })
         .collect();
-    let kind = match program
-        .buffers
-        .get(port.buffer as usize)
-        .map(|buffer| buffer.dtype)
-    {
+    let kind = match program.buffers.get(port.buffer as usize).map(|buffer| buffer.dtype) {
         Some(Dtype::I32) => match port.bound {
             Some(bound) => format!(": 0..{bound}"),
             None => ": int".into(),
@@ -208,13 +146,7 @@ fn show_port(program: &Program, port: &Port) -> String {
 
 fn show_size(program: &Program, size: &Size) -> String {
     let terms = size.terms.iter().map(|(factor, variables)| {
-        let name = |index: &u32| {
-            program
-                .sizes
-                .get(*index as usize)
-                .cloned()
-                .unwrap_or_default()
-        };
+        let name = |index: &u32| program.sizes.get(*index as usize).cloned().unwrap_or_default();
         let names = variables.iter().map(name).collect::<Vec<_>>().join(" · ");
         match (*factor, names.is_empty()) {
             (factor, true) => factor.to_string(),
@@ -223,20 +155,11 @@ fn show_size(program: &Program, size: &Size) -> String {
         }
     });
     let all: Vec<String> = terms.collect();
-    if all.is_empty() {
-        "0".into()
-    } else {
-        all.join(" + ")
-    }
+    if all.is_empty() { "0".into() } else { all.join(" + ") }
 }
 
 fn training(recipe: &Recipe) -> String {
-    let mut text = format!(
-        "{}: {} steps of {}",
-        recipe.name,
-        thousands(recipe.steps),
-        recipe.batch
-    );
+    let mut text = format!("{}: {} steps of {}", recipe.name, thousands(recipe.steps), recipe.batch);
     if recipe.time > 0 {
         let _ = write!(text, " × {} tokens", recipe.time);
     }
@@ -259,24 +182,13 @@ mod tests {
     use crate::plan::{Buffer, Init, Place, Target};
 
     fn param(path: &str, stack: &[u64], axes: &[(&str, u64)]) -> Param {
-        let axes = axes
-            .iter()
-            .map(|(name, size)| ((*name).into(), *size))
-            .collect();
-        Param {
-            path: path.into(),
-            stack: stack.to_vec(),
-            axes,
-            init: Init::Constant(0.0),
-            trainable: true,
-        }
+        let axes = axes.iter().map(|(name, size)| ((*name).into(), *size)).collect();
+        Param { path: path.into(), stack: stack.to_vec(), axes, init: Init::Constant(0.0), trainable: true }
     }
 
     #[test]
     fn info_shows_what_there_is() {
-        let variable = |index| Size {
-            terms: vec![(1, vec![index])],
-        };
+        let variable = |index| Size { terms: vec![(1, vec![index])] };
         let axis = |name: &str, size| (name.to_owned(), size);
         let ids = Port {
             name: "ids".into(),
@@ -286,36 +198,20 @@ mod tests {
         };
         let logits = Port {
             name: "output".into(),
-            axes: vec![axis(
-                "vocab",
-                Size {
-                    terms: vec![(65, vec![])],
-                },
-            )],
+            axes: vec![axis("vocab", Size { terms: vec![(65, vec![])] })],
             bound: None,
             buffer: 1,
         };
-        let buffer = |dtype, place| Buffer {
-            dtype,
-            len: Size::default(),
-            place,
-        };
+        let buffer = |dtype, place| Buffer { dtype, len: Size::default(), place };
         let plan = Plan {
             name: "Tiny".into(),
-            target: Target {
-                triple: "x86_64-unknown-linux-gnu".into(),
-                features: vec!["avx2".into(), "fma".into()],
-            },
+            target: Target { triple: "x86_64-unknown-linux-gnu".into(), features: vec!["avx2".into(), "fma".into()] },
             params: vec![
                 param("tokens.table", &[], &[("vocab", 65), ("width", 128)]),
                 param("layers.{}.norm.scale", &[4], &[("width", 128)]),
                 Param {
                     trainable: false,
-                    ..param(
-                        "layers.{}.attention.query.weight",
-                        &[4],
-                        &[("width", 128), ("query", 128)],
-                    )
+                    ..param("layers.{}.attention.query.weight", &[4], &[("width", 128), ("query", 128)])
                 },
             ],
             programs: vec![Program {
@@ -323,10 +219,7 @@ mod tests {
                 sizes: vec!["batch".into(), "time".into()],
                 inputs: vec![ids],
                 outputs: vec![logits],
-                buffers: vec![
-                    buffer(Dtype::I32, Place::Input),
-                    buffer(Dtype::F32, Place::Output),
-                ],
+                buffers: vec![buffer(Dtype::I32, Place::Input), buffer(Dtype::F32, Place::Output)],
                 ..Program::default()
             }],
             recipe: Some(Recipe {

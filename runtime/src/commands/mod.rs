@@ -60,14 +60,7 @@ pub struct Common {
     #[arg(long, short)]
     pub quiet: bool,
     /// Colours in what is printed: auto (on a terminal, unless NO_COLOR is set), always or never
-    #[arg(
-        long,
-        value_enum,
-        default_value_t,
-        hide_possible_values = true,
-        hide_default_value = true,
-        value_name = "WHEN"
-    )]
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true, value_name = "WHEN")]
     pub color: Color,
 }
 
@@ -103,53 +96,37 @@ fn load_weights(machine: &mut Machine, named: Option<&Path>, common: &Common) ->
             common.say(&format!("weights: {}", usual.display()));
             weights::load(machine, &usual, None)
         }
-        None => bail!(
-            "the model has no weights yet: pass --weights FILE, or train it first ({} is not there)",
-            usual.display()
-        ),
+        None => {
+            bail!("the model has no weights yet: pass --weights FILE, or train it first ({} is not there)", usual.display())
+        }
     }
 }
 
 /// The recipe of a plan.
 fn recipe(plan: &Plan) -> Result<Recipe> {
-    plan.recipe.clone().with_context(|| {
-        format!(
-            "`{}` says nothing of training: its specification has no `train` item",
-            plan.name
-        )
-    })
+    plan.recipe
+        .clone()
+        .with_context(|| format!("`{}` says nothing of training: its specification has no `train` item", plan.name))
 }
 
 /// The tokenizer of a plan.
 fn tokenizer(plan: &Plan) -> Result<Tokenizer> {
     match &plan.tokenizer {
         Some(tokenizer) => Tokenizer::new(tokenizer),
-        None => bail!(
-            "`{}` has no tokenizer: its specification does not train on text",
-            plan.name
-        ),
+        None => bail!("`{}` has no tokenizer: its specification does not train on text", plan.name),
     }
 }
 
 /// Batches as a recipe, `--batches` and `--data` say.
-fn source(
-    plan: &Plan,
-    recipe: &Recipe,
-    batches: Option<&Path>,
-    data: &[PathBuf],
-) -> Result<Source> {
+fn source(plan: &Plan, recipe: &Recipe, batches: Option<&Path>, data: &[PathBuf]) -> Result<Source> {
     let plan::Data::Text { .. } = &recipe.data else {
         ensure!(
             data.is_empty(),
             "`{}` trains on given tensors, not on text: pass --batches in place of --data",
             recipe.name
         );
-        let path = batches.with_context(|| {
-            format!(
-                "`{}` trains on given tensors: pass --batches FILE.safetensors",
-                recipe.name
-            )
-        })?;
+        let path = batches
+            .with_context(|| format!("`{}` trains on given tensors: pass --batches FILE.safetensors", recipe.name))?;
         return Source::given(path, None);
     };
     match batches {
@@ -159,12 +136,7 @@ fn source(
 }
 
 /// As [`source`], but given batches are evaluated on the end of the recipe's text, where there is one.
-fn training_source(
-    plan: &Plan,
-    recipe: &Recipe,
-    batches: Option<&Path>,
-    data: &[PathBuf],
-) -> Result<Source> {
+fn training_source(plan: &Plan, recipe: &Recipe, batches: Option<&Path>, data: &[PathBuf]) -> Result<Source> {
     let (Some(path), plan::Data::Text { .. }) = (batches, &recipe.data) else {
         return source(plan, recipe, batches, data);
     };
@@ -184,9 +156,7 @@ fn training_source(
 
 /// The text of a recipe, or of `--data`.
 fn text(plan: &Plan, recipe: &Recipe, data: &[PathBuf]) -> Result<Text> {
-    let plan::Data::Text { paths, held_out } = &recipe.data else {
-        bail!("`{}` has no text", recipe.name)
-    };
+    let plan::Data::Text { paths, held_out } = &recipe.data else { bail!("`{}` has no text", recipe.name) };
     let written: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
     let paths = if data.is_empty() { &written } else { data };
     Text::read(paths, &tokenizer(plan)?, *held_out)

@@ -42,28 +42,17 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
     let mut machine = args.common.machine(compiled)?;
     let function = args.function.as_deref().unwrap_or("forward");
     machine.program(function)?;
-    let inputs = args
-        .inputs
-        .as_deref()
-        .map(weights::read_tensors)
-        .transpose()?
-        .unwrap_or_default();
+    let inputs = args.inputs.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
     check_idle(&machine, &[function], &inputs)?;
     match args.draw {
         Some(seed) => machine.initialise(seed)?,
         None => load_weights(&mut machine, args.weights.as_deref(), &args.common)?,
     }
-    let specials = Specials {
-        step: 1,
-        seed: args.draw.unwrap_or_default(),
-        ..Specials::default()
-    };
+    let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), ..Specials::default() };
     let outputs = step::run(&mut machine, function, &inputs, &specials)?;
     match &args.output {
         Some(path) => weights::write_tensors(path, &outputs)?,
-        None => outputs
-            .iter()
-            .for_each(|(name, tensor)| println!("{}", summary(name, tensor))),
+        None => outputs.iter().for_each(|(name, tensor)| println!("{}", summary(name, tensor))),
     }
     Ok(Exit::Done)
 }
@@ -71,17 +60,7 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
 /// `NAME [shape] kind: first values`.
 fn summary(name: &str, tensor: &Tensor) -> String {
     const SHOWN: usize = 6;
-    let values: Vec<String> = tensor
-        .to_f64()
-        .iter()
-        .take(SHOWN)
-        .map(|value| format!("{value}"))
-        .collect();
+    let values: Vec<String> = tensor.to_f64().iter().take(SHOWN).map(|value| format!("{value}")).collect();
     let more = if tensor.len() > SHOWN { " …" } else { "" };
-    format!(
-        "{name} {:?} {}: {}{more}",
-        tensor.shape,
-        tensor.data.kind(),
-        values.join(" ")
-    )
+    format!("{name} {:?} {}: {}{more}", tensor.shape, tensor.data.kind(), values.join(" "))
 }

@@ -47,10 +47,7 @@ pub struct TrainArgs {
 pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let recipe = recipe(&compiled.plan)?;
     let source = training_source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| default_folder(&compiled.plan));
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&compiled.plan));
     let files = Files::of(&out);
     let steps = steps(args, recipe.steps, source.steps())?;
 
@@ -59,45 +56,31 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let mut resumed = None;
     if args.resume && files.checkpoint.exists() {
         let progress = train::resume(&mut machine, &source, &files.checkpoint, args.seed)?;
-        args.common
-            .say(&format!("going on after step {} of {steps}", progress.step));
+        args.common.say(&format!("going on after step {} of {steps}", progress.step));
         resumed = Some(progress);
     } else {
         if args.resume {
-            args.common.say(&format!(
-                "{} is not there yet: starting at the beginning",
-                files.checkpoint.display()
-            ));
+            args.common.say(&format!("{} is not there yet: starting at the beginning", files.checkpoint.display()));
         }
         machine.initialise(args.seed.unwrap_or(recipe.seed))?;
         if let Some(path) = &args.weights {
             weights::load(&mut machine, path, None)?;
         }
     }
-    let seed = resumed
-        .as_ref()
-        .map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
-    let settings = Settings {
-        steps,
-        seed,
-        out,
-        resumed,
-        quiet: args.common.quiet,
-    };
-    Ok(
-        match train::train(&mut machine, &source, &recipe, &settings)? {
-            End::Finished => {
-                args.common.say(&format!(
-                    "trained {steps} steps: {}, {}, {}",
-                    files.weights.display(),
-                    files.metrics.display(),
-                    files.curve.display()
-                ));
-                Exit::Done
-            }
-            End::Interrupted => Exit::Interrupted,
-        },
-    )
+    let seed = resumed.as_ref().map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
+    let settings = Settings { steps, seed, out, resumed, quiet: args.common.quiet };
+    Ok(match train::train(&mut machine, &source, &recipe, &settings)? {
+        End::Finished => {
+            args.common.say(&format!(
+                "trained {steps} steps: {}, {}, {}",
+                files.weights.display(),
+                files.metrics.display(),
+                files.curve.display()
+            ));
+            Exit::Done
+        }
+        End::Interrupted => Exit::Interrupted,
+    })
 }
 
 /// Steps in all: as asked, else each given batch once but no more than the recipe has, else those of the recipe.
@@ -106,14 +89,9 @@ fn steps(args: &TrainArgs, recipe: u64, given: Option<u64>) -> Result<u64> {
         return Ok(args.steps.unwrap_or(recipe));
     };
     let steps = args.steps.unwrap_or(given.min(recipe));
-    ensure!(
-        steps <= given,
-        "{steps} steps are asked for, and the file of batches holds {given}"
-    );
+    ensure!(steps <= given, "{steps} steps are asked for, and the file of batches holds {given}");
     if args.steps.is_none() && given != recipe {
-        args.common.say(&format!(
-            "training {steps} steps: the batches are for {given}, the recipe for {recipe}"
-        ));
+        args.common.say(&format!("training {steps} steps: the batches are for {given}, the recipe for {recipe}"));
     }
     Ok(steps)
 }

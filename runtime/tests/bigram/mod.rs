@@ -4,8 +4,8 @@
 use std::path::Path;
 use weft_runtime::exec::{Compiled, Kernel};
 use weft_runtime::plan::{
-    Arg, Buffer, Data, Dtype, FORMAT, Init, Launch, Limit, Param, Place, Plan, Port, Program,
-    Recipe, Role, Size, Slot, Step, Tokenizer,
+    Arg, Buffer, Data, Dtype, FORMAT, Init, Launch, Limit, Param, Place, Plan, Port, Program, Recipe, Role, Size, Slot,
+    Step, Tokenizer,
 };
 
 /// The vocabulary; the first one counts for nothing.
@@ -15,50 +15,28 @@ const V: usize = CHARACTERS.len();
 const RATE: f64 = 0.5;
 
 fn number(n: i64) -> Size {
-    Size {
-        terms: vec![(n, vec![])],
-    }
+    Size { terms: vec![(n, vec![])] }
 }
 
 fn product(variables: &[u32], factor: i64) -> Size {
-    Size {
-        terms: vec![(factor, variables.to_vec())],
-    }
+    Size { terms: vec![(factor, variables.to_vec())] }
 }
 
 /// A program of one kernel with one tile: its arguments are the inputs, the slots, and the outputs, in this order.
-fn program(
-    name: &str,
-    kernel: u32,
-    inputs: &[&str],
-    slots: &[u32],
-    outputs: &[(&str, bool)],
-) -> Program {
-    let mut program = Program {
-        name: name.into(),
-        ..Program::default()
-    };
+fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(&str, bool)]) -> Program {
+    let mut program = Program { name: name.into(), ..Program::default() };
     let has_fields = inputs.iter().any(|name| !name.starts_with('$'));
     if has_fields {
         program.sizes = vec!["batch".into(), "time".into()];
     }
-    let axes = || {
-        vec![
-            ("batch".to_owned(), product(&[0], 1)),
-            ("time".to_owned(), product(&[1], 1)),
-        ]
-    };
+    let axes = || vec![("batch".to_owned(), product(&[0], 1)), ("time".to_owned(), product(&[1], 1))];
     let mut add = |dtype, len, place| {
         program.buffers.push(Buffer { dtype, len, place });
         program.buffers.len() as u32 - 1
     };
     for input in inputs {
         let scalar = input.starts_with('$');
-        let (dtype, len) = if scalar {
-            (Dtype::F64, number(1))
-        } else {
-            (Dtype::I32, product(&[0, 1], 1))
-        };
+        let (dtype, len) = if scalar { (Dtype::F64, number(1)) } else { (Dtype::I32, product(&[0, 1], 1)) };
         let buffer = add(dtype, len, Place::Input);
         program.inputs.push(Port {
             name: (*input).into(),
@@ -71,120 +49,55 @@ fn program(
         add(Dtype::F32, number((V * V) as i64), Place::Slot(*slot));
     }
     for (output, scalar) in outputs {
-        let (dtype, len) = if *scalar {
-            (Dtype::F64, number(1))
-        } else {
-            (Dtype::F32, product(&[0, 1], V as i64))
-        };
+        let (dtype, len) = if *scalar { (Dtype::F64, number(1)) } else { (Dtype::F32, product(&[0, 1], V as i64)) };
         let buffer = add(dtype, len, Place::Output);
         let mut axes = if *scalar { vec![] } else { axes() };
         if !scalar {
             axes.push(("vocab".into(), number(V as i64)));
         }
-        program.outputs.push(Port {
-            name: (*output).into(),
-            axes,
-            bound: None,
-            buffer,
-        });
+        program.outputs.push(Port { name: (*output).into(), axes, bound: None, buffer });
     }
-    let args = (0..program.buffers.len() as u32).map(|buffer| Arg {
-        buffer,
-        offset: Size::default(),
-        strides: vec![],
-    });
+    let args = (0..program.buffers.len() as u32).map(|buffer| Arg { buffer, offset: Size::default(), strides: vec![] });
     program.steps = vec![Step::Launch(Launch {
         kernel,
         args: args.collect(),
-        sizes: if has_fields {
-            vec![product(&[0, 1], 1)]
-        } else {
-            vec![]
-        },
+        sizes: if has_fields { vec![product(&[0, 1], 1)] } else { vec![] },
         tiles: vec![(number(1), 1)],
         scratch: 64,
         cost: 100.0,
     })];
     if has_fields {
-        program.limits = vec![Limit {
-            size: product(&[1], 1),
-            at_most: 8,
-            why: "axis `position` has 8 places".into(),
-        }];
+        program.limits = vec![Limit { size: product(&[1], 1), at_most: 8, why: "axis `position` has 8 places".into() }];
     }
     program
 }
 
 /// The model with a recipe: 8 sequences of 6 characters a step.
 pub fn compiled(text: &Path, steps: u64, accumulate: u64) -> Compiled {
-    let slot = |name: &str, role| Slot {
-        name: name.into(),
-        dtype: Dtype::F32,
-        len: (V * V) as u64,
-        role,
-    };
-    let state = Role::State {
-        param: 0,
-        start: 0.0,
-    };
+    let slot = |name: &str, role| Slot { name: name.into(), dtype: Dtype::F32, len: (V * V) as u64, role };
+    let state = Role::State { param: 0, start: 0.0 };
     let found = [("loss", true), ("metric.accuracy", true)];
     let scored = [("loss", true), ("weight", true), ("metric.accuracy", true)];
     let fields = ["ids", "next"];
-    let mut programs = vec![
-        program("forward", 0, &["ids"], &[0], &[("output", false)]),
-        program("loss", 1, &fields, &[0], &scored),
-    ];
+    let mut programs =
+        vec![program("forward", 0, &["ids"], &[0], &[("output", false)]), program("loss", 1, &fields, &[0], &scored)];
     if accumulate > 1 {
         programs.extend([
             program("weigh", 2, &fields, &[], &[("weight.0", true)]),
-            program(
-                "accumulate",
-                3,
-                &["ids", "next", "$total.0"],
-                &[0, 2],
-                &found,
-            ),
-            program(
-                "update",
-                4,
-                &["$step"],
-                &[0, 1, 2],
-                &[("grad_norm", true), ("rate", true)],
-            ),
+            program("accumulate", 3, &["ids", "next", "$total.0"], &[0, 2], &found),
+            program("update", 4, &["$step"], &[0, 1, 2], &[("grad_norm", true), ("rate", true)]),
         ]);
     } else {
-        let outputs = [
-            ("loss", true),
-            ("metric.accuracy", true),
-            ("grad_norm", true),
-            ("rate", true),
-        ];
-        programs.push(program(
-            "train_step",
-            5,
-            &["ids", "next", "$step"],
-            &[0, 1],
-            &outputs,
-        ));
+        let outputs = [("loss", true), ("metric.accuracy", true), ("grad_norm", true), ("rate", true)];
+        programs.push(program("train_step", 5, &["ids", "next", "$step"], &[0, 1], &outputs));
     }
-    let names = [
-        "logits",
-        "loss",
-        "weigh",
-        "accumulate",
-        "update",
-        "train_step",
-    ];
+    let names = ["logits", "loss", "weigh", "accumulate", "update", "train_step"];
     Compiled {
         plan: Plan {
             format: FORMAT,
             name: "Bigram".into(),
             fingerprint: 7,
-            slots: vec![
-                slot("table", Role::Param(0)),
-                slot("table/m", state),
-                slot("table/gradient", Role::Accumulator),
-            ],
+            slots: vec![slot("table", Role::Param(0)), slot("table/m", state), slot("table/gradient", Role::Accumulator)],
             params: vec![Param {
                 path: "table".into(),
                 stack: vec![],
@@ -196,10 +109,7 @@ pub fn compiled(text: &Path, steps: u64, accumulate: u64) -> Compiled {
             kernels: names.map(String::from).to_vec(),
             recipe: Some(Recipe {
                 name: "bigram".into(),
-                data: Data::Text {
-                    paths: vec![text.display().to_string()],
-                    held_out: 0.1,
-                },
+                data: Data::Text { paths: vec![text.display().to_string()], held_out: 0.1 },
                 batch: 8,
                 time: 6,
                 steps,
@@ -294,12 +204,7 @@ kernel!(logits, |args, n| {
 
 kernel!(loss, |args, n| {
     let table = args.slice::<f32>(2, V * V);
-    let (sum, hits, count) = sums(
-        args.slice(0, n()),
-        args.slice(1, n()),
-        table,
-        &mut [0.0; V * V],
-    );
+    let (sum, hits, count) = sums(args.slice(0, n()), args.slice(1, n()), table, &mut [0.0; V * V]);
     *args.scalar(3) = sum / count;
     *args.scalar(4) = count;
     *args.scalar(5) = hits / count;
@@ -323,11 +228,7 @@ kernel!(accumulate_gradients, |args, n| {
 });
 
 kernel!(update, |args, _n| {
-    let gradient: Vec<f64> = args
-        .slice::<f32>(3, V * V)
-        .iter()
-        .map(|g| f64::from(*g))
-        .collect();
+    let gradient: Vec<f64> = args.slice::<f32>(3, V * V).iter().map(|g| f64::from(*g)).collect();
     let (table, momentum) = (args.slice(1, V * V), args.slice(2, V * V));
     (*args.scalar(4), *args.scalar(5)) = descend(*args.scalar(0), table, momentum, &gradient);
 });

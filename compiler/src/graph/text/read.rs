@@ -6,7 +6,8 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use super::super::{Fused, Graph, Input, Kind, Node, NodeId, Output, Region, Scan, Sink, Source, validate};
-use super::{FORMS, elementwise, in_word};
+use super::tokens::{Token, tokens};
+use super::{FORMS, elementwise};
 
 /// How deep regions, and sizes, may be within each other: text from outside must not exhaust the stack.
 const DEEPEST: usize = 32;
@@ -20,78 +21,6 @@ pub fn parse(text: &str) -> Result<Graph, String> {
     let graph = reader.graph()?;
     validate(&graph)?;
     Ok(graph)
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Token {
-    Word(String),
-    Number(String),
-    Text(String),
-    Mark(char),
-    /// `->`
-    Arrow,
-    End,
-}
-
-/// The tokens with their lines.
-fn tokens(text: &str) -> Result<Vec<(Token, usize)>, String> {
-    let mut out = Vec::new();
-    let mut rest = text.chars().peekable();
-    let mut line = 1;
-    while let Some(c) = rest.next() {
-        let token = match c {
-            '\n' => {
-                line += 1;
-                continue;
-            }
-            _ if c.is_whitespace() => continue,
-            '-' if rest.peek() == Some(&'>') => {
-                rest.next();
-                Token::Arrow
-            }
-            '"' => Token::Text(quoted(&mut rest).ok_or_else(|| format!("line {line}: a text without end"))?),
-            _ if in_word(c) => {
-                let mut word = String::from(c);
-                while let Some(&next) = rest.peek() {
-                    // The sign of an exponent: `1e-7`.
-                    let sign = matches!(next, '-' | '+') && c.is_ascii_digit() && word.ends_with('e') && !word.starts_with("0x");
-                    if !in_word(next) && !sign {
-                        break;
-                    }
-                    word.push(next);
-                    rest.next();
-                }
-                if c.is_ascii_digit() { Token::Number(word) } else { Token::Word(word) }
-            }
-            _ => Token::Mark(c),
-        };
-        out.push((token, line));
-    }
-    out.push((Token::End, line));
-    Ok(out)
-}
-
-/// The rest of a text in quotes, as Rust's `Debug` writes it.
-fn quoted(rest: &mut impl Iterator<Item = char>) -> Option<String> {
-    let mut out = String::new();
-    loop {
-        match rest.next()? {
-            '"' => return Some(out),
-            '\n' => return None,
-            '\\' => out.push(match rest.next()? {
-                'n' => '\n',
-                't' => '\t',
-                'r' => '\r',
-                '0' => '\0',
-                'u' => {
-                    let digits: String = rest.take_while(|&c| c != '}').filter(|&c| c != '{').collect();
-                    char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?
-                }
-                c => c,
-            }),
-            c => out.push(c),
-        }
-    }
 }
 
 struct Reader {
@@ -179,7 +108,8 @@ impl Reader {
                 Token::Number(digits) => digits.strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok()),
                 _ => None,
             };
-            return bits.map_or_else(|| self.fault("expected bits such as `0x7ff8`"), |bits| Ok(Number(f64::from_bits(bits))));
+            return bits
+                .map_or_else(|| self.fault("expected bits such as `0x7ff8`"), |bits| Ok(Number(f64::from_bits(bits))));
         }
         let negative = self.mark('-');
         let size = match self.next() {
@@ -191,7 +121,12 @@ impl Reader {
     }
 
     /// Items between brackets, with commas between them.
-    fn items<T>(&mut self, open: char, close: char, item: impl Fn(&mut Self) -> Result<T, String>) -> Result<Vec<T>, String> {
+    fn items<T>(
+        &mut self,
+        open: char,
+        close: char,
+        item: impl Fn(&mut Self) -> Result<T, String>,
+    ) -> Result<Vec<T>, String> {
         self.must(open)?;
         let mut out = Vec::new();
         while !self.mark(close) {
@@ -211,8 +146,9 @@ impl Reader {
 
     fn axis(&mut self) -> Result<Axis, String> {
         let (name, number) = self.label()?;
-        let fits =
-            |(axis, info): &(Axis, &weft_dsl::types::AxisInfo)| info.name == name && number.is_none_or(|number| number == axis.0);
+        let fits = |(axis, info): &(Axis, &weft_dsl::types::AxisInfo)| {
+            info.name == name && number.is_none_or(|number| number == axis.0)
+        };
         let found: Vec<Axis> = self.axes.iter().filter(fits).map(|(axis, _)| axis).collect();
         match found[..] {
             [axis] => Ok(axis),
@@ -314,8 +250,11 @@ impl Reader {
         let mut outputs = Vec::new();
         while !self.mark('}') {
             let (name, axes) = (self.text()?, self.list()?);
-            let sink =
-                if self.says("update") { Sink::Update(self.count()?) } else { self.must_say("port").map(|()| Sink::Port)? };
+            let sink = if self.says("update") {
+                Sink::Update(self.count()?)
+            } else {
+                self.must_say("port").map(|()| Sink::Port)?
+            };
             outputs.push(Output { name, axes, sink });
         }
         if *self.peek() != Token::End {

@@ -1,0 +1,170 @@
+//! Checking a program: every item by itself with symbolic configuration, then every model and recipe as they stand.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::ast::{Item, ItemKind, Member};
+use crate::diagnostic::Diagnostic;
+use crate::emit::Emit;
+use crate::op::Op;
+use crate::span::FileId;
+use crate::types::{Elem, Type};
+
+use super::outcome::{Host, Tokenizer};
+use super::program::Program;
+use super::session::{Done, Session};
+use super::types_only::TypesOnly;
+use super::value::{BlockRef, FnValue, Instance, Scope, Value};
+
+/// Stands for data while a recipe is checked: any vocabulary will do.
+struct AnyData;
+
+impl Host for AnyData {
+    fn vocabulary(&self, _: &[String], _: &Tokenizer) -> Result<i64, String> {
+        Ok(65_536)
+    }
+}
+
+type Checker<'p> = Session<'p, TypesOnly>;
+
+impl Program {
+    /// All that is wrong with the specification's own files, in order of place.
+    ///
+    /// Each item is checked by itself, configuration being symbolic. Where that finds nothing, each model is also made with its
+    /// defaults and each recipe as it stands, which finds what depends on numbers.
+    pub fn check(&self) -> Vec<Diagnostic> {
+        let own: Vec<FileId> = self.sources().iter().filter(|(_, s)| !s.path.starts_with("std.")).map(|(id, _)| id).collect();
+        self.check_files(&own)
+    }
+
+    /// The same for some files.
+    pub(crate) fn check_files(&self, files: &[FileId]) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for &file in files {
+            for item in &self.file(file).items {
+                let mut session = Session::start(self, TypesOnly::default(), None, &AnyData, true);
+                let _ = session.check_item(item, file);
+                found.append(&mut session.diagnostics);
+            }
+        }
+        if found.is_empty() {
+            for item in &self.file(FileId(0)).items {
+                found.extend(self.check_concrete(item));
+            }
+        }
+        sorted(found)
+    }
+
+    fn check_concrete(&self, item: &Item) -> Vec<Diagnostic> {
+        let mut session = Session::start(self, TypesOnly::default(), Some(true), &AnyData, false);
+        let result = match &item.kind {
+            ItemKind::Block(block) if block.is_model && block.params.iter().all(|p| p.default.is_some()) => {
+                session.model(&block.name.node, &[]).and_then(|model| {
+                    for name in session.functions(&model) {
+                        session.call(&model, name.as_deref())?;
+                    }
+                    Ok(())
+                })
+            }
+            _ => Ok(()),
+        };
+        result.err().unwrap_or_default()
+    }
+}
+
+/// Each fault once, by place.
+fn sorted(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let place = |d: &Diagnostic| d.labels.first().map_or((FileId(0), 0, 0), |l| (l.span.file, l.span.start, l.span.end));
+    found.sort_by_key(|d| (place(d), d.code));
+    found.dedup_by(|a, b| a.code == b.code && a.message == b.message && place(a) == place(b));
+    found
+}
+
+impl<'p> Checker<'p> {
+    fn check_item(&mut self, item: &'p Item, file: FileId) -> Done<()> {
+        let root = self.roots[file.0 as usize].clone();
+        match &item.kind {
+            ItemKind::Use(_) => {}
+            ItemKind::Axis(decl) => {
+                self.top(file, &decl.name.node);
+            }
+            ItemKind::Fn(def) => {
+                let name = def.name.as_ref().map_or("", |name| name.node.as_str());
+                let function = FnValue { def, scope: root, given: Vec::new(), axes: Vec::new(), name: name.to_owned() };
+                self.check_fn(&Rc::new(function));
+            }
+            ItemKind::Block(def) => {
+                let instance = self.symbolic_block(BlockRef { file, def }, String::new())?;
+                self.check_fns(&def.members, &instance);
+            }
+            ItemKind::Objective(def) => {
+                let scope = Scope::within(&root);
+                for param in &def.with {
+                    let value = self.symbolic(param, &scope);
+                    scope.set(&param.name.node, value);
+                }
+                for model in &def.models {
+                    scope.set(&model.node, Value::Unknown);
+                }
+                self.objective_body(def, &scope)?;
+            }
+            ItemKind::Optimizer(def) => {
+                let scope = Scope::within(&root);
+                for param in &def.params {
+                    let value = self.symbolic(param, &scope);
+                    scope.set(&param.name.node, value);
+                }
+                let axis = self.emit.axes().fresh("parameter", crate::size::Size::var("parameter"), false);
+                let like = Type::new(Elem::Float, [axis]);
+                let states: Vec<_> = def.state.iter().map(|(name, _)| (name.node.clone(), like.clone())).collect();
+                self.states_of(def, &scope)?;
+                self.updated(def, &scope, like.clone(), like, Type::scalar(Elem::Float), &states)?;
+            }
+            ItemKind::Schedule(def) => {
+                let scope = Scope::within(&root);
+                for param in &def.params {
+                    let value = self.symbolic(param, &scope);
+                    scope.set(&param.name.node, value);
+                }
+                let step = self.sure(Op::Constant(crate::op::Number(1.0), Elem::Float, Vec::new()), &[]);
+                let schedule = super::value::ScheduleValue { def, scope };
+                let span = def.name.span;
+                let value = self.scheduled(&schedule, (super::primitive::plain(step), span), span)?;
+                let value = self.whole(&value, span)?;
+                self.scalar(&value, "a rate", span)?;
+            }
+            ItemKind::Train(def) => {
+                self.check_train(def, file)?;
+            }
+            ItemKind::Weights(_) => {}
+            ItemKind::Test(test) => {
+                let scope = Scope::within(&root);
+                self.body(&test.body, &scope)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_fns(&mut self, members: &'p [Member], instance: &Rc<Instance<'p, Type>>) {
+        for member in members {
+            match member {
+                Member::Fn(def) => {
+                    let name = def.name.as_ref().map_or("()", |name| name.node.as_str());
+                    let function = FnValue { def, scope: instance.scope.clone(), given: Vec::new(), axes: Vec::new(), name: name.to_owned() };
+                    self.check_fn(&Rc::new(function));
+                }
+                Member::If(branch) => {
+                    self.check_fns(&branch.then, instance);
+                    self.check_fns(&branch.otherwise, instance);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check_fn(&mut self, function: &Rc<FnValue<'p, Type>>) {
+        self.origins.push(HashMap::new());
+        let _ = self.walked(function, true);
+        self.origins.pop();
+    }
+}

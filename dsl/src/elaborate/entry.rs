@@ -1,0 +1,239 @@
+//! Entry points: models with their configuration, and their functions with inputs.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::ast::{AxisTerm, Block, Fn, ItemKind, ParamType, ResultType, TensorType};
+use crate::diagnostic::Diagnostic;
+use crate::emit::Emit;
+use crate::size::Size;
+use crate::span::{FileId, Span};
+use crate::types::Axis;
+
+use super::call::{Given, generic_names};
+use super::nearest::{list, nearest};
+use super::outcome::{Entry, ModelRef, Port, Setting};
+use super::session::{Done, Names, Reported, Session, Val};
+use super::value::{BlockRef, FnValue, Scope, Tensor, Value};
+
+impl<'p, E: Emit> Session<'p, E> {
+    /// Makes a model of the specification with configuration from outside.
+    pub fn model(&mut self, name: &str, settings: &[(String, Setting)]) -> Result<ModelRef<'p, E::Value>, Vec<Diagnostic>> {
+        let made = self.model_named(name, settings);
+        self.outcome(made)
+    }
+
+    fn model_named(&mut self, name: &str, settings: &[(String, Setting)]) -> Done<ModelRef<'p, E::Value>> {
+        let program = self.program;
+        let (file, def) = match program.item(FileId(0), name) {
+            Some((file, ItemKind::Block(def))) => (file, def),
+            _ => {
+                let models = program.models();
+                let mut d = Diagnostic::error("W0104", format!("there is no model `{name}`"), Span::default(), "in this specification");
+                d = d.note(format!("models: {}", list(models.iter().copied())));
+                if let Some(near) = nearest(name, models.iter().copied()) {
+                    d = d.help(format!("did you mean `{near}`?"));
+                }
+                return Err(self.report(d));
+            }
+        };
+        let slots = self.settings(def, settings)?;
+        let first = self.parameters.len();
+        let instance = self.make(BlockRef { file, def }, slots, String::new(), def.name.span)?;
+        Ok(ModelRef { name: name.to_owned(), instance, parameters: self.parameters[first..].to_vec() })
+    }
+
+    fn settings(&mut self, def: &'p Block, settings: &[(String, Setting)]) -> Done<Vec<Option<Given<'p, E::Value>>>> {
+        let mut slots: Vec<_> = def.params.iter().map(|_| None).collect();
+        for (name, setting) in settings {
+            let Some(at) = def.params.iter().position(|p| p.name.node == *name) else {
+                let names = || def.params.iter().map(|p| p.name.node.as_str());
+                let mut d = Diagnostic::error("W0114", format!("`{}` has no configuration `{name}`", def.name.node), def.name.span, "")
+                    .note(format!("configuration: {}", list(names())));
+                if let Some(near) = nearest(name, names()) {
+                    d = d.help(format!("did you mean `{near}`?"));
+                }
+                return Err(self.report(d));
+            };
+            slots[at] = Some((setting_value(setting), def.params[at].name.span));
+        }
+        Ok(slots)
+    }
+
+    /// The functions of a model: `None` is the nameless one.
+    pub fn functions(&self, model: &ModelRef<'p, E::Value>) -> Vec<Option<String>> {
+        let mut names = Vec::new();
+        collect(&model.instance.block.def.members, &mut names);
+        names.retain(|name: &Option<String>| model.instance.scope.own(name.as_deref().unwrap_or("()")).is_some());
+        names
+    }
+
+    /// Elaborates a function of a model with inputs: one for each argument without a default.
+    pub fn call(&mut self, model: &ModelRef<'p, E::Value>, name: Option<&str>) -> Result<Entry<E::Value>, Vec<Diagnostic>> {
+        let entry = self.entry(model, name);
+        self.outcome(entry)
+    }
+
+    fn entry(&mut self, model: &ModelRef<'p, E::Value>, name: Option<&str>) -> Done<Entry<E::Value>> {
+        let Some(Value::Fn(function)) = model.instance.scope.own(name.unwrap_or("()")) else {
+            let span = model.instance.block.def.name.span;
+            let names: Vec<_> = self.functions(model).into_iter().flatten().collect();
+            let what = name.map_or("nameless `fn`".to_owned(), |name| format!("`fn {name}`"));
+            let d = Diagnostic::error("W0112", format!("`{}` has no {what}", model.name), span, "");
+            return Err(self.report(d.note(format!("it has {}", list(names.iter().map(String::as_str))))));
+        };
+        self.limits.clear();
+        self.origins.push(HashMap::new());
+        let result = self.walked(&function, false);
+        self.origins.pop();
+        let (scope, inputs, value) = result?;
+        let mut outputs = Vec::new();
+        let span = function.def.span;
+        match (&function.def.result, value) {
+            (Some(ResultType::Record(types, _)), Value::Record(fields)) => {
+                for ((name, ty), (_, value)) in types.iter().zip(fields) {
+                    outputs.push(self.output(&name.node, value, Some(ty), &scope, span)?);
+                }
+            }
+            (Some(ResultType::Tensor(ty)), value) => outputs.push(self.output("output", value, Some(ty), &scope, span)?),
+            (_, Value::Record(fields)) => {
+                for (name, value) in fields {
+                    outputs.push(self.output(&name, value, None, &scope, span)?);
+                }
+            }
+            (_, value) => outputs.push(self.output("output", value, None, &scope, span)?),
+        }
+        let name = name.unwrap_or("forward").to_owned();
+        Ok(Entry { name, inputs, outputs, limits: std::mem::take(&mut self.limits) })
+    }
+
+    fn output(
+        &mut self,
+        name: &str,
+        value: Val<'p, E>,
+        ty: Option<&TensorType>,
+        scope: &Names<'p, E>,
+        span: Span,
+    ) -> Done<Port<E::Value>> {
+        let value = self.whole(&value, span)?;
+        let axes = match ty {
+            Some(ty) if !ty.axes.iter().any(|t| matches!(t, AxisTerm::AnyRow(_))) => self.terms(&ty.axes, scope, &[])?,
+            _ => self.emit.type_of(&value).axes,
+        };
+        let value = self.spread(&value, &axes);
+        Ok(Port { name: name.to_owned(), value, axes })
+    }
+
+    /// Walks a function's body with inputs for its arguments. `symbolic`: by itself, its configuration and rows unknown.
+    pub(crate) fn walked(
+        &mut self,
+        function: &Rc<FnValue<'p, E::Value>>,
+        symbolic: bool,
+    ) -> Done<(Names<'p, E>, Vec<Port<E::Value>>, Val<'p, E>)> {
+        let def: &'p Fn = function.def;
+        let scope = Scope::within(&function.scope);
+        for name in generic_names(def) {
+            if self.find_axis(&name.node, &scope, &[]).is_none() && scope.get(&name.node).is_none() {
+                let axis = self.emit.axes().fresh(&name.node, Size::var(&name.node), true);
+                if symbolic {
+                    self.open_sizes.insert(axis);
+                }
+                scope.set_axis(&name.node, vec![axis], name.span);
+            }
+        }
+        self.rows(def, &scope, symbolic);
+        let mut inputs = Vec::new();
+        for param in &def.params {
+            let value = match (&param.ty, &param.default) {
+                (Some(ParamType::Tensor(ty)), None) => self.input(&param.name.node, ty, &scope).map(|port| {
+                    inputs.push(port.clone());
+                    Value::Tensor(Tensor { value: port.value, mask: None })
+                }),
+                (Some(ParamType::Tensor(ty)), Some(_)) if symbolic => {
+                    self.input(&param.name.node, ty, &scope).map(|port| Value::Tensor(Tensor { value: port.value, mask: None }))
+                }
+                _ if symbolic => Ok(self.symbolic(param, &scope)),
+                (Some(ParamType::Tensor(ty)), Some(default)) => {
+                    let value = self.eval(default, &scope);
+                    value.and_then(|value| self.argument(param, ty, value, default.span, &scope)).map(Value::Tensor)
+                }
+                (_, Some(default)) => self.eval(default, &scope),
+                (_, None) => Err(self.error(
+                    "W0108",
+                    format!("`{}` has no value", param.name.node),
+                    param.name.span,
+                    "a function that is an entry point needs a default here",
+                )),
+            };
+            match value {
+                Ok(Value::Axis(axes)) => scope.set_axis(&param.name.node, axes, param.name.span),
+                Ok(value) => scope.set(&param.name.node, value),
+                Err(Reported) => scope.set(&param.name.node, Value::Unknown),
+            }
+        }
+        let value = self.body(&def.body, &scope)?;
+        let value = match (value, &def.result) {
+            (Some(value), Some(result)) => self.as_declared(value, result, &scope, def)?,
+            (Some(value), None) => value,
+            (None, _) => {
+                let span = def.name.as_ref().map_or(def.span, |name| name.span);
+                return Err(self.error("W0410", "this `fn` has no value", span, "its body ends without one"));
+            }
+        };
+        Ok((scope, inputs, value))
+    }
+
+    /// Rows of a signature: nothing at an entry point, an axis that stands for any when checked by itself.
+    fn rows(&mut self, def: &'p Fn, scope: &Names<'p, E>, symbolic: bool) {
+        let types = def.params.iter().filter_map(|param| match &param.ty {
+            Some(ParamType::Tensor(ty)) => Some(ty),
+            _ => None,
+        });
+        for term in types.flat_map(|ty| &ty.axes) {
+            if let AxisTerm::Row(name) | AxisTerm::PartOfRow(name) = term
+                && !scope.rows.borrow().contains_key(&name.node)
+            {
+                let shown = format!("..{}", name.node);
+                let axes = if symbolic { vec![self.emit.axes().fresh(&shown, Size::var(&shown), true)] } else { Vec::new() };
+                scope.rows.borrow_mut().insert(name.node.clone(), axes);
+            }
+        }
+    }
+
+    /// An input of the type that is written.
+    pub(crate) fn input(&mut self, name: &str, ty: &TensorType, scope: &Names<'p, E>) -> Done<Port<E::Value>> {
+        let terms: Vec<AxisTerm> = ty.axes.iter().filter(|t| !matches!(t, AxisTerm::AnyRow(_))).cloned().collect();
+        let axes: Vec<Axis> = self.terms(&terms, scope, &[])?;
+        if let Some(&twice) = axes.iter().enumerate().find(|(i, a)| axes[..*i].contains(a)).map(|(_, a)| a) {
+            let axis = self.name_of(twice);
+            return Err(self.error("W0304", format!("`{name}` has the axis `{axis}` twice"), ty.span, "no tensor has an axis twice"));
+        }
+        let elem = self.elem(ty.elem.as_ref(), scope)?;
+        let value = self.emit.input(name, elem, &axes);
+        self.seen(&value, ty.span);
+        Ok(Port { name: name.to_owned(), value, axes })
+    }
+}
+
+/// A setting as a value.
+pub(crate) fn setting_value<'p, V>(setting: &Setting) -> Value<'p, V> {
+    match setting {
+        Setting::Int(n) => Value::Int(Size::of(*n)),
+        Setting::Float(f) => Value::Float(Some(*f)),
+        Setting::Bool(b) => Value::Bool(Some(*b)),
+        Setting::Text(text) => Value::Text(Some(text.as_str().into())),
+    }
+}
+
+fn collect(members: &[crate::ast::Member], out: &mut Vec<Option<String>>) {
+    for member in members {
+        match member {
+            crate::ast::Member::Fn(def) => out.push(def.name.as_ref().map(|name| name.node.clone())),
+            crate::ast::Member::If(branch) => {
+                collect(&branch.then, out);
+                collect(&branch.otherwise, out);
+            }
+            _ => {}
+        }
+    }
+}

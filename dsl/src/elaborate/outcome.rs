@@ -1,0 +1,206 @@
+//! What elaboration gives to the compiler, as plain data over the values of an [`crate::emit::Emit`].
+
+use crate::emit::Parameter;
+use crate::size::Size;
+use crate::span::Span;
+use crate::types::Axis;
+
+use super::value::Instance;
+use std::rc::Rc;
+
+/// A configuration value given from outside: `--set name=value`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Setting {
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A truth value.
+    Bool(bool),
+    /// Anything else.
+    Text(String),
+}
+
+impl Setting {
+    /// Reads a value as it is written on a command line.
+    pub fn parse(text: &str) -> Setting {
+        let plain = text.replace('_', "");
+        match text {
+            "true" => Setting::Bool(true),
+            "false" => Setting::Bool(false),
+            _ => plain
+                .parse()
+                .map(Setting::Int)
+                .or_else(|_| plain.parse().map(Setting::Float))
+                .unwrap_or_else(|_| Setting::Text(text.into())),
+        }
+    }
+}
+
+/// How text becomes indices.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tokenizer {
+    /// One index a character, in order of code points.
+    Characters,
+    /// One index a byte.
+    Bytes,
+    /// A `tokenizer.json`, by path.
+    File(String),
+}
+
+/// What elaboration asks of the outside world.
+pub trait Host {
+    /// How many indices a tokenizer makes of the text files.
+    fn vocabulary(&self, paths: &[String], tokenizer: &Tokenizer) -> Result<i64, String>;
+}
+
+/// A host that has no data: for checking and for models without a recipe.
+pub struct NoData;
+
+impl Host for NoData {
+    fn vocabulary(&self, _: &[String], _: &Tokenizer) -> Result<i64, String> {
+        Err("no data can be read here".into())
+    }
+}
+
+/// A model made with its configuration.
+#[derive(Clone, Debug)]
+pub struct ModelRef<'p, V> {
+    /// The model's name.
+    pub name: String,
+    /// The instance.
+    pub(crate) instance: Rc<Instance<'p, V>>,
+    /// All its parameters, in declared order.
+    pub parameters: Vec<Parameter>,
+}
+
+/// `size <= at_most`: what the sizes of a run must keep to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// What is limited.
+    pub size: Size,
+    /// Its largest value.
+    pub at_most: Size,
+    /// Why, in the user's names.
+    pub why: String,
+    /// Where the program relies on it.
+    pub span: Span,
+}
+
+/// A named value at the border of a program.
+#[derive(Clone, Debug)]
+pub struct Port<V> {
+    /// The argument's or result's name; a nameless result is `output`.
+    pub name: String,
+    /// The value.
+    pub value: V,
+    /// Its axes in written order: the order in files.
+    pub axes: Vec<Axis>,
+}
+
+/// A function of a model, elaborated with inputs.
+#[derive(Clone, Debug)]
+pub struct Entry<V> {
+    /// The function's name; the nameless one is `forward`.
+    pub name: String,
+    /// Its arguments. Axes that no block declares are `outer`, and their size is a variable of the axis' name.
+    pub inputs: Vec<Port<V>>,
+    /// Its results; each has all its declared axes.
+    pub outputs: Vec<Port<V>>,
+    /// What sizes must keep to.
+    pub limits: Vec<Limit>,
+}
+
+/// An objective, elaborated.
+#[derive(Clone, Debug)]
+pub struct Objective<V> {
+    /// The scalar to make small.
+    pub loss: V,
+    /// What is measured besides, by name.
+    pub metrics: Vec<(String, V)>,
+    /// The batch's fields.
+    pub inputs: Vec<Port<V>>,
+    /// What sizes must keep to.
+    pub limits: Vec<Limit>,
+}
+
+/// An optimizer's update of one parameter, elaborated.
+#[derive(Clone, Debug)]
+pub struct Update<V> {
+    /// The new parameter.
+    pub param: V,
+    /// The new state, in the optimizer's order.
+    pub states: Vec<(String, V)>,
+}
+
+/// Where batches come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Data {
+    /// Tensors that are given.
+    Batches,
+    /// Text files, their last part held out.
+    Text {
+        /// Paths as written.
+        paths: Vec<String>,
+        /// How text becomes indices.
+        tokenizer: Tokenizer,
+    },
+}
+
+/// The plain values of a recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Where batches come from.
+    pub data: Data,
+    /// Share of the text that is held out for evaluation, at its end.
+    pub held_out: f64,
+    /// Sequences in a batch.
+    pub batch: i64,
+    /// Tokens in a sequence.
+    pub time: i64,
+    /// Optimizer steps in all.
+    pub steps: i64,
+    /// Micro-batches in a step.
+    pub accumulate: i64,
+    /// Largest gradient norm.
+    pub clip: Option<f64>,
+    /// Seed of everything drawn by chance.
+    pub seed: i64,
+    /// Steps between evaluations; 0: none.
+    pub evaluate_every: i64,
+    /// Batches in an evaluation; 0: all the held-out text once.
+    pub evaluate_batches: i64,
+    /// Steps between checkpoints; 0: only at the end.
+    pub checkpoint_every: i64,
+}
+
+/// A tensor of somebody else's file, for one repetition of a parameter: element `(i₀ …)` of the parameter's declared axes is the
+/// stored row-major element at `offset + Σ iₐ · strides[a]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTensor {
+    /// The parameter's path, with `{}` for repetitions.
+    pub path: String,
+    /// Which repetition, row-major over the parameter's stack.
+    pub index: u64,
+    /// The stored tensor's name.
+    pub name: String,
+    /// Its whole shape.
+    pub shape: Vec<u64>,
+    /// First element.
+    pub offset: u64,
+    /// One for each axis of the parameter.
+    pub strides: Vec<u64>,
+}
+
+/// A `weights` item for a model, elaborated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayoutOut {
+    /// Its name.
+    pub name: String,
+    /// Our configuration's name, theirs.
+    pub config: Vec<(String, String)>,
+    /// What their configuration must say.
+    pub require: Vec<(String, Setting)>,
+    /// Every parameter's place, one entry for each repetition.
+    pub tensors: Vec<StoredTensor>,
+}

@@ -9,6 +9,7 @@ mod expr;
 mod structure;
 mod simplify;
 pub mod loops;
+pub mod scatter;
 #[cfg(test)]
 mod testing;
 
@@ -19,6 +20,7 @@ pub use sizes::SizeTable;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axis, Elem, Type};
 
+use crate::graph::Form;
 use crate::kernel::{Dtype, Kernel};
 
 /// The order of a buffer's axes in memory, outermost first; contiguous.
@@ -74,12 +76,19 @@ pub fn dtype(ty: &Type) -> Dtype {
 }
 
 /// The kernel of a fused node, given how its operands and results lie.
+///
+/// # Errors
+/// [`Unschedulable`] where the body does not fit its form.
 pub fn schedule(
     fused: &crate::graph::Fused,
-    _axes: &weft_dsl::types::Axes,
-    _inputs: &[Layout],
-    _outputs: &[Layout],
-    _machine: &Machine,
+    axes: &weft_dsl::types::Axes,
+    inputs: &[Layout],
+    outputs: &[Layout],
+    machine: &Machine,
 ) -> anyhow::Result<Scheduled> {
-    anyhow::bail!("{:?}", fused.form)
+    match fused.form {
+        Form::Loops => Ok(loops::schedule(fused, axes, inputs, outputs, machine)?),
+        Form::Scatter => Ok(scatter::schedule(fused, axes, inputs, outputs, machine)?),
+        form @ (Form::Product | Form::Attention | Form::AttentionBackward) => anyhow::bail!("{form:?}"),
+    }
 }

@@ -9,8 +9,5 @@ pub mod fuse;
 pub mod kernel;
 pub mod schedule;
 pub mod plan;
-<<<<<<< HEAD
-=======
 pub mod target;
 pub mod compile;
->>>>>>> k1

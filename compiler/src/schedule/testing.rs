@@ -125,9 +125,15 @@ impl Ready {
     pub fn check(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64) -> Scheduled {
         let mut chance = Chance(seed);
         let arguments = self.arguments(&mut chance);
+        self.check_with(schedule, form, lanes, chance.0, &arguments)
+    }
+
+    /// Schedules with random layouts and compares.
+    pub fn check_with(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, arguments: &[Rc<Array>]) -> Scheduled {
+        let mut chance = Chance(seed);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         let outputs: Vec<Layout> = self.body.results().iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
-        self.compare(schedule, form, lanes, (&inputs, &outputs), &arguments)
+        self.compare(schedule, form, lanes, (&inputs, &outputs), arguments)
     }
 
     /// Schedules with axes in the order of memory in which they were made, and compares.

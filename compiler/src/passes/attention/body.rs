@@ -71,11 +71,21 @@ impl<'a> Writer<'a> {
         let region = self.region;
         let score = region[softmax].operands[0];
         let product = self.product(score)?;
-        let over = self.over_product(score, product.node)?;
-        self.read_here_alone(&over, contraction, weights, softmax)?;
+        let chain = self.over_product(score, product.node)?;
+        self.read_here_alone(&chain, contraction, weights, softmax)?;
         let outer = |axis: Axis| names.iter().any(|&(_, o)| o == axis);
         let own: Vec<Axis> = region[values].ty.axes.iter().copied().filter(|&a| !outer(a)).collect();
         if own.len() != 1 || names.iter().any(|&(inner, _)| inner == own[0] || inner == product.key) {
+            return None;
+        }
+
+        // A head has keys and values of its own or shares both, and every head is some query's.
+        let heads = region[product.keys].ty.without(&[product.key, self.source]).axes;
+        let inner = |axis: Axis| names.iter().find(|n| n.1 == axis).map_or(axis, |n| n.0);
+        let is_head = |axis: &Axis| *axis != self.source && *axis != own[0];
+        let mut served: Vec<Axis> = region[values].ty.axes.iter().map(|&a| inner(a)).filter(is_head).collect();
+        served.sort();
+        if heads != served || !heads.iter().all(|&a| region[product.queries].ty.has(a)) {
             return None;
         }
 
@@ -97,7 +107,7 @@ impl<'a> Writer<'a> {
         }
         self.queried = self.out.ty(queries).without(&self.out.ty(keys).axes).axes;
         self.made.insert(product.node, scores);
-        let score = self.score(score, &over)?;
+        let score = self.score(score, &chain)?;
         let weights = self.out.try_op(self.axes, Op::Softmax(vec![self.source]), &[score]).ok()?;
         let result = self.out.try_op(self.axes, Op::Contract(vec![self.source]), &[weights, values]).ok()?;
 

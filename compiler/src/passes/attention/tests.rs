@@ -15,7 +15,6 @@ pub(crate) struct Writing {
     pub b: Builder,
     pub batch: Axis,
     pub group: Axis,
-    pub member: Axis,
     pub time: Axis,
     pub source: Axis,
     pub key: Axis,
@@ -48,7 +47,7 @@ impl Writing {
         let &[batch, group, member, time, source, key, value] = list.as_slice() else { unreachable!() };
         let b = Builder::new(axes);
         let zero = Value { depth: 0, node: crate::graph::NodeId(0) };
-        let mut w = Self { b, batch, group, member, time, source, key, q: zero, k: zero, v: zero, bindings, seed: 7 };
+        let mut w = Self { b, batch, group, time, source, key, q: zero, k: zero, v: zero, bindings, seed: 7 };
         let along = if shared { time } else { source };
         w.q = w.float("q", &[batch, group, member, time, key]);
         w.k = w.float("k", &[batch, group, along, key]);
@@ -151,7 +150,7 @@ impl Writing {
         self.map(E::DIV, &[e, sum])
     }
 
-    pub(crate) fn finish(mut self, result: Value) -> (Graph, Bindings) {
+    pub(crate) fn finish(self, result: Value) -> (Graph, Bindings) {
         let axes = self.b.type_of(&result).axes;
         let graph = self.b.finish(vec![("out".into(), axes, result)]);
         (graph, self.bindings)

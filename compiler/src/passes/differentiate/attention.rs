@@ -31,7 +31,10 @@ pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotange
     // A gradient of what the scores read besides would be a sum over scores of its own; the plain rules give it.
     let by_kernel = shape.filter(|_| wanted.iter().all(|&i| i < 3));
     let parts = match (by_kernel, cotangent[0], cotangent.get(1)) {
-        (Some(shape), Some(g), None | Some(None)) => backward(axes, b, id, fused, &shape, g, &wanted),
+        (Some(shape), Some(g), None | Some(None)) => {
+            let all = backward(axes, b, id, fused, &shape, g);
+            wanted.iter().map(|&i| all.get(i).copied()).collect()
+        }
         _ => plain(axes, b, &node.operands, &fused.body, &cotangent, &wanted),
     };
     for (i, part) in wanted.into_iter().zip(parts) {
@@ -92,7 +95,7 @@ fn plain(
     wanted.iter().map(part).collect()
 }
 
-/// By a kernel: the attention gives the log-sum-exp of its scores too.
+/// By a kernel, the gradients of queries, keys and values: the attention gives the log-sum-exp of its scores too.
 fn backward(
     axes: &mut Axes,
     b: &mut RegionBuilder,
@@ -100,8 +103,7 @@ fn backward(
     fused: &Fused,
     shape: &Shape,
     g: NodeId,
-    wanted: &[usize],
-) -> Vec<Option<NodeId>> {
+) -> Vec<NodeId> {
     let mut body = RegionBuilder::from(fused.body.clone());
     let sum = body.op(axes, Op::LogSumExp(vec![shape.source]), &[shape.score]);
     let lse_ty = body.ty(sum).clone();
@@ -114,17 +116,17 @@ fn backward(
     let lse = b.node(Kind::Project(1), vec![id], lse_ty);
     let g = spread(axes, b, g, &output_ty.axes);
 
-    let body = backward_body(axes, &fused.body, shape, wanted);
+    let body = backward_body(axes, &fused.body, shape);
     let mut operands = b.region()[id].operands.clone();
     operands.extend([output, lse, g]);
     let kind = Kind::Fused(Box::new(Fused { form: Form::AttentionBackward, body }));
     let types = results(&kind).unwrap_or_default();
-    b.several(kind, operands, &types).into_iter().map(Some).collect()
+    b.several(kind, operands, &types)
 }
 
-/// The gradients of some of queries, keys and values. Arguments: the attention's, its result, the log-sum-exp of its scores, the
+/// The gradients of queries, keys and values. Arguments: the attention's, its result, the log-sum-exp of its scores, the
 /// cotangent of its result.
-fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape, wanted: &[usize]) -> Region {
+fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape) -> Region {
     let mut body = RegionBuilder::from(forward.clone());
     let output_ty = forward[shape.output].ty.clone();
     let [output, lse, g] = [&output_ty, &output_ty.without(&[shape.value]), &output_ty].map(|ty| body.argument(ty.clone()));
@@ -146,7 +148,7 @@ fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape, wanted: &[usi
     let values = product(axes, &mut body, weights, g, &lacks);
 
     let places = arguments(body.region());
-    let wrt: Vec<NodeId> = wanted.iter().filter_map(|&i| places[i]).collect();
+    let wrt: Vec<NodeId> = (0..3).filter_map(|i| places[i]).collect();
     let found = super::pull(axes, &mut body, &[(shape.score, score), (shape.values, values)], &wrt);
     let mut outputs = Vec::with_capacity(wrt.len());
     for (part, at) in found.into_iter().zip(wrt) {

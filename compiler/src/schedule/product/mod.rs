@@ -15,6 +15,8 @@ mod problem;
 mod tests;
 mod transpose;
 
+pub(super) use transpose::transposed;
+
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axes;
 

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{Common, Exit, load_weights};
 use crate::exec::{Compiled, Machine};
 use crate::step::{self, Specials};
-use crate::tensor::Tensor;
+use crate::data::Batch;
 use crate::weights;
 
 /// Options of `bench`.
@@ -86,7 +86,7 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
 }
 
 /// One run, in milliseconds.
-fn once(machine: &mut Machine, args: &BenchArgs, inputs: &[(String, Tensor)], done: &mut u64) -> Result<f64> {
+fn once(machine: &mut Machine, args: &BenchArgs, inputs: &Batch, done: &mut u64) -> Result<f64> {
     *done += 1;
     let specials = Specials { step: *done, ..Specials::default() };
     let start = Instant::now();

@@ -4,7 +4,10 @@
 
 pub mod graph;
 pub mod passes;
+pub mod lower;
 pub mod fuse;
 pub mod kernel;
 pub mod schedule;
 pub mod plan;
+pub mod target;
+pub mod compile;

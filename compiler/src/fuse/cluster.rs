@@ -41,11 +41,7 @@ enum Anchor {
 /// Joins the roots of a region.
 pub fn clusters(axes: &Axes, region: &Region, roots: &Roots) -> Clusters {
     let all: Vec<NodeId> = region.iter().map(|(id, _)| id).filter(|&id| roots.role(id) == Role::Root).collect();
-    let mut clusters = Clusters { of: vec![None; region.nodes.len()], members: vec![Vec::new(); region.nodes.len()] };
-    for &root in &all {
-        clusters.of[root.0 as usize] = Some(root);
-        clusters.members[root.0 as usize] = vec![root];
-    }
+    let mut clusters = Clusters::single(region, roots);
     for rule in [reductions, epilogues, elementwise] {
         for &root in &all {
             rule(axes, region, roots, &mut clusters, root);
@@ -191,6 +187,16 @@ fn operand_type(region: &Region, id: NodeId) -> &Type {
 }
 
 impl Clusters {
+    /// Each root alone.
+    pub fn single(region: &Region, roots: &Roots) -> Self {
+        let mut clusters = Clusters { of: vec![None; region.nodes.len()], members: vec![Vec::new(); region.nodes.len()] };
+        for (root, _) in region.iter().filter(|(id, _)| roots.role(*id) == Role::Root) {
+            clusters.of[root.0 as usize] = Some(root);
+            clusters.members[root.0 as usize] = vec![root];
+        }
+        clusters
+    }
+
     /// The cluster of a root.
     fn of(&self, root: NodeId) -> NodeId {
         self.of[root.0 as usize].unwrap_or(root)

@@ -32,10 +32,19 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Decides for a region.
-    pub fn of(axes: &Axes, region: &Region) -> Self {
+    /// Decides for a region; unless `joined`, every value that an operator makes of others is materialised.
+    pub fn of(axes: &Axes, region: &Region, joined: bool) -> Self {
         let mut role = first_roles(region);
-        store_shared(axes, region, &mut role);
+        if joined {
+            store_shared(axes, region, &mut role);
+        } else {
+            for (id, node) in region.iter() {
+                let made = !node.operands.is_empty() && !matches!(node.kind, Kind::Op(Op::Rename(..)));
+                if role[id.0 as usize] == Role::Inline && made {
+                    role[id.0 as usize] = Role::Root;
+                }
+            }
+        }
         let mut roots = Roots { role, reads: vec![Vec::new(); region.nodes.len()] };
         for (id, _) in region.iter() {
             if roots.role(id) != Role::Dead {

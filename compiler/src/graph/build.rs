@@ -46,6 +46,8 @@ pub struct Builder {
     /// The program's body, then the open loops, outermost first.
     frames: Vec<Frame>,
     means: Vec<Mean>,
+    /// Means over a batch are divided by totals that the run supplies.
+    totals: bool,
     outputs: Vec<(Output, NodeId)>,
 }
 
@@ -95,6 +97,7 @@ impl Builder {
             known: HashMap::new(),
             frames: vec![Frame::default()],
             means: Vec::new(),
+            totals: false,
             outputs: Vec::new(),
         }
     }
@@ -123,6 +126,31 @@ impl Builder {
     /// The means that were taken outside of loops, in order.
     pub fn means(&self) -> &[Mean] {
         &self.means
+    }
+
+    /// From now on, means over a batch are divided by totals that the run supplies (`total.0`, `total.1`, …): the sums of
+    /// [`Builder::batch_weights`] over the micro-batches of a step.
+    pub fn divide_by_totals(&mut self, totals: bool) {
+        self.totals = totals;
+    }
+
+    /// The weights of the means so far that were taken over a batch, in order.
+    pub fn batch_weights(&self) -> Vec<NodeId> {
+        self.means.iter().map(|m| m.weight).filter(|&w| self.counts_batch(w)).collect()
+    }
+
+    /// Whether a mean's weight is a scalar that depends on the batch.
+    fn counts_batch(&self, weight: NodeId) -> bool {
+        let region = self.frames[0].region.region();
+        let mut open = vec![weight];
+        while let Some(id) = open.pop() {
+            match &region[id].kind {
+                Kind::Argument(_) => return region[weight].ty.axes.is_empty(),
+                Kind::Op(Op::Extent(size)) if size.known().is_none() => return region[weight].ty.axes.is_empty(),
+                _ => open.extend(&region[id].operands),
+            }
+        }
+        false
     }
 
     /// An argument of the program. Asking again for a name gives the same one.
@@ -335,9 +363,15 @@ impl Emit for Builder {
     }
 
     fn mean(&mut self, sum: &Value, weight: &Value) -> Value {
+        let own = *weight;
+        let total = (self.totals && self.depth() == 0 && self.counts_batch(own.node)).then(|| {
+            let number = self.batch_weights().len();
+            self.supplied(&format!("total.{number}"), Elem::Float)
+        });
+        let weight = &total.unwrap_or(own);
         let result = self.op(Op::Map(Elementwise::DIV), &[*sum, *weight]);
         if self.depth() == 0 {
-            self.means.push(Mean { sum: sum.node, weight: weight.node, result: result.node });
+            self.means.push(Mean { sum: sum.node, weight: own.node, result: result.node });
         }
         result
     }

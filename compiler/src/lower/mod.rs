@@ -5,13 +5,12 @@ mod train;
 pub use train::{Training, training};
 
 use weft_dsl::diagnostic::Diagnostic;
-use weft_dsl::elaborate::outcome::{Host, Limit, ModelRef, Setting};
-use weft_dsl::elaborate::{Program, Session};
+use weft_dsl::elaborate::{Host, LayoutOut, Limit, Program, Session, Setting};
 use weft_dsl::emit::Parameter;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Elem};
 
-use crate::graph::{Builder, Graph, Input, Source, Value};
+use crate::graph::{Builder, Graph, Input, Source};
 
 /// Diagnostics or a value.
 pub type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
@@ -37,14 +36,14 @@ pub struct Model {
     /// Its functions.
     pub functions: Vec<Lowered>,
     /// Other people's names for its parameters.
-    pub layouts: Vec<weft_dsl::elaborate::outcome::LayoutOut>,
+    pub layouts: Vec<LayoutOut>,
 }
 
 /// Lowers every function of a model, or the one that is asked for (`None` of `Some`: the nameless one).
 pub fn model(program: &Program, name: &str, settings: &[(String, Setting)], host: &dyn Host, only: Option<Option<&str>>) -> Result<Model> {
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let model = session.model(name, settings)?;
-    let parameters = parameters(&model, session.emit());
+    let parameters = parameters(&model.parameters, session.emit());
     let layouts = session.weights(&model)?;
     let mut functions = Vec::new();
     for function in session.functions(&model) {
@@ -71,10 +70,10 @@ fn function_of(
     Ok(Lowered { name: entry.name, graph, limits: limits(&entry.limits) })
 }
 
-/// A graph whose inputs are all parameters of a model.
-fn parameters(model: &ModelRef<'_, Value>, builder: &mut Builder) -> Graph {
+/// A graph whose inputs are these parameters.
+fn parameters(parameters: &[Parameter], builder: &mut Builder) -> Graph {
     let axes = weft_dsl::emit::Emit::axes(builder).clone();
-    Graph { axes, inputs: model.parameters.iter().map(input).collect(), ..Graph::default() }
+    Graph { axes, inputs: parameters.iter().map(input).collect(), ..Graph::default() }
 }
 
 /// A parameter as an input.

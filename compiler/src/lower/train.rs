@@ -1,16 +1,17 @@
 //! The programs of a recipe: a training step, or its parts over micro-batches; the held-out loss; gradients to look at.
 
-use weft_dsl::elaborate::outcome::{Host, LayoutOut, ModelRef, Objective, Recipe, Setting, Settings};
-use weft_dsl::elaborate::{Program, Session};
+use weft_dsl::diagnostic::Diagnostic;
+use weft_dsl::elaborate::{Host, LayoutOut, Objective, Program, Recipe, Session, Setting, Settings};
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::emit::{Emit, Parameter};
 use weft_dsl::op::{Monoid, Number, Op};
+use weft_dsl::span::Span;
 use weft_dsl::types::{Axes, Elem};
 
 use super::{Lowered, Result, limits, parameters};
 use crate::graph::{Builder, Graph, Kind, NodeId, Source, Value};
 use crate::passes::differentiate::gradient;
-use crate::passes::{Options, run_passes};
+use crate::passes::{BEFORE_GRADIENT, Options, run_passes};
 
 /// A recipe with its programs.
 pub struct Training {
@@ -51,8 +52,13 @@ pub fn training(
     let request = Request { program, recipe, settings, host, options };
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let made = session.recipe(recipe, settings)?;
-    let parameters = parameters(&made.model, session.emit());
-    let layouts = session.weights(&made.model)?;
+    let parameters = parameters(&made.parameters, session.emit());
+    let [(_, model)] = made.models.as_slice() else {
+        let found = made.models.len();
+        let message = format!("the recipe `{recipe}` has {found} models; one is supported so far");
+        return Err(vec![Diagnostic::error("W0590", message, Span::default(), "in this specification")]);
+    };
+    let layouts = session.weights(model)?;
     let (loss, metrics) = request.loss()?;
     let mut programs = vec![loss];
     if made.settings.accumulate > 1 {
@@ -63,7 +69,7 @@ pub fn training(
     if inspect {
         programs.push(request.gradients()?);
     }
-    Ok(Training { settings: made.settings.clone(), model: made.model.name.clone(), parameters, layouts, metrics, programs })
+    Ok(Training { settings: made.settings.clone(), model: model.name.clone(), parameters, layouts, metrics, programs })
 }
 
 impl<'a> Request<'a> {
@@ -106,7 +112,7 @@ impl<'a> Request<'a> {
         let (mut builder, objective) = self.objective(true, totals)?;
         measure(&mut builder, &objective);
         let mut graph = builder.finish(Vec::new());
-        let passes = crate::passes::before_gradient(self.options);
+        let passes = if self.options.optimise { BEFORE_GRADIENT } else { &[] };
         run_passes(&mut graph, passes, self.options, &mut |_, _, _| {}).expect("passes keep graphs valid");
         let loss = graph.body.outputs[0];
         let trained: Vec<(Parameter, NodeId)> = trained(&graph);
@@ -179,7 +185,9 @@ impl<'a> Request<'a> {
         let factor = recipe.settings.clip.map(|clip| clip_factor(session.emit(), &norm, clip));
         let step = session.emit().supplied("step", Elem::Float);
         let rate = session.rate(&recipe, step)?;
-        session.emit().output("rate", &[], &rate);
+        if let Some(rate) = rate {
+            session.emit().output("rate", &[], &rate);
+        }
         let states = session.states(&recipe)?;
         for (t, gradient) in trained.iter().zip(gradients) {
             let builder = session.emit();

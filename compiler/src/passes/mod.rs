@@ -18,6 +18,9 @@ pub struct Pass {
     pub run: fn(&mut Graph),
 }
 
+/// The passes before gradients are taken, in order.
+pub const BEFORE_GRADIENT: &[Pass] = &[Pass { name: "canonical", run: canonical::canonicalise }];
+
 /// The passes over a program whose gradients have been taken, in order.
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "canonical", run: canonical::canonicalise },
@@ -28,6 +31,8 @@ pub const PIPELINE: &[Pass] = &[
 /// How the passes are run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
+    /// Rewrite and fuse; without, each operator is a kernel of its own.
+    pub optimise: bool,
     /// Check the graph before the first pass and after each.
     pub validate: bool,
 }

@@ -134,6 +134,11 @@ fn bound(graph: &Graph, elem: Elem) -> Option<u64> {
 }
 
 impl Slots {
+    /// Makes a slot for each input of a graph of parameters.
+    pub fn declare(&mut self, parameters: &Graph) -> Result<()> {
+        parameters.inputs.iter().try_for_each(|input| self.number(parameters, input, &input.source).map(drop))
+    }
+
     /// The slot of an input, made when first met.
     fn number(&mut self, graph: &Graph, input: &crate::graph::Input, source: &Source) -> Result<u32> {
         if let Some(at) = self.list.iter().position(|s| s.name == input.name) {

@@ -3,6 +3,17 @@
 //! A schedule reads sizes and layouts alone, so tiles, chunks and vector borders are functions of sizes: the same bits come out
 //! for any number of threads.
 
+mod sizes;
+mod position;
+mod expr;
+mod structure;
+mod simplify;
+pub mod loops;
+
+pub use expr::{Exprs, is_reduction};
+pub use position::{Address, Env, Position, address, load, store, strides};
+pub use sizes::SizeTable;
+
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axis, Elem, Type};
 
@@ -37,6 +48,18 @@ pub struct Scheduled {
     /// Rough operations of one tile, to keep small work on one thread.
     pub cost: f64,
 }
+
+/// Why a fused node cannot be scheduled in its form. The fuser makes nothing of this kind: a fault of the compiler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unschedulable(pub String);
+
+impl std::fmt::Display for Unschedulable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot be scheduled: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unschedulable {}
 
 /// How a value of a type is stored. A float without axes is 64-bit: losses, norms, rates, bias corrections.
 pub fn dtype(ty: &Type) -> Dtype {

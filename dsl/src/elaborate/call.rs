@@ -340,7 +340,7 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         self.bind_rows(def, &slots, &scope)?;
         self.bind_params(def, slots, &scope, span)?;
-        if unknown && def.result.is_none() && self.checking {
+        if unknown && (def.result.is_none() || !self.checking) {
             return Err(Reported);
         }
         if self.checking && let Some(result) = &def.result {

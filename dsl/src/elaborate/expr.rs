@@ -64,7 +64,18 @@ impl<'p, E: Emit> Session<'p, E> {
                 let values = fields.iter().map(|(name, e)| (name.node.clone(), self.eval_or_unknown(e, scope)));
                 Ok(Value::Record(values.collect()))
             }
-            ExprKind::Tuple(parts) => Ok(Value::Tuple(parts.iter().map(|e| self.eval_or_unknown(e, scope)).collect())),
+            ExprKind::Tuple(parts) => {
+                let values: Vec<_> = parts.iter().map(|e| self.eval_or_unknown(e, scope)).collect();
+                let axes = values.iter().map(|value| match value {
+                    Value::Axis(axes) => Some(axes.as_slice()),
+                    _ => None,
+                });
+                // `(group, key)` is a product of axes.
+                match axes.collect::<Option<Vec<_>>>() {
+                    Some(axes) => Ok(Value::Axis(axes.concat())),
+                    None => Ok(Value::Tuple(values)),
+                }
+            }
             ExprKind::If(cond, yes, no) => {
                 let known = self.condition(cond, scope)?;
                 match known {

@@ -42,3 +42,6 @@ pub use program::Program;
 pub use session::Session;
 pub use train::Recipe;
 pub use types_only::TypesOnly;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::ast::{self, BinaryOp, ExprKind, Group, ItemKind, Name, PathPart, PathPattern, Selector, Train, TrainEntry};
+use crate::ast::{self, BinaryOp, Group, ItemKind, Name, PathPart, PathPattern, Selector, Train, TrainEntry};
 use crate::diagnostic::Diagnostic;
 use crate::emit::{Emit, Parameter};
 use crate::size::Size;
@@ -12,7 +12,6 @@ use crate::types::{Axis, Elem};
 
 use super::entry::setting_value;
 use super::expr::next_name;
-use super::make::joined;
 use super::nearest::{list, nearest, suggest};
 use super::outcome::{Data, ModelRef, Objective, Setting, Settings, Update};
 use super::primitive::plain;
@@ -272,7 +271,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 _ => None,
             })
         };
-        let mut number = |session: &mut Self, name: &str, default: Option<i64>, least: i64| -> Done<i64> {
+        let number = |session: &mut Self, name: &str, default: Option<i64>, least: i64| -> Done<i64> {
             let span = place(name).unwrap_or(train.name.span);
             match (scope.own(name), default) {
                 (None, Some(default)) => Ok(default),

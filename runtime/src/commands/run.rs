@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::{Common, Exit, load_weights};
@@ -43,6 +43,18 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
     let function = args.function.as_deref().unwrap_or("forward");
     machine.program(function)?;
     let inputs = args.inputs.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
+    let program = machine.program(function)?;
+    let missing: Vec<String> = program
+        .inputs
+        .iter()
+        .filter(|port| !port.name.starts_with('$') && inputs.iter().all(|(name, _)| *name != port.name))
+        .map(|port| format!("`{}`", port.name))
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "`{function}` takes {}: pass tensors of these names with --inputs FILE.safetensors",
+        missing.join(", ")
+    );
     check_idle(&machine, &[function], &inputs)?;
     match args.draw {
         Some(seed) => machine.initialise(seed)?,

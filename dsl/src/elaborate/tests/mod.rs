@@ -1,0 +1,24 @@
+//! Tests of elaboration.
+
+mod lowering;
+mod recording;
+mod whole_files;
+
+use super::Program;
+use crate::render::{Style, render};
+
+/// Loads a program that uses nothing but the standard library.
+fn load(text: &str) -> Program {
+    let (program, diagnostics) = Program::load("test.weft", text, &|_| None);
+    assert!(diagnostics.is_empty(), "{}", render(&diagnostics, program.sources(), Style::default()));
+    program
+}
+
+/// What the checker says, as a user sees it.
+fn checked(text: &str) -> String {
+    let (program, mut diagnostics) = Program::load("test.weft", text, &|_| None);
+    if diagnostics.is_empty() {
+        diagnostics = program.check();
+    }
+    render(&diagnostics, program.sources(), Style::default())
+}

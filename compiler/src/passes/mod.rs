@@ -85,7 +85,9 @@ mod tests {
         for seed in 0..50 {
             let (mut graph, _) = random_graph(seed, 30);
             let mut names = Vec::new();
-            let done = run_passes(&mut graph, PIPELINE, &Options { validate: true }, &mut |name, _, _| names.push(name));
+            let done = run_passes(&mut graph, PIPELINE, &Options { optimise: true, validate: true }, &mut |name, _, _| {
+                names.push(name)
+            });
             assert_eq!(done, Ok(()), "{seed}");
             assert_eq!(names, ["canonical", "release", "settle"]);
         }
@@ -95,7 +97,7 @@ mod tests {
     fn a_pass_that_breaks_a_graph_is_named() {
         let (mut graph, _) = random_graph(1, 10);
         let breaks = Pass { name: "breaks", run: |graph| graph.body.outputs.clear() };
-        let done = run_passes(&mut graph, &[breaks], &Options { validate: true }, &mut |_, _, _| {});
+        let done = run_passes(&mut graph, &[breaks], &Options { optimise: true, validate: true }, &mut |_, _, _| {});
         assert_eq!(done.map_err(|broken| broken.pass), Err("breaks"));
     }
 }

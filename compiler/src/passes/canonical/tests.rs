@@ -287,6 +287,35 @@ fn a_sum_of_products_is_a_contraction() {
     assert!(plain.body.nodes.iter().any(|n| matches!(n.kind, Kind::Op(Op::Reduce(..)))));
 }
 
+/// As the library's cross-entropy chooses the label's logit.
+#[test]
+fn a_sum_over_one_place_is_a_look_up() {
+    let pick: Program = |t| {
+        let label = t.b.input("label", Elem::Index(t.j), &[t.i]);
+        let number = t.b.op(Op::Cast(Elem::Int), &[label]);
+        let place = t.b.op(Op::Index(t.j), &[]);
+        let here = t.map(E::EQ, &[place, number]);
+        let zero = t.number(0.0);
+        let chosen = t.map(E::SELECT, &[here, t.x, zero]);
+        t.reduce(Monoid::Sum, chosen)
+    };
+    let look_up: Program = |t| {
+        let label = t.b.input("label", Elem::Index(t.j), &[t.i]);
+        t.b.op(Op::Lookup(t.j), &[t.x, label])
+    };
+    all_alike(1, &[pick, look_up]);
+    // An integer may be out of range: then the sum is 0.
+    let any = canonical(|t| {
+        let label = t.b.input("label", Elem::Int, &[t.i]);
+        let place = t.b.op(Op::Index(t.j), &[]);
+        let here = t.map(E::EQ, &[place, label]);
+        let zero = t.number(0.0);
+        let chosen = t.map(E::SELECT, &[here, t.x, zero]);
+        t.reduce(Monoid::Sum, chosen)
+    });
+    assert!(any.body.nodes.iter().any(|n| matches!(n.kind, Kind::Op(Op::Reduce(..)))));
+}
+
 /// Start ⇒ goal.
 #[test]
 #[rustfmt::skip]

@@ -15,7 +15,9 @@ pub use position::{Address, Env, Position, address, load, store, strides};
 pub use sizes::SizeTable;
 
 use weft_dsl::size::Size;
-use weft_dsl::types::{Axis, Elem, Type};
+use weft_dsl::types::{Axes, Axis, Elem, Type};
+
+use crate::graph::{Form, Fused};
 
 use crate::kernel::{Dtype, Kernel};
 
@@ -73,11 +75,14 @@ pub fn dtype(ty: &Type) -> Dtype {
 
 /// The kernel of a fused node, given how its operands and results lie.
 pub fn schedule(
-    fused: &crate::graph::Fused,
-    _axes: &weft_dsl::types::Axes,
-    _inputs: &[Layout],
-    _outputs: &[Layout],
-    _machine: &Machine,
-) -> anyhow::Result<Scheduled> {
-    anyhow::bail!("{:?}", fused.form)
+    fused: &Fused,
+    axes: &Axes,
+    inputs: &[Layout],
+    outputs: &[Layout],
+    machine: &Machine,
+) -> Result<Scheduled, Unschedulable> {
+    match fused.form {
+        Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
+        form => Err(Unschedulable(format!("{form:?}"))),
+    }
 }

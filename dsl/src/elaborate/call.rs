@@ -104,8 +104,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 _ => Err(self.error("W0108", "a schedule takes the step", span, "")),
             },
-            // `rate(step)` where the rate was given as a number: the same at each step.
-            Value::Float(_) | Value::Int(_) if scope.get(" number") .is_some() => Ok(function),
+            Value::Rate(rate) => match args {
+                [Arg { name: None, value }] => self.eval(value, scope).map(|_| Value::Float(rate)),
+                _ => Err(self.error("W0108", "a schedule takes the step", span, "")),
+            },
             other => {
                 for arg in args {
                     self.eval_or_unknown(&arg.value, scope);
@@ -231,9 +233,10 @@ impl<'p, E: Emit> Session<'p, E> {
             | (Some(ParamType::Bool), Value::Bool(_))
             | (Some(ParamType::Text), Value::Text(_))
             | (Some(ParamType::Fn), Value::Fn(_) | Value::Primitive(_) | Value::Instance(_))
-            | (Some(ParamType::Schedule), Value::Schedule(_) | Value::Float(_))
+            | (Some(ParamType::Schedule), Value::Schedule(_) | Value::Rate(_))
             | (Some(ParamType::Shared(_)), Value::Param(..)) => return Ok(value),
-            (Some(ParamType::Float | ParamType::Schedule), Value::Int(_)) => return self.config_float(&value, span).map(Value::Float),
+            (Some(ParamType::Float), Value::Int(_)) => return self.config_float(&value, span).map(Value::Float),
+            (Some(ParamType::Schedule), Value::Int(_) | Value::Float(_)) => return self.config_float(&value, span).map(Value::Rate),
             (Some(ParamType::Instance(name)), Value::Instance(instance)) if instance.block.def.name.node == name.node => return Ok(value),
             (Some(ParamType::Tensor(_)), _) => {
                 return Ok(value);

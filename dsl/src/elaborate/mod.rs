@@ -35,6 +35,7 @@ mod primitive;
 mod recipe;
 mod reduce;
 mod train;
+mod weights;
 mod check;
 
 pub use outcome::{Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer, Update};

@@ -1,5 +1,6 @@
 //! Tests of elaboration.
 
+mod codes;
 mod lowering;
 mod recording;
 mod whole_files;

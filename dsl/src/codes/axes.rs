@@ -99,4 +99,12 @@ pub(super) const CODES: &[Code] = &[
         wrong: "block C(a: axis, w: param[a]) { fn () -> [a] = w }\nblock B(a: axis) {\n  axis b like a\n  param w: [a, b] ~ zeros\n  c = C(a, w)\n}",
         right: "block C(a: axis, w: param[a]) { fn () -> [a] = w }\nblock B(a: axis) {\n  param w: [a] ~ zeros\n  c = C(a, w)\n}",
     },
+    Code {
+        code: "W0314",
+        title: "two axes bound to one",
+        explanation: "The axes of a function are different axes, and its body may rely on that. A call that would bind two of them to one axis \
+                      renames it in one of the arguments.",
+        wrong: "fn outer(x: [a], y: [b]) -> [a, b] = x * y\nfn f(x: [time]) -> [time] = outer[a: time, b: time](x, x)",
+        right: "fn outer(x: [a], y: [b]) -> [a, b] = x * y\nfn f(x: [time]) -> [time, other] = outer[a: time, b: other](x, x[time as other])",
+    },
 ];

@@ -23,6 +23,7 @@ mod program;
 mod session;
 mod types_only;
 
+mod apart;
 mod arith;
 mod axes;
 mod body;

@@ -2,6 +2,7 @@
 
 mod codes;
 mod lowering;
+mod mutations;
 mod recording;
 mod whole_files;
 

@@ -2,4 +2,12 @@
 //!
 //! The order of the modules is the order of the stages; a file uses only earlier ones.
 
+pub mod graph;
+pub mod passes;
+pub mod lower;
+pub mod fuse;
 pub mod kernel;
+pub mod schedule;
+pub mod plan;
+pub mod target;
+pub mod compile;

@@ -23,10 +23,7 @@ const MODULES: &[(&str, &str)] = embed![
 
 /// The text of `std.NAME`.
 pub fn library(name: &str) -> Option<&'static str> {
-    MODULES
-        .iter()
-        .find(|(module, _)| *module == name)
-        .map(|(_, text)| *text)
+    MODULES.iter().find(|(module, _)| *module == name).map(|(_, text)| *text)
 }
 
 /// The names of all modules, for "did you mean" and for documentation.
@@ -42,11 +39,7 @@ mod tests {
     fn every_module_parses() {
         for name in names() {
             let text = library(name).unwrap_or_default();
-            assert_eq!(
-                crate::parse::parse(crate::span::FileId(0), text).1,
-                [],
-                "std.{name}"
-            );
+            assert_eq!(crate::parse::parse(crate::span::FileId(0), text).1, [], "std.{name}");
         }
         assert!(library("no_such_module").is_none());
     }

@@ -20,19 +20,10 @@ pub struct Style {
 /// The text of some diagnostics, with a blank line between two. Spans outside their files are moved inside, labels in unknown
 /// files are left out.
 pub fn render(diagnostics: &[Diagnostic], sources: &Sources, style: Style) -> String {
-    let renderer = if style.color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    let renderer = renderer
-        .decor_style(DecorStyle::Ascii)
-        .short_message(style.short);
+    let renderer = if style.color { Renderer::styled() } else { Renderer::plain() };
+    let renderer = renderer.decor_style(DecorStyle::Ascii).short_message(style.short);
     let separator = if style.short { "\n" } else { "\n\n" };
-    let shown: Vec<String> = diagnostics
-        .iter()
-        .map(|fault| renderer.render(&report(fault, sources)))
-        .collect();
+    let shown: Vec<String> = diagnostics.iter().map(|fault| renderer.render(&report(fault, sources))).collect();
     let mut text = shown.join(separator);
     if !text.is_empty() {
         text.push('\n');
@@ -50,53 +41,23 @@ fn report<'a>(fault: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>> {
         let Some(source) = sources.get(file) else {
             continue;
         };
-        let annotations = fault
-            .labels
-            .iter()
-            .filter(|label| label.span.file == file)
-            .map(|label| {
-                let kind = if label.primary {
-                    AnnotationKind::Primary
-                } else {
-                    AnnotationKind::Context
-                };
-                let annotation = kind.span(source.clamp(label.span));
-                if label.text.is_empty() {
-                    annotation
-                } else {
-                    annotation.label(label.text.as_str())
-                }
-            });
-        let snippet = Snippet::source(source.text.as_str())
-            .path(source.path.as_str())
-            .annotations(annotations);
+        let annotations = fault.labels.iter().filter(|label| label.span.file == file).map(|label| {
+            let kind = if label.primary { AnnotationKind::Primary } else { AnnotationKind::Context };
+            let annotation = kind.span(source.clamp(label.span));
+            if label.text.is_empty() { annotation } else { annotation.label(label.text.as_str()) }
+        });
+        let snippet = Snippet::source(source.text.as_str()).path(source.path.as_str()).annotations(annotations);
         group = group.element(snippet);
     }
-    group = group.elements(
-        fault
-            .notes
-            .iter()
-            .map(|note| Level::NOTE.message(note.as_str())),
-    );
-    group = group.elements(
-        fault
-            .help
-            .iter()
-            .map(|help| Level::HELP.message(help.as_str())),
-    );
+    group = group.elements(fault.notes.iter().map(|note| Level::NOTE.message(note.as_str())));
+    group = group.elements(fault.help.iter().map(|help| Level::HELP.message(help.as_str())));
     let mut groups = vec![group];
     if let Some(fix) = &fault.fix
         && let Some(source) = sources.get(fix.span.file)
     {
         let patch = Patch::new(source.clamp(fix.span), fix.replacement.as_str());
-        let snippet = Snippet::source(source.text.as_str())
-            .path(source.path.as_str())
-            .patch(patch);
-        groups.push(
-            Level::HELP
-                .secondary_title(fix.title.as_str())
-                .element(snippet),
-        );
+        let snippet = Snippet::source(source.text.as_str()).path(source.path.as_str()).patch(patch);
+        groups.push(Level::HELP.secondary_title(fix.title.as_str()).element(snippet));
     }
     groups
 }
@@ -116,11 +77,7 @@ fn files(labels: &[Label]) -> Vec<FileId> {
 /// A diagnostic for programs: `file`, `line` and `column` (from 1) of the primary label, `code`, `severity`, `message`, `labels`,
 /// `notes`, `help` and `fix` (or null). Places also have their bytes, `start` and `end`.
 pub fn to_json(fault: &Diagnostic, sources: &Sources) -> Value {
-    let primary = fault
-        .labels
-        .iter()
-        .find(|label| label.primary)
-        .or(fault.labels.first());
+    let primary = fault.labels.iter().find(|label| label.primary).or(fault.labels.first());
     let mut value = primary.map_or_else(|| json!({}), |label| place(label.span, sources));
     let labels = fault.labels.iter().map(|label| {
         let mut value = place(label.span, sources);
@@ -163,35 +120,12 @@ mod tests {
         let mut sources = Sources::new();
         let a = sources.add("a.weft", "axis feature = 3\nx = featur\n");
         let b = sources.add("b.weft", "axis feature = 4\n");
-        let fault = Diagnostic::error(
-            "W0101",
-            "unknown name `featur`",
-            Span {
-                file: a,
-                start: 21,
-                end: 27,
-            },
-            "not declared",
-        )
-        .label(
-            Span {
-                file: b,
-                start: 5,
-                end: 12,
-            },
-            "a name like it is declared here",
-        )
-        .expected("[batch]", "[batch, featur]")
-        .help("axes are declared with `axis`")
-        .fix(
-            Span {
-                file: a,
-                start: 21,
-                end: 27,
-            },
-            "feature",
-            "rename it to `feature`",
-        );
+        let fault =
+            Diagnostic::error("W0101", "unknown name `featur`", Span { file: a, start: 21, end: 27 }, "not declared")
+                .label(Span { file: b, start: 5, end: 12 }, "a name like it is declared here")
+                .expected("[batch]", "[batch, featur]")
+                .help("axes are declared with `axis`")
+                .fix(Span { file: a, start: 21, end: 27 }, "feature", "rename it to `feature`");
         (sources, fault)
     }
 
@@ -204,9 +138,7 @@ mod tests {
     #[test]
     fn json_has_every_part() {
         let (sources, fault) = two_files();
-        insta::assert_snapshot!(
-            serde_json::to_string_pretty(&to_json(&fault, &sources)).unwrap_or_default()
-        );
+        insta::assert_snapshot!(serde_json::to_string_pretty(&to_json(&fault, &sources)).unwrap_or_default());
     }
 
     #[test]
@@ -214,29 +146,12 @@ mod tests {
         let mut sources = Sources::new();
         let file = sources.add("é.weft", "é\r\n");
         let empty = sources.add("empty.weft", "");
-        for (file, start, end) in [
-            (file, 1, 1),
-            (file, 0, 99),
-            (file, 99, 0),
-            (file, 3, 4),
-            (empty, 0, 0),
-            (empty, 5, 9),
-            (FileId(9), 0, 1),
-        ] {
+        for (file, start, end) in
+            [(file, 1, 1), (file, 0, 99), (file, 99, 0), (file, 3, 4), (empty, 0, 0), (empty, 5, 9), (FileId(9), 0, 1)]
+        {
             let span = Span { file, start, end };
-            let fault = Diagnostic::error("W0001", "m", span, "")
-                .label(span, "l")
-                .fix(span, "\n", "t");
-            for style in [
-                Style {
-                    color: true,
-                    short: false,
-                },
-                Style {
-                    color: false,
-                    short: true,
-                },
-            ] {
+            let fault = Diagnostic::error("W0001", "m", span, "").label(span, "l").fix(span, "\n", "t");
+            for style in [Style { color: true, short: false }, Style { color: false, short: true }] {
                 assert!(render(std::slice::from_ref(&fault), &sources, style).contains('m'));
             }
             assert_eq!(to_json(&fault, &sources)["code"], "W0001");

@@ -107,7 +107,9 @@ impl Size {
         if self == divisor {
             return Ok(Size::of(1));
         }
-        Ok(self.by_monomial(divisor).unwrap_or_else(|| Size::atom(Atom::Quotient(Arc::new((self.clone(), divisor.clone()))))))
+        Ok(self
+            .by_monomial(divisor)
+            .unwrap_or_else(|| Size::atom(Atom::Quotient(Arc::new((self.clone(), divisor.clone()))))))
     }
 
     /// Division by a single monomial that divides every term.
@@ -169,6 +171,7 @@ impl std::ops::Sub for Size {
 
 impl std::ops::Mul for Size {
     type Output = Size;
+    #[allow(clippy::suspicious_arithmetic_impl)] // a product is a sum of products
     fn mul(self, other: Size) -> Size {
         let mut out = Size::default();
         for (a, &x) in &self.terms {
@@ -214,7 +217,8 @@ impl fmt::Display for Size {
             return f.write_str("0");
         }
         // Constants last, as people write them.
-        let ordered = self.terms.iter().filter(|(m, _)| !m.is_empty()).chain(self.terms.iter().filter(|(m, _)| m.is_empty()));
+        let ordered =
+            self.terms.iter().filter(|(m, _)| !m.is_empty()).chain(self.terms.iter().filter(|(m, _)| m.is_empty()));
         for (i, (monomial, &c)) in ordered.enumerate() {
             match (i, c < 0) {
                 (0, true) => f.write_str("-")?,

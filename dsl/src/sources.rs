@@ -26,10 +26,7 @@ impl Sources {
     /// Adds a file and gives its id.
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(Source {
-            path: path.into(),
-            text: text.into(),
-        });
+        self.files.push(Source { path: path.into(), text: text.into() });
         id
     }
 
@@ -51,28 +48,21 @@ impl Sources {
 
     /// The text under a span; what of the span lies outside its file, or within a character, is left out.
     pub fn text(&self, span: Span) -> &str {
-        self.get(span.file)
-            .map_or("", |source| &source.text[source.clamp(span)])
+        self.get(span.file).map_or("", |source| &source.text[source.clamp(span)])
     }
 }
 
 impl Source {
     /// A span's bytes within the text: ordered, within bounds and on character boundaries.
     pub fn clamp(&self, span: Span) -> std::ops::Range<usize> {
-        let start = self
-            .text
-            .floor_char_boundary((span.start as usize).min(self.text.len()));
-        let end = self
-            .text
-            .ceil_char_boundary((span.end as usize).min(self.text.len()));
+        let start = self.text.floor_char_boundary((span.start as usize).min(self.text.len()));
+        let end = self.text.ceil_char_boundary((span.end as usize).min(self.text.len()));
         start..end.max(start)
     }
 
     /// Line and column of a byte, both from 1; columns count characters.
     pub fn line_column(&self, at: u32) -> (usize, usize) {
-        let before = &self.text[..self
-            .text
-            .floor_char_boundary((at as usize).min(self.text.len()))];
+        let before = &self.text[..self.text.floor_char_boundary((at as usize).min(self.text.len()))];
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
         (line, column)
@@ -88,32 +78,11 @@ mod tests {
         let mut sources = Sources::new();
         let file = sources.add("a.weft", "é = 1\nb");
         let source = sources.get(file).expect("just added");
-        assert_eq!(
-            source.clamp(Span {
-                file,
-                start: 1,
-                end: 1
-            }),
-            0..2
-        );
-        assert_eq!(
-            source.clamp(Span {
-                file,
-                start: 90,
-                end: 3
-            }),
-            8..8
-        );
+        assert_eq!(source.clamp(Span { file, start: 1, end: 1 }), 0..2);
+        assert_eq!(source.clamp(Span { file, start: 90, end: 3 }), 8..8);
         assert_eq!(source.line_column(3), (1, 3));
         assert_eq!(source.line_column(7), (2, 1));
-        assert_eq!(
-            sources.text(Span {
-                file,
-                start: 3,
-                end: 4
-            }),
-            "="
-        );
+        assert_eq!(sources.text(Span { file, start: 3, end: 4 }), "=");
         assert_eq!(sources.find("a.weft"), Some(file));
     }
 }

@@ -2,4 +2,83 @@
 //!
 //! The order of the modules is the order of use; a file uses only earlier ones.
 
+// Blank lines keep the formatter from sorting these.
+
 pub mod plan;
+
+pub mod tensor;
+
+pub mod nearest;
+
+pub mod random;
+
+pub mod memory;
+
+pub mod pool;
+
+pub mod arena;
+
+pub mod params;
+
+pub mod bind;
+
+pub mod prepared;
+
+pub mod prepare;
+
+pub mod launch;
+
+pub mod exec;
+
+pub mod initialise;
+
+pub mod capability;
+
+pub mod whole_file;
+
+pub mod tensor_file;
+
+pub mod gather;
+
+pub mod fit;
+
+pub mod weights;
+
+pub mod checkpoint;
+
+pub mod tokenizer;
+
+pub mod shuffle;
+
+pub mod text;
+
+pub mod data;
+
+pub mod interrupt;
+
+pub mod console;
+
+pub mod step;
+
+pub mod evaluate;
+
+pub mod metrics;
+
+pub mod progress;
+
+pub mod curve;
+
+pub mod train;
+
+pub mod sample;
+
+pub mod generate;
+
+pub mod commands;
+
+pub mod cli;
+
+pub mod entry;
+
+#[cfg(test)]
+mod testing;

@@ -42,12 +42,14 @@ pub fn write(axes: &Axes, source: &Region, roots: &Roots, clusters: &Clusters, m
         .iter()
         .map(|&m| {
             let pairs = anchor.filter(|&a| a != m).and_then(|a| pointwise(source, roots, m, a)).unwrap_or_default();
-            let mut names: Names = pairs.into_iter().filter(|(own, name)| own != name).map(|(own, name)| (name, own)).collect();
+            let mut names: Names =
+                pairs.into_iter().filter(|(own, name)| own != name).map(|(own, name)| (name, own)).collect();
             names.sort();
             (m, names)
         })
         .collect();
-    let mut writer = Writer { axes, source, roots, out: RegionBuilder::new(), names, inputs: Vec::new(), made: HashMap::new() };
+    let mut writer =
+        Writer { axes, source, roots, out: RegionBuilder::new(), names, inputs: Vec::new(), made: HashMap::new() };
     let mut outputs = Vec::new();
     let mut results = Vec::new();
     for &member in members {
@@ -59,7 +61,10 @@ pub fn write(axes: &Axes, source: &Region, roots: &Roots, clusters: &Clusters, m
             results.push(BodyResult { node: member, renames: own.iter().map(|&(name, own)| (own, name)).collect() });
         }
     }
-    let form = match members.iter().find_map(|&m| source[m].kind.op().filter(|op| matches!(op, Op::Contract(_) | Op::ScatterAdd(..)))) {
+    let form = match members
+        .iter()
+        .find_map(|&m| source[m].kind.op().filter(|op| matches!(op, Op::Contract(_) | Op::ScatterAdd(..))))
+    {
         Some(Op::Contract(_)) => Form::Product,
         Some(_) => Form::Scatter,
         None => Form::Loops,

@@ -41,11 +41,7 @@ enum Anchor {
 /// Joins the roots of a region.
 pub fn clusters(axes: &Axes, region: &Region, roots: &Roots) -> Clusters {
     let all: Vec<NodeId> = region.iter().map(|(id, _)| id).filter(|&id| roots.role(id) == Role::Root).collect();
-    let mut clusters = Clusters { of: vec![None; region.nodes.len()], members: vec![Vec::new(); region.nodes.len()] };
-    for &root in &all {
-        clusters.of[root.0 as usize] = Some(root);
-        clusters.members[root.0 as usize] = vec![root];
-    }
+    let mut clusters = Clusters::single(region, roots);
     for rule in [reductions, epilogues, elementwise] {
         for &root in &all {
             rule(axes, region, roots, &mut clusters, root);
@@ -68,12 +64,10 @@ fn reductions(axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
             (Anchor::Reduce(rows, over), Anchor::Map(domain)) => {
                 (same(domain, rows, over) || domain == rows) && along_rows(axes, rows, over)
             }
-            (Anchor::Map(domain), Anchor::Reduce(rows, over)) => {
-                same(domain, rows, over) && along_rows(axes, rows, over)
-            }
+            (Anchor::Map(domain), Anchor::Reduce(rows, over)) => same(domain, rows, over) && along_rows(axes, rows, over),
             _ => false,
         };
-        if joined {
+        if joined && clusters.reduce_alike(region, read, root) {
             clusters.join(region, roots, read, root);
         }
     }
@@ -193,6 +187,16 @@ fn operand_type(region: &Region, id: NodeId) -> &Type {
 }
 
 impl Clusters {
+    /// Each root alone.
+    pub fn single(region: &Region, roots: &Roots) -> Self {
+        let mut clusters = Clusters { of: vec![None; region.nodes.len()], members: vec![Vec::new(); region.nodes.len()] };
+        for (root, _) in region.iter().filter(|(id, _)| roots.role(*id) == Role::Root) {
+            clusters.of[root.0 as usize] = Some(root);
+            clusters.members[root.0 as usize] = vec![root];
+        }
+        clusters
+    }
+
     /// The cluster of a root.
     fn of(&self, root: NodeId) -> NodeId {
         self.of[root.0 as usize].unwrap_or(root)
@@ -207,6 +211,13 @@ impl Clusters {
     fn anchor(&self, region: &Region, root: NodeId) -> Anchor {
         let anchors = self.members(root).iter().map(|&m| anchor(region, m));
         anchors.reduce(|a, b| if matches!(a, Anchor::Map(_)) { b } else { a }).unwrap_or(Anchor::Map(Vec::new()))
+    }
+
+    /// Whether all reductions of two clusters run over the same axes.
+    fn reduce_alike(&self, region: &Region, a: NodeId, b: NodeId) -> bool {
+        let mut reductions = [a, b].into_iter().flat_map(|c| self.members(c)).map(|&m| anchor(region, m));
+        let mut reductions = reductions.by_ref().filter(|a| matches!(a, Anchor::Reduce(..)));
+        reductions.next().is_none_or(|first| reductions.all(|other| other == first))
     }
 
     /// Joins two clusters, unless a value would leave the kernel and come back.

@@ -16,21 +16,21 @@ use weft_dsl::types::Axes;
 
 use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, RegionBuilder, Scan, results};
 
-/// Makes kernels of a whole program.
-pub fn fuse(graph: &mut Graph) {
-    graph.body = region(&graph.axes, &graph.body);
+/// Makes kernels of a whole program; unless `joined`, one of each operator, to compare with.
+pub fn fuse(graph: &mut Graph, joined: bool) {
+    graph.body = region(&graph.axes, &graph.body, joined);
 }
 
 /// Makes kernels of a region and of the regions within.
-fn region(axes: &Axes, source: &Region) -> Region {
-    let source = prepared(axes, source);
-    let roots = roots::Roots::of(axes, &source);
-    let clusters = cluster::clusters(axes, &source, &roots);
+fn region(axes: &Axes, source: &Region, joined: bool) -> Region {
+    let source = prepared(axes, source, joined);
+    let roots = roots::Roots::of(axes, &source, joined);
+    let clusters = if joined { cluster::clusters(axes, &source, &roots) } else { cluster::Clusters::single(&source, &roots) };
     emit(axes, &source, &roots, &clusters)
 }
 
 /// Bodies of scans fused; contractions that are no matrix product written as sums.
-fn prepared(axes: &Axes, source: &Region) -> Region {
+fn prepared(axes: &Axes, source: &Region, joined: bool) -> Region {
     let mut out = RegionBuilder::new();
     for ty in &source.arguments {
         out.argument(ty.clone());
@@ -39,12 +39,12 @@ fn prepared(axes: &Axes, source: &Region) -> Region {
     for (_, node) in source.iter() {
         let operands: Vec<NodeId> = node.operands.iter().map(|o| new[o.0 as usize]).collect();
         new.push(match &node.kind {
-            Kind::Op(Op::Contract(over)) if !is_product(source, node.operands[0], node.operands[1], over) => {
+            Kind::Op(Op::Contract(over)) if !joined || !is_product(source, node.operands[0], node.operands[1], over) => {
                 let product = out.map(axes, Elementwise::MUL, &operands);
                 out.op(axes, Op::Reduce(Monoid::Sum, over.clone()), &[product])
             }
             Kind::Scan(scan) => {
-                let body = region(axes, &scan.body);
+                let body = region(axes, &scan.body, joined);
                 out.node(Kind::Scan(Box::new(Scan { body, ..(**scan).clone() })), operands, node.ty.clone())
             }
             kind => out.node(kind.clone(), operands, node.ty.clone()),

@@ -32,10 +32,24 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Decides for a region.
-    pub fn of(axes: &Axes, region: &Region) -> Self {
+    /// Decides for a region; unless `joined`, every value that an operator makes of others is materialised.
+    pub fn of(axes: &Axes, region: &Region, joined: bool) -> Self {
         let mut role = first_roles(region);
-        store_shared(axes, region, &mut role);
+        if joined {
+            store_shared(axes, region, &mut role);
+        } else {
+            let mut summed = vec![false; region.nodes.len()];
+            for (_, node) in region.iter().filter(|(_, n)| matches!(n.kind, Kind::Op(Op::Reduce(..)))) {
+                summed[node.operands[0].0 as usize] = true;
+            }
+            for (id, node) in region.iter() {
+                // What is only summed is not: a contraction is a sum of products here.
+                let made = !node.operands.is_empty() && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !summed[id.0 as usize];
+                if role[id.0 as usize] == Role::Inline && made {
+                    role[id.0 as usize] = Role::Root;
+                }
+            }
+        }
         let mut roots = Roots { role, reads: vec![Vec::new(); region.nodes.len()] };
         for (id, _) in region.iter() {
             if roots.role(id) != Role::Dead {
@@ -160,7 +174,9 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
 /// Whether a reader walks an axis along which the value is the same.
 fn spreads(region: &Region, value: NodeId, reader: NodeId) -> bool {
     let domain = match &region[reader].kind {
-        Kind::Op(op) if !is_inline(op) => region[reader].operands.iter().map(|&o| region[o].ty.axes.len()).max().unwrap_or(0),
+        Kind::Op(op) if !is_inline(op) => {
+            region[reader].operands.iter().map(|&o| region[o].ty.axes.len()).max().unwrap_or(0)
+        }
         _ => region[reader].ty.axes.len(),
     };
     region[value].ty.axes.len() < domain

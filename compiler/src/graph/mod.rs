@@ -10,13 +10,15 @@
 mod array;
 mod build;
 mod eval;
+pub mod philox;
+pub mod random;
 mod text;
 mod validate;
 
-pub use array::Array;
-pub use build::{Builder, Value};
-pub use eval::{Bindings, EvalError, eval};
-pub use text::{parse, print};
+pub use array::{Array, Misshapen};
+pub use build::{Builder, Mean, Value};
+pub use eval::{Bindings, EvalError, Sizes, eval, eval_region};
+pub use text::{parse, print, print_region};
 pub use validate::validate;
 
 use std::collections::HashMap;
@@ -278,9 +280,21 @@ impl RegionBuilder {
 
     /// Adds a node with several results (or one) and gives a value for each.
     pub fn several(&mut self, kind: Kind, operands: Vec<NodeId>, results: &[Type]) -> Vec<NodeId> {
-        let Some(first) = results.first() else { return Vec::new() };
+        let Some(first) = results.first() else {
+            return Vec::new();
+        };
         let node = self.node(kind, operands, first.clone());
         results.iter().enumerate().map(|(i, ty)| self.node(Kind::Project(i as u32), vec![node], ty.clone())).collect()
+    }
+
+    /// Makes a scan another that gives more: the same results with the same numbers, and further ones after them. Nodes keep
+    /// their ids.
+    pub fn widen(&mut self, scan: NodeId, kind: Kind) {
+        let node = &mut self.region.nodes[scan.0 as usize];
+        let before = std::mem::replace(&mut node.kind, kind.clone());
+        let operands = node.operands.clone();
+        self.known.remove(&(before, operands.clone()));
+        self.known.insert((kind, operands), scan);
     }
 
     /// The type of a node.

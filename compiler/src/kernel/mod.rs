@@ -8,8 +8,9 @@
 //! scratch memory belong to checked code: a fault stores `argument + 1` and the index there, as two i64.
 
 mod write;
+pub mod interpret;
 
-pub use write::Writer;
+pub use write::{Block, Writer};
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Number};

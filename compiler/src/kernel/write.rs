@@ -9,20 +9,49 @@ use weft_dsl::op::{Monoid, Number};
 pub struct Writer {
     kernel: Kernel,
     /// Blocks that are open, innermost last.
-    open: Vec<Vec<Stmt>>,
+    open: Vec<(Block, Vec<Stmt>)>,
+    /// Blocks opened so far.
+    blocks: u32,
+    /// Registers of the sizes that are read, in order of the first reading: all are assigned before anything else.
+    sizes: Vec<(u32, Reg)>,
 }
+
+/// A block of statements. A register may be used in the block that assigns it, and in those within, while they are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Block(u32);
 
 impl Writer {
     /// A kernel with these arguments and this many sizes.
     pub fn new(args: Vec<Dtype>, sizes: u32) -> Self {
         let kernel = Kernel { args, sizes, scratch: STATUS_BYTES, registers: Vec::new(), body: Vec::new() };
-        Self { kernel, open: vec![Vec::new()] }
+        Self { kernel, open: vec![(Block(0), Vec::new())], blocks: 1, sizes: Vec::new() }
     }
 
     /// The finished kernel.
     pub fn finish(mut self) -> Kernel {
-        self.kernel.body = self.open.pop().unwrap_or_default();
+        let sizes = self.sizes.iter().map(|&(number, reg)| Stmt::Let(reg, Inst::Size(number)));
+        self.kernel.body = sizes.chain(self.open.pop().unwrap_or((Block(0), Vec::new())).1).collect();
+        self.kernel.sizes = self.sizes.iter().map(|&(number, _)| number + 1).fold(self.kernel.sizes, u32::max);
         self.kernel
+    }
+
+    /// The innermost open block.
+    pub fn block(&self) -> Block {
+        self.open.last().map_or(Block(0), |(block, _)| *block)
+    }
+
+    /// Whether a block is still open, so that its registers may be used.
+    pub fn is_open(&self, block: Block) -> bool {
+        self.open.iter().any(|(open, _)| *open == block)
+    }
+
+    fn enter(&mut self) {
+        self.open.push((Block(self.blocks), Vec::new()));
+        self.blocks += 1;
+    }
+
+    fn leave(&mut self) -> Vec<Stmt> {
+        self.open.pop().map(|(_, stmts)| stmts).unwrap_or_default()
     }
 
     /// Scratch memory of so many elements, aligned to 64 bytes.
@@ -43,7 +72,9 @@ impl Writer {
     }
 
     fn push(&mut self, stmt: Stmt) {
-        self.open.last_mut().expect("a block is open").push(stmt);
+        if let Some((_, stmts)) = self.open.last_mut() {
+            stmts.push(stmt);
+        }
     }
 
     fn assign(&mut self, dtype: Dtype, lanes: u16, inst: Inst) -> Reg {
@@ -57,9 +88,14 @@ impl Writer {
         self.assign(Dtype::I64, 1, Inst::Tile)
     }
 
-    /// A size parameter.
+    /// A size parameter; read once, at the start, so that no loop reads it again.
     pub fn size(&mut self, number: u32) -> Reg {
-        self.assign(Dtype::I64, 1, Inst::Size(number))
+        if let Some(&(_, reg)) = self.sizes.iter().find(|(n, _)| *n == number) {
+            return reg;
+        }
+        let reg = self.register(Dtype::I64, 1);
+        self.sizes.push((number, reg));
+        reg
     }
 
     /// A number in every lane.
@@ -184,9 +220,9 @@ impl Writer {
             init.iter().map(|&r| w.shape(r)).collect::<Vec<_>>().into_iter().map(|s| w.register(s.dtype, s.lanes)).collect()
         };
         let (inside, results) = (fresh(self), fresh(self));
-        self.open.push(Vec::new());
+        self.enter();
         let next = body(self, var, &inside);
-        let body = self.open.pop().unwrap_or_default();
+        let body = self.leave();
         let carried = (0..init.len())
             .map(|i| Carried { init: init[i], inside: inside[i], next: next[i], result: results[i] })
             .collect();
@@ -196,9 +232,9 @@ impl Writer {
 
     /// Statements that run where a condition holds.
     pub fn when(&mut self, cond: Reg, then: impl FnOnce(&mut Self)) {
-        self.open.push(Vec::new());
+        self.enter();
         then(self);
-        let then = self.open.pop().unwrap_or_default();
+        let then = self.leave();
         self.push(Stmt::If { cond, then, otherwise: Vec::new() });
     }
 

@@ -134,6 +134,11 @@ fn bound(graph: &Graph, elem: Elem) -> Option<u64> {
 }
 
 impl Slots {
+    /// Makes a slot for each input of a graph of parameters.
+    pub fn declare(&mut self, parameters: &Graph) -> Result<()> {
+        parameters.inputs.iter().try_for_each(|input| self.number(parameters, input, &input.source).map(drop))
+    }
+
     /// The slot of an input, made when first met.
     fn number(&mut self, graph: &Graph, input: &crate::graph::Input, source: &Source) -> Result<u32> {
         if let Some(at) = self.list.iter().position(|s| s.name == input.name) {
@@ -150,7 +155,11 @@ impl Slots {
                 self.params.push(plan::Param {
                     path: parameter.path.clone(),
                     stack: lengths[..stack].to_vec(),
-                    axes: input.axes[stack..].iter().map(|&a| graph.axes[a].name.clone()).zip(lengths[stack..].to_vec()).collect(),
+                    axes: input.axes[stack..]
+                        .iter()
+                        .map(|&a| graph.axes[a].name.clone())
+                        .zip(lengths[stack..].to_vec())
+                        .collect(),
                     init: match parameter.start {
                         weft_dsl::emit::Start::Constant(value) => plan::Init::Constant(value),
                         weft_dsl::emit::Start::Normal { std } => plan::Init::Normal { std },
@@ -161,14 +170,20 @@ impl Slots {
                 plan::Role::Param(self.params.len() as u32 - 1)
             }
             Source::State(parameter, start) => {
-                let param = self.params.iter().position(|p| p.path == *parameter).context("state of an unknown parameter")?;
+                let param =
+                    self.params.iter().position(|p| p.path == *parameter).context("state of an unknown parameter")?;
                 plan::Role::State { param: param as u32, start: start.0 }
             }
             Source::Accumulator => plan::Role::Accumulator,
             Source::Port | Source::Supplied => unreachable!("inputs of a run have no slot"),
         };
         let ty = Type::new(input.elem, input.axes.iter().copied());
-        self.list.push(plan::Slot { name: input.name.clone(), dtype: stored(dtype(&ty))?, len: lengths.iter().product(), role });
+        self.list.push(plan::Slot {
+            name: input.name.clone(),
+            dtype: stored(dtype(&ty))?,
+            len: lengths.iter().product(),
+            role,
+        });
         Ok(self.list.len() as u32 - 1)
     }
 }

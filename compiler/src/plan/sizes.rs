@@ -19,7 +19,9 @@ impl SizeNames {
             for atom in monomial {
                 match atom {
                     Atom::Var(name) => variables.push(self.number(name)),
-                    Atom::Quotient(_) => bail!("the size `{size}` is a quotient of run-time sizes, which is not supported yet"),
+                    Atom::Quotient(_) => {
+                        bail!("the size `{size}` is a quotient of run-time sizes, which is not supported yet")
+                    }
                 }
             }
             terms.push((coefficient, variables));

@@ -8,9 +8,9 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Type};
 use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
 
+use super::Kernels;
 use super::layout::Layouts;
 use super::sizes::SizeNames;
-use super::Kernels;
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
 use crate::schedule::{Layout, Machine, schedule};
 
@@ -88,8 +88,8 @@ impl<'a> Planner<'a> {
             let (origin, target) = through_renames(region, output, target.clone());
             wanted.insert(origin, target);
         }
-        let uses = region.uses();
-        self.starts_of_carried(region, &uses, &mut wanted)?;
+        let starts = self.starts_of_carried(region)?;
+        wanted.extend(starts.iter().map(|(id, place)| (*id, place.clone())));
         for &id in order {
             let node = &region[id];
             match &node.kind {
@@ -109,9 +109,9 @@ impl<'a> Planner<'a> {
                 }
                 Kind::Scan(scan) => {
                     let operands: Vec<Ref> = node.operands.iter().map(|o| at[o].clone()).collect();
-                    let starts: Vec<Option<Ref>> =
-                        node.operands[..scan.carried].iter().map(|o| wanted.get(&through(region, *o)).cloned()).collect();
-                    let places = self.scan(scan, &operands, &starts)?;
+                    let in_place: Vec<Option<Ref>> =
+                        node.operands[..scan.carried].iter().map(|o| starts.get(o).cloned()).collect();
+                    let places = self.scan(scan, &operands, &in_place)?;
                     settle(region, id, &places, &mut at);
                 }
                 Kind::Project(_) => {}
@@ -122,20 +122,21 @@ impl<'a> Planner<'a> {
     }
 
     /// A kernel's result that only starts a scan is written to where the scan carries it.
-    fn starts_of_carried(&mut self, region: &Region, uses: &[u32], wanted: &mut HashMap<NodeId, Ref>) -> Result<()> {
+    fn starts_of_carried(&mut self, region: &Region) -> Result<HashMap<NodeId, Ref>> {
+        let uses = region.uses();
+        let mut starts = HashMap::new();
         for (_, node) in region.iter() {
             let Kind::Scan(scan) = &node.kind else { continue };
             for &operand in &node.operands[..scan.carried] {
                 let fresh = matches!(&region[operand].kind, Kind::Project(_))
                     && matches!(region[region[operand].operands[0]].kind, Kind::Fused(_))
                     && uses[operand.0 as usize] == 1;
-                if fresh && !wanted.contains_key(&operand) {
-                    let place = self.carried_buffer(&region[operand].ty)?;
-                    wanted.insert(operand, place);
+                if fresh {
+                    starts.insert(operand, self.carried_buffer(&region[operand].ty)?);
                 }
             }
         }
-        Ok(())
+        Ok(starts)
     }
 
     /// Room for two turns of a carried value; gives the first.
@@ -146,7 +147,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Where the results of a node go: where somebody wants them, else to new buffers.
-    fn result_places(&mut self, region: &Region, id: NodeId, types: &[Type], wanted: &HashMap<NodeId, Ref>) -> Result<Vec<Ref>> {
+    fn result_places(
+        &mut self,
+        region: &Region,
+        id: NodeId,
+        types: &[Type],
+        wanted: &HashMap<NodeId, Ref>,
+    ) -> Result<Vec<Ref>> {
         let mut places = Vec::with_capacity(types.len());
         for (i, ty) in types.iter().enumerate() {
             let project = projection(region, id, i as u32);
@@ -262,14 +269,6 @@ fn hint(form: Form) -> &'static str {
         Form::AttentionBackward => "attention_backward",
         Form::Scatter => "scatter",
     }
-}
-
-/// The value that a chain of renames shows.
-fn through(region: &Region, mut id: NodeId) -> NodeId {
-    while let Kind::Op(Op::Rename(..)) = region[id].kind {
-        id = region[id].operands[0];
-    }
-    id
 }
 
 /// The value that a chain of renames shows, and where it must lie for the renamed one to lie at a place.

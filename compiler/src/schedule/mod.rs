@@ -3,8 +3,21 @@
 //! A schedule reads sizes and layouts alone, so tiles, chunks and vector borders are functions of sizes: the same bits come out
 //! for any number of threads.
 
+mod sizes;
+mod position;
+mod expr;
+mod structure;
+mod simplify;
+pub mod loops;
+
+pub use expr::{Exprs, is_reduction};
+pub use position::{Address, Env, Position, address, load, store, strides};
+pub use sizes::SizeTable;
+
 use weft_dsl::size::Size;
-use weft_dsl::types::{Axis, Elem, Type};
+use weft_dsl::types::{Axes, Axis, Elem, Type};
+
+use crate::graph::{Form, Fused};
 
 use crate::kernel::{Dtype, Kernel};
 
@@ -38,6 +51,18 @@ pub struct Scheduled {
     pub cost: f64,
 }
 
+/// Why a fused node cannot be scheduled in its form. The fuser makes nothing of this kind: a fault of the compiler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unschedulable(pub String);
+
+impl std::fmt::Display for Unschedulable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot be scheduled: {}", self.0)
+    }
+}
+
+impl std::error::Error for Unschedulable {}
+
 /// How a value of a type is stored. A float without axes is 64-bit: losses, norms, rates, bias corrections.
 pub fn dtype(ty: &Type) -> Dtype {
     match ty.elem {
@@ -45,5 +70,19 @@ pub fn dtype(ty: &Type) -> Dtype {
         Elem::Float => Dtype::F32,
         Elem::Int | Elem::Index(_) => Dtype::I32,
         Elem::Bool => Dtype::Bool,
+    }
+}
+
+/// The kernel of a fused node, given how its operands and results lie.
+pub fn schedule(
+    fused: &Fused,
+    axes: &Axes,
+    inputs: &[Layout],
+    outputs: &[Layout],
+    machine: &Machine,
+) -> Result<Scheduled, Unschedulable> {
+    match fused.form {
+        Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
+        form => Err(Unschedulable(format!("{form:?}"))),
     }
 }

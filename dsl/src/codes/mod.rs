@@ -54,9 +54,7 @@ pub const CODES: &[Code] = &ALL;
 
 /// The kind of fault with this code; case and surrounding space do not matter.
 pub fn lookup(code: &str) -> Option<&'static Code> {
-    CODES
-        .iter()
-        .find(|row| row.code.eq_ignore_ascii_case(code.trim()))
+    CODES.iter().find(|row| row.code.eq_ignore_ascii_case(code.trim()))
 }
 
 #[cfg(test)]
@@ -67,20 +65,9 @@ mod tests {
     fn codes_are_ordered_and_well_formed() {
         assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
         for row in CODES {
-            assert!(
-                row.code.len() == 5 && row.code.starts_with('W'),
-                "{}",
-                row.code
-            );
-            assert!(
-                !row.title.is_empty() && !row.explanation.is_empty(),
-                "{}",
-                row.code
-            );
-            assert_eq!(
-                lookup(&row.code.to_lowercase()).map(|found| found.title),
-                Some(row.title)
-            );
+            assert!(row.code.len() == 5 && row.code.starts_with('W'), "{}", row.code);
+            assert!(!row.title.is_empty() && !row.explanation.is_empty(), "{}", row.code);
+            assert_eq!(lookup(&row.code.to_lowercase()).map(|found| found.title), Some(row.title));
         }
         assert!(lookup("W9999").is_none());
     }
@@ -90,17 +77,8 @@ mod tests {
         for row in syntax::CODES {
             let faults = |text| crate::parse::parse(crate::span::FileId(0), text).1;
             let wrong = faults(row.wrong);
-            assert!(
-                wrong.iter().any(|fault| fault.code == row.code),
-                "{}: {wrong:?}",
-                row.code
-            );
-            assert!(
-                faults(row.right).is_empty(),
-                "{}: {:?}",
-                row.code,
-                faults(row.right)
-            );
+            assert!(wrong.iter().any(|fault| fault.code == row.code), "{}: {wrong:?}", row.code);
+            assert!(faults(row.right).is_empty(), "{}: {:?}", row.code, faults(row.right));
         }
     }
 }

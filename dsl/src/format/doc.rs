@@ -121,9 +121,7 @@ pub(super) fn print(doc: &Doc) -> String {
                 let broken = *forced || !fits(WIDTH.saturating_sub(column), inner, &todo);
                 todo.push((indent, broken, inner));
             }
-            Doc::Concat(parts) => {
-                todo.extend(parts.iter().rev().map(|part| (indent, broken, part)))
-            }
+            Doc::Concat(parts) => todo.extend(parts.iter().rev().map(|part| (indent, broken, part))),
         }
     }
     end_line(&mut out, &mut comments);
@@ -147,10 +145,7 @@ fn fits(width: usize, doc: &Doc, rest: &[Todo<'_>]) -> bool {
     let mut todo: Vec<(bool, &Doc)> = vec![(false, doc)];
     let mut rest = rest.iter().rev();
     loop {
-        let Some((broken, doc)) = todo
-            .pop()
-            .or_else(|| rest.next().map(|(_, broken, doc)| (*broken, *doc)))
-        else {
+        let Some((broken, doc)) = todo.pop().or_else(|| rest.next().map(|(_, broken, doc)| (*broken, *doc))) else {
             return true;
         };
         match doc {

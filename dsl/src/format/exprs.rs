@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use crate::ast::{
-    Arg, AxisTerm, BinaryOp, BracketEntry, ElemType, Expr, ExprKind, Name, Param, ParamType,
-    ResultType, TensorType, UnaryOp,
+    Arg, AxisTerm, BinaryOp, BracketEntry, ElemType, Expr, ExprKind, Name, Param, ParamType, ResultType, TensorType, UnaryOp,
 };
 
 use super::Formatter;
@@ -43,38 +42,26 @@ impl Formatter<'_> {
     pub(super) fn expr(&mut self, expr: &Expr) -> Doc {
         let (place, parenthesised) = self.text.bare(expr);
         let inner = self.kind(expr, place);
-        if parenthesised {
-            concat_docs!["(", inner, ")"]
-        } else {
-            inner
-        }
+        if parenthesised { concat_docs!["(", inner, ")"] } else { inner }
     }
 
     /// `place` is the expression without the parentheses around it.
     fn kind(&mut self, expr: &Expr, place: Range<usize>) -> Doc {
         match &*expr.node {
-            ExprKind::Int(_)
-            | ExprKind::Float(..)
-            | ExprKind::Bool(_)
-            | ExprKind::Text(_)
-            | ExprKind::Name(_) => Doc::text(self.text.slice(place)),
+            ExprKind::Int(_) | ExprKind::Float(..) | ExprKind::Bool(_) | ExprKind::Text(_) | ExprKind::Name(_) => {
+                Doc::text(self.text.slice(place))
+            }
             ExprKind::Next(name) => Doc::Text(format!("next {}", name.node)),
             ExprKind::Field(of, name) => concat_docs![self.expr(of), format!(".{}", name.node)],
             ExprKind::Call(callee, args) => {
                 let callee = self.expr(callee);
                 let bounds = self.text.bracket_before(place.end);
-                concat_docs![
-                    callee,
-                    self.list(args, |_, arg| arg_place(arg), Self::arg, ROUND, bounds)
-                ]
+                concat_docs![callee, self.list(args, |_, arg| arg_place(arg), Self::arg, ROUND, bounds)]
             }
             ExprKind::Bracket(of, entries) => {
                 let of = self.expr(of);
                 let bounds = self.text.bracket_before(place.end);
-                concat_docs![
-                    of,
-                    self.list(entries, Self::entry_place, Self::entry, SQUARE, bounds)
-                ]
+                concat_docs![of, self.list(entries, Self::entry_place, Self::entry, SQUARE, bounds)]
             }
             ExprKind::Unary(UnaryOp::Neg, of) => concat_docs!["-", self.expr(of)],
             ExprKind::Unary(UnaryOp::Not, of) => concat_docs!["not ", self.expr(of)],
@@ -86,13 +73,9 @@ impl Formatter<'_> {
                 ROUND,
                 place,
             ),
-            ExprKind::Tuple(values) => self.list(
-                values,
-                |_, value| bytes(value.span),
-                |this, value| this.expr(value),
-                ROUND,
-                place,
-            ),
+            ExprKind::Tuple(values) => {
+                self.list(values, |_, value| bytes(value.span), |this, value| this.expr(value), ROUND, place)
+            }
             ExprKind::If(cond, then, otherwise) => self.if_expr(cond, then, otherwise),
             ExprKind::Scan(scan) => {
                 let mut parts = vec![Doc::Text(format!("scan[{}]", scan.axis.node))];
@@ -112,10 +95,7 @@ impl Formatter<'_> {
 
     /// `a = 1, b = 2`
     pub(super) fn bindings(&mut self, bindings: &[(Name, Expr)]) -> Doc {
-        let shown = bindings
-            .iter()
-            .map(|binding| self.binding(binding))
-            .collect();
+        let shown = bindings.iter().map(|binding| self.binding(binding)).collect();
         Doc::join(shown, &Doc::text(", "))
     }
 
@@ -143,17 +123,9 @@ impl Formatter<'_> {
                 // Two on one line would become one.
                 let own_line = i > 0 || self.text.on_its_own_line(comment.start);
                 let text = self.text.slice(comment);
-                rest.push(if own_line {
-                    concat_docs![Doc::Hard, text]
-                } else {
-                    Doc::Comment(text.to_owned())
-                });
+                rest.push(if own_line { concat_docs![Doc::Hard, text] } else { Doc::Comment(text.to_owned()) });
             }
-            rest.extend([
-                Doc::Line,
-                Doc::Text(format!("{} ", sign(op))),
-                self.expr(operand),
-            ]);
+            rest.extend([Doc::Line, Doc::Text(format!("{} ", sign(op))), self.expr(operand)]);
         }
         docs.push(Doc::indent(Doc::Concat(rest)));
         Doc::group(Doc::Concat(docs))
@@ -163,13 +135,7 @@ impl Formatter<'_> {
         let shown = self.expr(cond);
         let braces = self.text.bracket_after(bytes(cond.span).end);
         let end = braces.end;
-        let mut parts = vec![
-            Doc::text("if "),
-            shown,
-            Doc::text(" "),
-            self.branch(then, braces),
-            Doc::text(" else "),
-        ];
+        let mut parts = vec![Doc::text("if "), shown, Doc::text(" "), self.branch(then, braces), Doc::text(" else ")];
         let after_else = self.text.end_after(end);
         parts.push(match &*otherwise.node {
             ExprKind::If(cond, then, otherwise) if self.text.word_after(after_else) == "if" => {
@@ -184,12 +150,7 @@ impl Formatter<'_> {
     }
 
     fn branch(&mut self, value: &Expr, braces: Range<usize>) -> Doc {
-        self.braced(
-            &[value],
-            |_, value| bytes(value.span),
-            |this, value| this.expr(value),
-            braces,
-        )
+        self.braced(&[value], |_, value| bytes(value.span), |this, value| this.expr(value), braces)
     }
 
     fn arg(&mut self, arg: &Arg) -> Doc {
@@ -202,18 +163,10 @@ impl Formatter<'_> {
     fn entry_place(&self, entry: &BracketEntry) -> Range<usize> {
         match entry {
             BracketEntry::Axis(term) => self.text.axis_term(term),
-            BracketEntry::As(from, to) => {
-                self.text.axis_term(from).start..self.text.axis_term(to).end
-            }
-            BracketEntry::At(name, value) | BracketEntry::Sized(name, value) => {
-                bytes(name.span.to(value.span))
-            }
+            BracketEntry::As(from, to) => self.text.axis_term(from).start..self.text.axis_term(to).end,
+            BracketEntry::At(name, value) | BracketEntry::Sized(name, value) => bytes(name.span.to(value.span)),
             BracketEntry::Range(name, start, end, renamed) => {
-                let dots = start
-                    .as_ref()
-                    .map_or(self.text.end_after(bytes(name.span).end), |start| {
-                        bytes(start.span).end
-                    });
+                let dots = start.as_ref().map_or(self.text.end_after(bytes(name.span).end), |start| bytes(start.span).end);
                 let dots = self.text.end_after(dots);
                 let end = end.as_ref().map_or(dots, |end| bytes(end.span).end);
                 bytes(name.span).start..renamed.as_ref().map_or(end, |name| bytes(name.span).end)
@@ -224,9 +177,7 @@ impl Formatter<'_> {
     fn entry(&mut self, entry: &BracketEntry) -> Doc {
         match entry {
             BracketEntry::Axis(term) => Doc::Text(axis_term(term)),
-            BracketEntry::As(from, to) => {
-                Doc::Text(format!("{} as {}", axis_term(from), axis_term(to)))
-            }
+            BracketEntry::As(from, to) => Doc::Text(format!("{} as {}", axis_term(from), axis_term(to))),
             BracketEntry::At(name, value) => {
                 concat_docs![format!("{}: ", name.node), self.expr(value)]
             }
@@ -238,11 +189,7 @@ impl Formatter<'_> {
                 parts.extend(start.as_ref().map(|start| self.expr(start)));
                 parts.push(Doc::text(".."));
                 parts.extend(end.as_ref().map(|end| self.expr(end)));
-                parts.extend(
-                    renamed
-                        .as_ref()
-                        .map(|name| Doc::Text(format!(" as {}", name.node))),
-                );
+                parts.extend(renamed.as_ref().map(|name| Doc::Text(format!(" as {}", name.node))));
                 Doc::Concat(parts)
             }
         }
@@ -251,13 +198,7 @@ impl Formatter<'_> {
     /// The list that a parameter list's bracket starts at or after `at`.
     pub(super) fn params(&mut self, params: &[Param], at: usize) -> Doc {
         let bounds = self.text.bracket_after(at);
-        self.list(
-            params,
-            |this, param| this.text.param(param),
-            Self::param,
-            ROUND,
-            bounds,
-        )
+        self.list(params, |this, param| this.text.param(param), Self::param, ROUND, bounds)
     }
 
     fn param(&mut self, param: &Param) -> Doc {
@@ -286,29 +227,18 @@ impl Formatter<'_> {
 }
 
 fn arg_place(arg: &Arg) -> Range<usize> {
-    bytes(
-        arg.name
-            .as_ref()
-            .map_or(arg.value.span, |name| name.span.to(arg.value.span)),
-    )
+    bytes(arg.name.as_ref().map_or(arg.value.span, |name| name.span.to(arg.value.span)))
 }
 
 /// The names with `separator` between two.
 pub(super) fn names(names: &[Name], separator: &str) -> String {
-    names
-        .iter()
-        .map(|name| name.as_str())
-        .collect::<Vec<_>>()
-        .join(separator)
+    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(separator)
 }
 
 pub(super) fn axis_term(term: &AxisTerm) -> String {
     match term {
         AxisTerm::Name(path) => names(path, "."),
-        AxisTerm::Product(terms, _) => format!(
-            "({})",
-            terms.iter().map(axis_term).collect::<Vec<_>>().join(", ")
-        ),
+        AxisTerm::Product(terms, _) => format!("({})", terms.iter().map(axis_term).collect::<Vec<_>>().join(", ")),
         AxisTerm::Row(name) => format!("..{}", name.node),
         AxisTerm::PartOfRow(name) => format!("..<{}", name.node),
         AxisTerm::AnyRow(_) => "..".to_owned(),

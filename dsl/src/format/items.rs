@@ -48,12 +48,8 @@ impl Formatter<'_> {
     fn member_place(&self, member: &Member) -> Range<usize> {
         match member {
             Member::Axis(axis) => self.axis_place(axis),
-            Member::Param(param) => {
-                self.text.back(bytes(param.name.span).start, 1)..bytes(param.init.span).end
-            }
-            Member::Slot(slot) => {
-                self.text.back(bytes(slot.name.span).start, 1)..bytes(slot.block.span).end
-            }
+            Member::Param(param) => self.text.back(bytes(param.name.span).start, 1)..bytes(param.init.span).end,
+            Member::Slot(slot) => self.text.back(bytes(slot.name.span).start, 1)..bytes(slot.block.span).end,
             Member::Let(binding) => self.let_place(binding),
             Member::Fn(function) => bytes(function.span),
             Member::If(choice) => self.if_place(choice, nested),
@@ -64,10 +60,7 @@ impl Formatter<'_> {
         match member {
             Member::Axis(axis) => self.axis(axis),
             Member::Param(param) => {
-                concat_docs![
-                    format!("param {}: {} ~ ", param.name.node, tensor_type(&param.ty)),
-                    self.expr(&param.init)
-                ]
+                concat_docs![format!("param {}: {} ~ ", param.name.node, tensor_type(&param.ty)), self.expr(&param.init)]
             }
             Member::Slot(slot) => {
                 concat_docs![format!("slot {}: ", slot.name.node), self.expr(&slot.block)]
@@ -79,25 +72,13 @@ impl Formatter<'_> {
     }
 
     fn objective(&mut self, objective: &Objective, place: Range<usize>) -> Doc {
-        let head = format!(
-            "objective {}({})",
-            objective.name.node,
-            names(&objective.models, ", ")
-        );
+        let head = format!("objective {}({})", objective.name.node, names(&objective.models, ", "));
         let over_at = self.text.bracket_after(place.start).end;
         let with_at = self.text.bracket_after(over_at).end;
         let has_with = self.text.word_after(with_at) == "with";
-        let mut fields = vec![
-            Doc::Line,
-            Doc::text("over "),
-            self.params(&objective.over, over_at),
-        ];
+        let mut fields = vec![Doc::Line, Doc::text("over "), self.params(&objective.over, over_at)];
         if has_with {
-            fields.extend([
-                Doc::Line,
-                Doc::text("with "),
-                self.params(&objective.with, with_at),
-            ]);
+            fields.extend([Doc::Line, Doc::text("with "), self.params(&objective.with, with_at)]);
         }
         let braces = self.text.bracket_before(place.end);
         let head = Doc::group(concat_docs![head, Doc::indent(Doc::Concat(fields))]);
@@ -109,21 +90,12 @@ impl Formatter<'_> {
         let outer = self.text.bracket_before(place.end);
         let update_end = self.text.back(place.end - 1, 1) + 1;
         let braces = self.text.bracket_before(update_end);
-        let inputs = optimizer
-            .inputs
-            .first()
-            .map_or(braces.start, |name| bytes(name.span).start);
+        let inputs = optimizer.inputs.first().map_or(braces.start, |name| bytes(name.span).start);
         // `update (` before the first input.
-        let update = self
-            .text
-            .back(inputs, if optimizer.inputs.is_empty() { 3 } else { 2 });
+        let update = self.text.back(inputs, if optimizer.inputs.is_empty() { 3 } else { 2 });
         let mut parts: Vec<Part<'_>> = Vec::new();
-        if let (Some((first, _)), Some((_, last))) =
-            (optimizer.state.first(), optimizer.state.last())
-        {
-            parts.push(Part::State(
-                self.text.back(bytes(first.span).start, 1)..bytes(last.span).end,
-            ));
+        if let (Some((first, _)), Some((_, last))) = (optimizer.state.first(), optimizer.state.last()) {
+            parts.push(Part::State(self.text.back(bytes(first.span).start, 1)..bytes(last.span).end));
         }
         parts.push(Part::Update(update..update_end, braces, optimizer));
         let body = self.braced(
@@ -140,24 +112,14 @@ impl Formatter<'_> {
             },
             outer,
         );
-        concat_docs![
-            format!("optimizer {}", optimizer.name.node),
-            params,
-            " ",
-            body
-        ]
+        concat_docs![format!("optimizer {}", optimizer.name.node), params, " ", body]
     }
 
     fn schedule(&mut self, schedule: &Schedule, place: Range<usize>) -> Doc {
         let params = self.params(&schedule.params, place.start);
         let braces = self.text.bracket_before(place.end);
         let over = format!(" over ({}) ", schedule.step.node);
-        concat_docs![
-            format!("schedule {}", schedule.name.node),
-            params,
-            over,
-            self.body(&schedule.body, braces)
-        ]
+        concat_docs![format!("schedule {}", schedule.name.node), params, over, self.body(&schedule.body, braces)]
     }
 }
 
@@ -168,19 +130,11 @@ enum Part<'a> {
 }
 
 fn nested(member: &Member) -> Option<&If<Member>> {
-    if let Member::If(choice) = member {
-        Some(choice)
-    } else {
-        None
-    }
+    if let Member::If(choice) = member { Some(choice) } else { None }
 }
 
 fn use_item(import: &Use) -> Doc {
-    let names: Vec<Doc> = import
-        .names
-        .iter()
-        .map(|name| Doc::text(name.as_str()))
-        .collect();
+    let names: Vec<Doc> = import.names.iter().map(|name| Doc::text(name.as_str())).collect();
     // No comma after the last: the next item would be taken for a name.
     let names = Doc::join(names, &concat_docs![",", Doc::Line]);
     let path = self::names(&import.path, ".");

@@ -35,21 +35,9 @@ pub(super) struct Brackets {
     pub spaced: bool,
 }
 
-pub(super) const ROUND: Brackets = Brackets {
-    open: "(",
-    close: ")",
-    spaced: false,
-};
-pub(super) const SQUARE: Brackets = Brackets {
-    open: "[",
-    close: "]",
-    spaced: false,
-};
-pub(super) const CURLY: Brackets = Brackets {
-    open: "{",
-    close: "}",
-    spaced: true,
-};
+pub(super) const ROUND: Brackets = Brackets { open: "(", close: ")", spaced: false };
+pub(super) const SQUARE: Brackets = Brackets { open: "[", close: "]", spaced: false };
+pub(super) const CURLY: Brackets = Brackets { open: "{", close: "}", spaced: true };
 
 impl<'a> Formatter<'a> {
     /// The nodes that stand within `bounds`, one a line, with the comments between them.
@@ -76,34 +64,22 @@ impl<'a> Formatter<'a> {
                 } else {
                     plain(self.text.slice(comment))
                 };
-                rows.push(Row {
-                    blank,
-                    doc: Doc::Text(text),
-                });
+                rows.push(Row { blank, doc: Doc::Text(text) });
             }
             let blank = self.text.blank_between(at, place.start);
-            rows.push(Row {
-                blank,
-                doc: print(self, node),
-            });
+            rows.push(Row { blank, doc: print(self, node) });
             let homeless = self.text.comments_before(place.end);
             if let Some(comment) = self.text.comment_after(place.end, bounds.end)
                 && let Some(row) = rows.last_mut()
             {
-                row.doc = concat_docs![
-                    std::mem::replace(&mut row.doc, Doc::Hard),
-                    Doc::Comment(comment)
-                ];
+                row.doc = concat_docs![std::mem::replace(&mut row.doc, Doc::Hard), Doc::Comment(comment)];
             }
             self.insert_homeless(&mut rows, first, homeless);
             at = place.end;
         }
         for comment in self.text.comments_before(bounds.end) {
             let blank = self.text.blank_between(at, comment.start);
-            rows.push(Row {
-                blank,
-                doc: Doc::text(self.text.slice(comment.clone())),
-            });
+            rows.push(Row { blank, doc: Doc::text(self.text.slice(comment.clone())) });
             at = comment.end;
         }
         rows
@@ -120,13 +96,7 @@ impl<'a> Formatter<'a> {
         for (i, comment) in homeless.into_iter().enumerate() {
             let text = plain(self.text.slice(comment));
             let blank = i == 0 && std::mem::take(&mut rows[above].blank);
-            rows.insert(
-                above + i,
-                Row {
-                    blank,
-                    doc: Doc::Text(text),
-                },
-            );
+            rows.insert(above + i, Row { blank, doc: Doc::Text(text) });
         }
     }
 
@@ -144,12 +114,7 @@ impl<'a> Formatter<'a> {
             return Doc::text("{}");
         }
         let line = if inline { Doc::Line } else { Doc::Hard };
-        Doc::group(concat_docs![
-            "{",
-            Doc::indent(concat_docs![line.clone(), stack(rows)]),
-            line,
-            "}"
-        ])
+        Doc::group(concat_docs!["{", Doc::indent(concat_docs![line.clone(), stack(rows)]), line, "}"])
     }
 
     /// Elements between brackets: on one line, or one a line with a comma after each. `bounds` covers both brackets.
@@ -176,11 +141,7 @@ impl<'a> Formatter<'a> {
                 parts.push(concat_docs![self.text.slice(comment), Doc::Hard]);
             }
             parts.push(doc);
-            parts.push(if i + 1 < nodes.len() {
-                Doc::text(",")
-            } else {
-                Doc::IfBroken(",")
-            });
+            parts.push(if i + 1 < nodes.len() { Doc::text(",") } else { Doc::IfBroken(",") });
             if let Some(comment) = self.text.comment_after(place.end, close) {
                 parts.push(Doc::Comment(comment));
             }
@@ -192,21 +153,12 @@ impl<'a> Formatter<'a> {
             parts.push(Doc::text(self.text.slice(comment)));
             forced = true;
         }
-        let Brackets {
-            open,
-            close,
-            spaced,
-        } = brackets;
+        let Brackets { open, close, spaced } = brackets;
         if parts.is_empty() {
             return Doc::Text(format!("{open}{close}"));
         }
         let line = if spaced { Doc::Line } else { Doc::Soft };
-        let inner = concat_docs![
-            open,
-            Doc::indent(concat_docs![line.clone(), Doc::Concat(parts)]),
-            line,
-            close
-        ];
+        let inner = concat_docs![open, Doc::indent(concat_docs![line.clone(), Doc::Concat(parts)]), line, close];
         let forced = forced || inner.must_break();
         Doc::Group(Box::new(inner), forced)
     }

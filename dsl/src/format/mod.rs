@@ -28,15 +28,8 @@ pub fn format(source: &str) -> Result<String, Vec<Diagnostic>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let mut formatter = Formatter {
-        text: Text::new(source),
-    };
-    let lines = formatter.sequence(
-        &file.items,
-        |_, item| text::bytes(item.span),
-        Formatter::item,
-        0..source.len(),
-    );
+    let mut formatter = Formatter { text: Text::new(source) };
+    let lines = formatter.sequence(&file.items, |_, item| text::bytes(item.span), Formatter::item, 0..source.len());
     if lines.is_empty() {
         return Ok(String::new());
     }

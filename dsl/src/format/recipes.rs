@@ -2,10 +2,7 @@
 
 use std::ops::Range;
 
-use crate::ast::{
-    Group, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights,
-    WeightsEntry,
-};
+use crate::ast::{Group, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights, WeightsEntry};
 
 use super::Formatter;
 use super::doc::{Doc, concat_docs};
@@ -16,12 +13,7 @@ use super::text::bytes;
 impl Formatter<'_> {
     pub(super) fn train(&mut self, train: &Train, place: Range<usize>) -> Doc {
         let braces = self.text.bracket_before(place.end);
-        let entries = self.braced(
-            &train.entries,
-            Self::entry_of_train_place,
-            Self::train_entry,
-            braces,
-        );
+        let entries = self.braced(&train.entries, Self::entry_of_train_place, Self::train_entry, braces);
         concat_docs![format!("train {} ", train.name.node), entries]
     }
 
@@ -36,10 +28,7 @@ impl Formatter<'_> {
             TrainEntry::Optimizer(value, _) | TrainEntry::Evaluate(value, _) => {
                 let value = bytes(value.span);
                 // `optimizer =` or `evaluate every`
-                self.text.back(value.start, 2)
-                    ..self
-                        .braces_after(value.end)
-                        .map_or(value.end, |braces| braces.end)
+                self.text.back(value.start, 2)..self.braces_after(value.end).map_or(value.end, |braces| braces.end)
             }
         }
     }
@@ -53,8 +42,7 @@ impl Formatter<'_> {
                 let shown = self.expr(value);
                 match self.braces_after(bytes(value.span).end) {
                     Some(braces) => {
-                        let groups =
-                            self.braced(groups, |_, group| group_place(group), Self::group, braces);
+                        let groups = self.braced(groups, |_, group| group_place(group), Self::group, braces);
                         concat_docs!["optimizer = ", shown, " ", groups]
                     }
                     None => concat_docs!["optimizer = ", shown],
@@ -65,15 +53,8 @@ impl Formatter<'_> {
                 match self.braces_after(bytes(value.span).end) {
                     Some(braces) => {
                         let place =
-                            |_: &Self, (name, value): &(crate::ast::Name, crate::ast::Expr)| {
-                                bytes(name.span.to(value.span))
-                            };
-                        concat_docs![
-                            "evaluate every ",
-                            shown,
-                            " ",
-                            self.braced(settings, place, Self::binding, braces)
-                        ]
+                            |_: &Self, (name, value): &(crate::ast::Name, crate::ast::Expr)| bytes(name.span.to(value.span));
+                        concat_docs!["evaluate every ", shown, " ", self.braced(settings, place, Self::binding, braces)]
                     }
                     None => concat_docs!["evaluate every ", shown],
                 }
@@ -88,40 +69,20 @@ impl Formatter<'_> {
             }
             Selector::Path(path) => format!(" on {}", pattern(path)),
         };
-        concat_docs![
-            format!("{} = ", group.name.node),
-            self.expr(&group.value),
-            on
-        ]
+        concat_docs![format!("{} = ", group.name.node), self.expr(&group.value), on]
     }
 
     pub(super) fn weights(&mut self, weights: &Weights, place: Range<usize>) -> Doc {
         let braces = self.text.bracket_before(place.end);
-        let entries = self.braced(
-            &weights.entries,
-            Self::weights_place,
-            Self::weights_entry,
-            braces,
-        );
-        concat_docs![
-            format!("weights {} for {} ", weights.name.node, weights.model.node),
-            entries
-        ]
+        let entries = self.braced(&weights.entries, Self::weights_place, Self::weights_entry, braces);
+        concat_docs![format!("weights {} for {} ", weights.name.node, weights.model.node), entries]
     }
 
     fn weights_place(&self, entry: &WeightsEntry) -> Range<usize> {
         match entry {
             // The grammar has no empty ones.
-            WeightsEntry::Config(pairs) => self.curly_around(
-                pairs
-                    .first()
-                    .map_or(0, |(first, _)| bytes(first.span).start),
-            ),
-            WeightsEntry::Require(pairs) => self.curly_around(
-                pairs
-                    .first()
-                    .map_or(0, |(first, _)| bytes(first.span).start),
-            ),
+            WeightsEntry::Config(pairs) => self.curly_around(pairs.first().map_or(0, |(first, _)| bytes(first.span).start)),
+            WeightsEntry::Require(pairs) => self.curly_around(pairs.first().map_or(0, |(first, _)| bytes(first.span).start)),
             WeightsEntry::Tensor(ours, _, stored) => bytes(ours.span.to(stored.span)),
             WeightsEntry::Group(ours, theirs, _) => {
                 bytes(ours.span).start..self.text.bracket_after(bytes(theirs.span).end).end
@@ -140,53 +101,26 @@ impl Formatter<'_> {
         match entry {
             WeightsEntry::Config(pairs) => {
                 let bounds = self.text.bracket_after(bounds.start);
-                let print =
-                    |_: &mut Self, (ours, theirs): &(crate::ast::Name, crate::ast::Name)| {
-                        Doc::Text(format!("{} <- {}", ours.node, theirs.node))
-                    };
-                concat_docs![
-                    "config ",
-                    self.list(
-                        pairs,
-                        |_, (a, b)| bytes(a.span.to(b.span)),
-                        print,
-                        CURLY,
-                        bounds
-                    )
-                ]
+                let print = |_: &mut Self, (ours, theirs): &(crate::ast::Name, crate::ast::Name)| {
+                    Doc::Text(format!("{} <- {}", ours.node, theirs.node))
+                };
+                concat_docs!["config ", self.list(pairs, |_, (a, b)| bytes(a.span.to(b.span)), print, CURLY, bounds)]
             }
             WeightsEntry::Require(pairs) => {
                 let bounds = self.text.bracket_after(bounds.start);
                 concat_docs![
                     "require ",
-                    self.list(
-                        pairs,
-                        |_, (a, b)| bytes(a.span.to(b.span)),
-                        Self::binding,
-                        CURLY,
-                        bounds
-                    )
+                    self.list(pairs, |_, (a, b)| bytes(a.span.to(b.span)), Self::binding, CURLY, bounds)
                 ]
             }
             WeightsEntry::Tensor(ours, theirs, stored) => {
                 let theirs = self.text.slice(bytes(theirs.span));
-                Doc::Text(format!(
-                    "{} <- {theirs} as {}",
-                    pattern(ours),
-                    stored_axes(stored)
-                ))
+                Doc::Text(format!("{} <- {theirs} as {}", pattern(ours), stored_axes(stored)))
             }
             WeightsEntry::Group(ours, theirs, entries) => {
-                let head = format!(
-                    "{} <- {} ",
-                    pattern(ours),
-                    self.text.slice(bytes(theirs.span))
-                );
+                let head = format!("{} <- {} ", pattern(ours), self.text.slice(bytes(theirs.span)));
                 let braces = self.text.bracket_after(bytes(theirs.span).end);
-                concat_docs![
-                    head,
-                    self.braced(entries, Self::weights_place, Self::weights_entry, braces)
-                ]
+                concat_docs![head, self.braced(entries, Self::weights_place, Self::weights_entry, braces)]
             }
         }
     }
@@ -214,8 +148,5 @@ fn stored_axes(stored: &StoredAxes) -> String {
         StoredAxis::Axis(term) => axis_term(term),
         StoredAxis::Joined(name, term) => format!("{}: {}", name.node, axis_term(term)),
     };
-    format!(
-        "[{}]",
-        stored.axes.iter().map(axis).collect::<Vec<_>>().join(", ")
-    )
+    format!("[{}]", stored.axes.iter().map(axis).collect::<Vec<_>>().join(", "))
 }

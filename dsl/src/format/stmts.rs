@@ -37,15 +37,8 @@ impl Formatter<'_> {
     }
 
     pub(super) fn let_place(&self, binding: &Let) -> Range<usize> {
-        let start = binding
-            .names
-            .first()
-            .map_or(0, |name| bytes(name.span).start);
-        let start = if binding.names.len() > 1 {
-            self.text.back(start, 1)
-        } else {
-            start
-        };
+        let start = binding.names.first().map_or(0, |name| bytes(name.span).start);
+        let start = if binding.names.len() > 1 { self.text.back(start, 1) } else { start };
         start..bytes(binding.value.span).end
     }
 
@@ -58,11 +51,7 @@ impl Formatter<'_> {
     }
 
     /// `nested` is the `if` that a node of an else branch is.
-    pub(super) fn if_place<T>(
-        &self,
-        choice: &If<T>,
-        nested: fn(&T) -> Option<&If<T>>,
-    ) -> Range<usize> {
+    pub(super) fn if_place<T>(&self, choice: &If<T>, nested: fn(&T) -> Option<&If<T>>) -> Range<usize> {
         let start = self.text.back(bytes(choice.cond.span).start, 1);
         let mut choice = choice;
         loop {
@@ -90,12 +79,7 @@ impl Formatter<'_> {
             let cond = self.expr(&choice.cond);
             let braces = self.text.bracket_after(bytes(choice.cond.span).end);
             let end = braces.end;
-            parts.extend([
-                Doc::text("if "),
-                cond,
-                Doc::text(" "),
-                body(self, &choice.then, braces),
-            ]);
+            parts.extend([Doc::text("if "), cond, Doc::text(" "), body(self, &choice.then, braces)]);
             if self.text.word_after(end) != "else" {
                 return Doc::Concat(parts);
             }
@@ -120,12 +104,7 @@ impl Formatter<'_> {
             Stmt::For(fold) => {
                 let over = self.expr(&fold.over);
                 let braces = self.text.bracket_after(bytes(fold.over.span).end);
-                concat_docs![
-                    format!("for {} in ", fold.var.node),
-                    over,
-                    " ",
-                    self.body(&fold.body, braces)
-                ]
+                concat_docs![format!("for {} in ", fold.var.node), over, " ", self.body(&fold.body, braces)]
             }
             Stmt::If(choice) => self.choice(choice, nested, Self::body),
             Stmt::Next(name, value) => {
@@ -142,11 +121,7 @@ impl Formatter<'_> {
 
     pub(super) fn binding_stmt(&mut self, binding: &Let) -> Doc {
         let bound = names(&binding.names, ", ");
-        let bound = if binding.names.len() > 1 {
-            format!("({bound}) = ")
-        } else {
-            format!("{bound} = ")
-        };
+        let bound = if binding.names.len() > 1 { format!("({bound}) = ") } else { format!("{bound} = ") };
         concat_docs![bound, self.expr(&binding.value)]
     }
 
@@ -155,9 +130,7 @@ impl Formatter<'_> {
             AxisSize::Is(size) => {
                 concat_docs![format!("axis {} = ", axis.name.node), self.expr(size)]
             }
-            AxisSize::Like(term) => {
-                Doc::Text(format!("axis {} like {}", axis.name.node, axis_term(term)))
-            }
+            AxisSize::Like(term) => Doc::Text(format!("axis {} like {}", axis.name.node, axis_term(term))),
         }
     }
 
@@ -174,11 +147,7 @@ impl Formatter<'_> {
             // Past a trailing comma and the bracket.
             at = bytes(last.span).end;
             at = self.text.end_after(at);
-            at = if self.text.slice(at - 1..at) == "," {
-                self.text.end_after(at)
-            } else {
-                at
-            };
+            at = if self.text.slice(at - 1..at) == "," { self.text.end_after(at) } else { at };
         }
         let mut parts = vec![Doc::Text(head), self.params(&function.params, at)];
         if let Some(result) = &function.result {
@@ -199,9 +168,5 @@ impl Formatter<'_> {
 }
 
 fn nested(stmt: &Stmt) -> Option<&If<Stmt>> {
-    if let Stmt::If(choice) = stmt {
-        Some(choice)
-    } else {
-        None
-    }
+    if let Stmt::If(choice) = stmt { Some(choice) } else { None }
 }

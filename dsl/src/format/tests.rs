@@ -23,12 +23,8 @@ fn shape(source: &str) -> String {
 /// What the comments say, in any order.
 fn comments(source: &str) -> Vec<&str> {
     let all = crate::parse::tokens::tokens(source);
-    let comments = all
-        .iter()
-        .filter(|token| matches!(token.kind, crate::parse::tokens::TokenKind::Comment { .. }));
-    let mut texts: Vec<&str> = comments
-        .map(|token| token.text(source).trim_start_matches('/').trim())
-        .collect();
+    let comments = all.iter().filter(|token| matches!(token.kind, crate::parse::tokens::TokenKind::Comment { .. }));
+    let mut texts: Vec<&str> = comments.map(|token| token.text(source).trim_start_matches('/').trim()).collect();
     texts.sort_unstable();
     texts
 }
@@ -46,10 +42,7 @@ fn weft_files(dir: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             weft_files(&path, found);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "weft")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "weft") {
             found.push(path);
         }
     }
@@ -67,12 +60,7 @@ fn every_file_of_the_project_keeps_its_tree() {
         let source = std::fs::read_to_string(&path).unwrap_or_default();
         if parse(FileId(0), &source).1.is_empty() {
             let formatted = check(&source);
-            assert_eq!(
-                comments(&formatted),
-                comments(&source),
-                "{}",
-                path.display()
-            );
+            assert_eq!(comments(&formatted), comments(&source), "{}", path.display());
             let windows = source.replace('\n', "\r\n");
             assert_eq!(check(&windows), formatted, "{}", path.display());
         }

@@ -35,10 +35,7 @@ impl<'a> Text<'a> {
         let mut comments = Vec::new();
         for token in tokens(source) {
             match token.kind {
-                TokenKind::Comment { .. } => comments.push(Comment {
-                    start: token.start,
-                    end: token.end,
-                }),
+                TokenKind::Comment { .. } => comments.push(Comment { start: token.start, end: token.end }),
                 TokenKind::Newline => {}
                 _ => code.push(token),
             }
@@ -57,13 +54,7 @@ impl<'a> Text<'a> {
                 _ => {}
             }
         }
-        Self {
-            source,
-            code,
-            pairs,
-            comments,
-            next: 0,
-        }
+        Self { source, code, pairs, comments, next: 0 }
     }
 
     pub fn slice(&self, range: Range<usize>) -> &'a str {
@@ -72,9 +63,7 @@ impl<'a> Text<'a> {
 
     /// The token that starts at or after a place.
     fn token_at(&self, at: usize) -> usize {
-        self.code
-            .partition_point(|token| token.start < at)
-            .min(self.code.len().saturating_sub(1))
+        self.code.partition_point(|token| token.start < at).min(self.code.len().saturating_sub(1))
     }
 
     /// Where the token `count` before the one at this place starts.
@@ -84,9 +73,7 @@ impl<'a> Text<'a> {
 
     /// The text of the first token at or after a place; empty at the end of the file.
     pub fn word_after(&self, at: usize) -> &'a str {
-        self.code
-            .get(self.code.partition_point(|token| token.start < at))
-            .map_or("", |token| token.text(self.source))
+        self.code.get(self.code.partition_point(|token| token.start < at)).map_or("", |token| token.text(self.source))
     }
 
     /// The end of the first token at or after a place.
@@ -97,17 +84,13 @@ impl<'a> Text<'a> {
     /// From the first bracket at or after a place to the one that matches it, both included.
     pub fn bracket_after(&self, at: usize) -> Range<usize> {
         let first = self.token_at(at);
-        let open = (first..self.code.len())
-            .find(|&i| self.code[i].kind == TokenKind::Open)
-            .unwrap_or(first);
+        let open = (first..self.code.len()).find(|&i| self.code[i].kind == TokenKind::Open).unwrap_or(first);
         self.code[open].start..self.code[self.pairs[open]].end
     }
 
     /// From the bracket that matches the one that ends at this place, to it, both included.
     pub fn bracket_before(&self, end: usize) -> Range<usize> {
-        let close = self
-            .token_at(end)
-            .min(self.code.partition_point(|token| token.end < end));
+        let close = self.token_at(end).min(self.code.partition_point(|token| token.end < end));
         self.code[self.pairs[close]].start..end
     }
 
@@ -115,9 +98,7 @@ impl<'a> Text<'a> {
     pub fn bare(&self, expr: &Expr) -> (Range<usize>, bool) {
         let mut range = bytes(expr.span);
         let mut around = None;
-        while self.source[range.start..].starts_with('(')
-            && self.bracket_after(range.start) == range
-        {
+        while self.source[range.start..].starts_with('(') && self.bracket_after(range.start) == range {
             around = Some(range.clone());
             let first = self.token_at(range.start + 1);
             let close = self.code.partition_point(|token| token.end < range.end);
@@ -133,15 +114,11 @@ impl<'a> Text<'a> {
     pub fn axis_term(&self, term: &AxisTerm) -> Range<usize> {
         match term {
             AxisTerm::Name(path) => {
-                let range = |at: Option<&crate::ast::Name>| {
-                    at.map(|name| bytes(name.span)).unwrap_or_default()
-                };
+                let range = |at: Option<&crate::ast::Name>| at.map(|name| bytes(name.span)).unwrap_or_default();
                 range(path.first()).start..range(path.last()).end
             }
             AxisTerm::Product(_, span) | AxisTerm::AnyRow(span) => bytes(*span),
-            AxisTerm::Row(name) | AxisTerm::PartOfRow(name) => {
-                self.back(bytes(name.span).start, 1)..bytes(name.span).end
-            }
+            AxisTerm::Row(name) | AxisTerm::PartOfRow(name) => self.back(bytes(name.span).start, 1)..bytes(name.span).end,
         }
     }
 
@@ -160,22 +137,13 @@ impl<'a> Text<'a> {
     pub fn comments_before(&mut self, at: usize) -> Vec<Range<usize>> {
         let first = self.next;
         self.next = first.max(self.comments.partition_point(|comment| comment.start < at));
-        self.comments[first..self.next]
-            .iter()
-            .map(|comment| comment.start..comment.end)
-            .collect()
+        self.comments[first..self.next].iter().map(|comment| comment.start..comment.end).collect()
     }
 
     /// The comment at the end of the line on which something ends, if nothing but separators stands between.
     pub fn comment_after(&mut self, end: usize, limit: usize) -> Option<String> {
-        let comment = self
-            .comments
-            .get(self.next)
-            .filter(|comment| comment.start >= end && comment.start < limit)?;
-        if !self.source[end..comment.start]
-            .chars()
-            .all(|c| matches!(c, ' ' | '\t' | '\r' | ',' | ';'))
-        {
+        let comment = self.comments.get(self.next).filter(|comment| comment.start >= end && comment.start < limit)?;
+        if !self.source[end..comment.start].chars().all(|c| matches!(c, ' ' | '\t' | '\r' | ',' | ';')) {
             return None;
         }
         self.next += 1;
@@ -190,11 +158,6 @@ impl<'a> Text<'a> {
 
     /// Whether an empty line stands between two places.
     pub fn blank_between(&self, from: usize, to: usize) -> bool {
-        from < to
-            && self.source[from..to]
-                .bytes()
-                .filter(|byte| *byte == b'\n')
-                .count()
-                >= 2
+        from < to && self.source[from..to].bytes().filter(|byte| *byte == b'\n').count() >= 2
     }
 }

@@ -25,20 +25,8 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(
-        file: FileId,
-        source: &'a str,
-        docs: &'a HashMap<usize, Vec<String>>,
-        base: usize,
-    ) -> Self {
-        Self {
-            file,
-            source,
-            docs,
-            base,
-            diagnostics: RefCell::default(),
-            depth: Cell::new(0),
-        }
+    pub fn new(file: FileId, source: &'a str, docs: &'a HashMap<usize, Vec<String>>, base: usize) -> Self {
+        Self { file, source, docs, base, diagnostics: RefCell::default(), depth: Cell::new(0) }
     }
 
     pub fn report(&self, fault: Diagnostic) {
@@ -63,25 +51,16 @@ impl<'a> Builder<'a> {
 
     /// The documentation above what starts at this place.
     pub fn docs(&self, at: Span) -> Vec<String> {
-        self.docs
-            .get(&(at.start as usize))
-            .cloned()
-            .unwrap_or_default()
+        self.docs.get(&(at.start as usize)).cloned().unwrap_or_default()
     }
 
     pub fn name(&self, pair: Pair<'_, Rule>) -> Name {
-        Spanned {
-            span: self.span(&pair),
-            node: pair.as_str().to_owned(),
-        }
+        Spanned { span: self.span(&pair), node: pair.as_str().to_owned() }
     }
 
     /// All names among the parts, in order.
     pub fn names(&self, parts: Parts<'_>) -> Vec<Name> {
-        parts
-            .filter(|part| part.as_rule() == Rule::ident)
-            .map(|part| self.name(part))
-            .collect()
+        parts.filter(|part| part.as_rule() == Rule::ident).map(|part| self.name(part)).collect()
     }
 }
 
@@ -109,9 +88,7 @@ impl<'i> Parts<'i> {
     /// The next part if it is of this rule.
     pub fn take_if(&mut self, rule: Rule) -> Option<Pair<'i, Rule>> {
         let mut ahead = self.0.clone();
-        let next = ahead
-            .find(|pair| !is_mark(pair.as_rule()))
-            .filter(|pair| pair.as_rule() == rule)?;
+        let next = ahead.find(|pair| !is_mark(pair.as_rule())).filter(|pair| pair.as_rule() == rule)?;
         self.0 = ahead;
         Some(next)
     }

@@ -16,19 +16,11 @@ use super::tokens::{Token, TokenKind};
 /// A span from byte offsets; files are below 4 GiB, which [`super::parse`] checks.
 pub(super) fn span(file: FileId, start: usize, end: usize) -> Span {
     let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    Span {
-        file,
-        start: narrow(start),
-        end: narrow(end),
-    }
+    Span { file, start: narrow(start), end: narrow(end) }
 }
 
 /// The fault of a top-level statement that is no item, or no item yet.
-pub(super) fn not_an_item(
-    builder: &Builder<'_>,
-    code: &[Token],
-    range: Range<usize>,
-) -> Option<Diagnostic> {
+pub(super) fn not_an_item(builder: &Builder<'_>, code: &[Token], range: Range<usize>) -> Option<Diagnostic> {
     let first = code[range.start];
     let text = first.text(builder.source);
     let at = span(builder.file, first.start, first.end);
@@ -54,33 +46,21 @@ pub(super) fn not_an_item(
         .iter()
         .map(|word| (strsim::damerau_levenshtein(word, text), *word))
         .min()
-        .filter(|(distance, word)| {
-            *distance <= 2 && *distance < word.len() && first.kind == TokenKind::Word
-        });
+        .filter(|(distance, word)| *distance <= 2 && *distance < word.len() && first.kind == TokenKind::Word);
     Some(match near {
         Some((_, word)) => error.fix(at, word, format!("write `{word}`")),
-        None if text == "param" || text == "slot" => {
-            error.help(format!("a `{text}` stands inside a `block` or `model`"))
-        }
-        None if text == "import" || text == "from" => {
-            error.help("names are brought in with `use std.layers: Linear`")
-        }
+        None if text == "param" || text == "slot" => error.help(format!("a `{text}` stands inside a `block` or `model`")),
+        None if text == "import" || text == "from" => error.help("names are brought in with `use std.layers: Linear`"),
         None if text == "def" || text == "function" => error.fix(at, "fn", "write `fn`"),
         None if text == "class" || text == "struct" => error.fix(at, "block", "write `block`"),
-        None => error.note(format!(
-            "an item starts with one of {}",
-            list(ITEM_WORDS.map(|word| format!("`{word}`")).to_vec())
-        )),
+        None => {
+            error.note(format!("an item starts with one of {}", list(ITEM_WORDS.map(|word| format!("`{word}`")).to_vec())))
+        }
     })
 }
 
 /// The fault that stopped the grammar within an item.
-pub(super) fn syntax(
-    builder: &Builder<'_>,
-    layout: &Layout,
-    range: Range<usize>,
-    error: &Error<Rule>,
-) -> Diagnostic {
+pub(super) fn syntax(builder: &Builder<'_>, layout: &Layout, range: Range<usize>, error: &Error<Rule>) -> Diagnostic {
     let at = match error.location {
         InputLocation::Pos(at) | InputLocation::Span((at, _)) => builder.place(at),
     };
@@ -91,63 +71,34 @@ pub(super) fn syntax(
         ErrorVariant::CustomError { .. } => &[],
     };
     let expected = expected(rules);
-    let wanted = if expected.is_empty() {
-        String::new()
-    } else {
-        format!("expected {}, ", list(expected))
-    };
+    let wanted = if expected.is_empty() { String::new() } else { format!("expected {}, ", list(expected)) };
     let Some(token) = layout.code[range.clone()].get(index - range.start).copied() else {
         let last = layout.code[range.end - 1];
         let place = span(builder.file, last.start, last.end);
-        return Diagnostic::error(
-            "W0001",
-            format!("{wanted}found the end of the item"),
-            place,
-            "the item ends after this",
-        );
+        return Diagnostic::error("W0001", format!("{wanted}found the end of the item"), place, "the item ends after this");
     };
     // A statement that ended too early is shown at its last token, not at the one below that is not to blame.
-    let cut = layout
-        .text
-        .get(at..token.start)
-        .is_some_and(|gap| gap.contains('\n'));
+    let cut = layout.text.get(at..token.start).is_some_and(|gap| gap.contains('\n'));
     if cut && index > range.start {
         let last = layout.code[index - 1];
         let place = span(builder.file, last.start, last.end);
-        let error = Diagnostic::error(
-            "W0001",
-            format!("{wanted}found the end of the line"),
-            place,
-            "the line ends after this",
-        );
+        let error =
+            Diagnostic::error("W0001", format!("{wanted}found the end of the line"), place, "the line ends after this");
         return hint(error, builder, layout, index - 1, rules);
     }
     let place = span(builder.file, token.start, token.end);
     let text = token.text(source).escape_debug().to_string();
-    let error = Diagnostic::error(
-        "W0001",
-        format!("{wanted}found `{text}`"),
-        place,
-        "not expected here",
-    );
+    let error = Diagnostic::error("W0001", format!("{wanted}found `{text}`"), place, "not expected here");
     hint(error, builder, layout, index, rules)
 }
 
 /// What the author may have meant.
-fn hint(
-    error: Diagnostic,
-    builder: &Builder<'_>,
-    layout: &Layout,
-    index: usize,
-    rules: &[Rule],
-) -> Diagnostic {
+fn hint(error: Diagnostic, builder: &Builder<'_>, layout: &Layout, index: usize, rules: &[Rule]) -> Diagnostic {
     let source = builder.source;
     let token = layout.code[index];
     let text = token.text(source);
     let at = span(builder.file, token.start, token.end);
-    let before = index
-        .checked_sub(1)
-        .map_or("", |before| layout.code[before].text(source));
+    let before = index.checked_sub(1).map_or("", |before| layout.code[before].text(source));
     let wants_name = rules.contains(&Rule::ident);
     match text {
         "&&" => error.fix(at, "and", "write `and`"),
@@ -155,7 +106,9 @@ fn hint(
         "!" => error.fix(at, "not ", "write `not`"),
         "**" => error.fix(at, "^", "write the power as `^`"),
         ":=" => error.fix(at, "=", "bind with `=`"),
-        "=" if rules.contains(&Rule::op_add) && !rules.contains(&Rule::eq) => error.help("`==` compares; `=` binds a name at the start of a statement"),
+        "=" if rules.contains(&Rule::op_add) && !rules.contains(&Rule::eq) => {
+            error.help("`==` compares; `=` binds a name at the start of a statement")
+        }
         "*" if before == "*" => error.help("the power of `x` is `x ^ n`"),
         "->" if rules.contains(&Rule::op_add) => error.help("`->` stands between the parameters and the result of a `fn`"),
         "else" => error.help("`else` follows the `}` of its `if`"),
@@ -168,7 +121,9 @@ fn hint(
         _ if token.kind == TokenKind::Number && text.bytes().any(|b| b.is_ascii_alphabetic()) => {
             error.help("a name cannot start with a digit; a number is written `12`, `1_000`, `0.5` or `1e-4`")
         }
-        _ if rules.contains(&Rule::tilde) => error.help("a parameter says how it starts: `param w: [output, input] ~ normal(std: 0.02)`"),
+        _ if rules.contains(&Rule::tilde) => {
+            error.help("a parameter says how it starts: `param w: [output, input] ~ normal(std: 0.02)`")
+        }
         _ if rules.contains(&Rule::kw_as) && (rules.contains(&Rule::weights_body) || rules.contains(&Rule::lbrace)) => {
             error.help("the file's axis order is always written: `ours <- \"theirs\" as [output, input]`")
         }
@@ -204,13 +159,9 @@ const KEYWORDS: [&str; 21] = [
 fn expected(rules: &[Rule]) -> Vec<String> {
     // After a value an operator, a call and so on are always possible: they say nothing when something else was wanted.
     let after_value = rules.contains(&Rule::op_add);
-    let noise =
-        |rule: &Rule| after_value && matches!(rule, Rule::lparen | Rule::lbracket | Rule::dot);
-    let mut words: Vec<(usize, &str)> = rules
-        .iter()
-        .filter(|rule| !noise(rule))
-        .filter_map(|rule| describe(*rule))
-        .collect();
+    let noise = |rule: &Rule| after_value && matches!(rule, Rule::lparen | Rule::lbracket | Rule::dot);
+    let mut words: Vec<(usize, &str)> =
+        rules.iter().filter(|rule| !noise(rule)).filter_map(|rule| describe(*rule)).collect();
     words.sort_unstable();
     words.dedup();
     if after_value && words.iter().all(|(_, word)| word.starts_with("the end")) {

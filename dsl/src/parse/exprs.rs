@@ -58,17 +58,11 @@ pub(super) fn binary_op(rule: Rule) -> BinaryOp {
 }
 
 fn compares(op: BinaryOp) -> bool {
-    matches!(
-        op,
-        BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge
-    )
+    matches!(op, BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge)
 }
 
 fn expr(kind: ExprKind, span: Span) -> Expr {
-    Spanned {
-        node: Box::new(kind),
-        span,
-    }
+    Spanned { node: Box::new(kind), span }
 }
 
 impl Builder<'_> {
@@ -84,11 +78,7 @@ impl Builder<'_> {
             .map_primary(|operand| self.operand(operand))
             .map_prefix(|op, value| {
                 let span = self.span(&op).to(value.span);
-                let op = if op.as_rule() == Rule::op_neg {
-                    UnaryOp::Neg
-                } else {
-                    UnaryOp::Not
-                };
+                let op = if op.as_rule() == Rule::op_neg { UnaryOp::Neg } else { UnaryOp::Not };
                 expr(ExprKind::Unary(op, value), span)
             })
             .map_infix(|left, op, right| self.infix(left, &op, right))
@@ -115,14 +105,9 @@ impl Builder<'_> {
             && !self.in_parentheses(left.span)
         {
             self.report(
-                Diagnostic::error(
-                    "W0007",
-                    "comparisons do not chain",
-                    place,
-                    "a second comparison of the same values",
-                )
-                .label(left.span, "this is already a truth value")
-                .help("join two comparisons with `and`: `a < b and b < c`"),
+                Diagnostic::error("W0007", "comparisons do not chain", place, "a second comparison of the same values")
+                    .label(left.span, "this is already a truth value")
+                    .help("join two comparisons with `and`: `a < b and b < c`"),
             );
         }
         let span = left.span.to(right.span);
@@ -159,10 +144,7 @@ impl Builder<'_> {
             let kind = match part.as_rule() {
                 Rule::call => ExprKind::Call(value, self.args(parts(part))),
                 Rule::field => ExprKind::Field(value, self.name(only(part))),
-                _ => ExprKind::Bracket(
-                    value,
-                    parts(part).map(|entry| self.entry(only(entry))).collect(),
-                ),
+                _ => ExprKind::Bracket(value, parts(part).map(|entry| self.entry(only(entry))).collect()),
             };
             value = expr(kind, span);
         }
@@ -189,13 +171,8 @@ impl Builder<'_> {
         let digits = pair.as_str().replace('_', "");
         ExprKind::Int(digits.parse().unwrap_or_else(|_| {
             self.report(
-                Diagnostic::error(
-                    "W0008",
-                    "this number is too large",
-                    self.span(pair),
-                    "more than 64 bits",
-                )
-                .help("write it with an exponent, such as `1e20`, if a float is meant"),
+                Diagnostic::error("W0008", "this number is too large", self.span(pair), "more than 64 bits")
+                    .help("write it with an exponent, such as `1e20`, if a float is meant"),
             );
             0
         }))
@@ -205,12 +182,7 @@ impl Builder<'_> {
         let text = pair.as_str();
         let value: f64 = text.replace('_', "").parse().unwrap_or(f64::INFINITY);
         if value.is_infinite() {
-            self.report(Diagnostic::error(
-                "W0008",
-                "this number is too large",
-                self.span(pair),
-                "beyond 1.8e308",
-            ));
+            self.report(Diagnostic::error("W0008", "this number is too large", self.span(pair), "beyond 1.8e308"));
         }
         ExprKind::Float(value, text.to_owned())
     }
@@ -244,13 +216,8 @@ impl Builder<'_> {
     fn args(&self, args: Parts<'_>) -> Vec<Arg> {
         args.map(|arg| {
             let mut inner = parts(arg);
-            let name = inner
-                .take_if(Rule::arg_name)
-                .map(|name| self.name(only(name)));
-            Arg {
-                name,
-                value: self.expr(inner.part()),
-            }
+            let name = inner.take_if(Rule::arg_name).map(|name| self.name(only(name)));
+            Arg { name, value: self.expr(inner.part()) }
         })
         .collect()
     }
@@ -263,68 +230,36 @@ impl Builder<'_> {
         if args.is_empty() {
             let help = "write a value, or `(a, b)` for several";
             self.report(
-                Diagnostic::error(
-                    "W0011",
-                    "these parentheses are empty",
-                    span,
-                    "expected a value in here",
-                )
-                .help(help),
+                Diagnostic::error("W0011", "these parentheses are empty", span, "expected a value in here").help(help),
             );
         }
         if named > 0 && named < args.len() {
-            let bare = args
-                .iter()
-                .find(|arg| arg.name.is_none())
-                .map_or(span, |arg| arg.value.span);
+            let bare = args.iter().find(|arg| arg.name.is_none()).map_or(span, |arg| arg.value.span);
             self.report(
-                Diagnostic::error(
-                    "W0012",
-                    "a record needs a name for each of its values",
-                    bare,
-                    "this value has no name",
-                )
-                .help("write `(logits: a, hidden: b)`, or `(a, b)` without names"),
+                Diagnostic::error("W0012", "a record needs a name for each of its values", bare, "this value has no name")
+                    .help("write `(logits: a, hidden: b)`, or `(a, b)` without names"),
             );
         }
         if named > 0 {
-            let fields = args
-                .into_iter()
-                .filter_map(|arg| Some((arg.name?, arg.value)));
+            let fields = args.into_iter().filter_map(|arg| Some((arg.name?, arg.value)));
             return expr(ExprKind::Record(fields.collect()), span);
         }
         if args.len() == 1
             && let Some(only) = args.pop()
         {
-            return Spanned {
-                node: only.value.node,
-                span,
-            };
+            return Spanned { node: only.value.node, span };
         }
-        expr(
-            ExprKind::Tuple(args.into_iter().map(|arg| arg.value).collect()),
-            span,
-        )
+        expr(ExprKind::Tuple(args.into_iter().map(|arg| arg.value).collect()), span)
     }
 
     fn if_expr(&self, chain: Parts<'_>, span: Span) -> Expr {
         let mut exprs: Vec<Expr> = chain
-            .map(|part| {
-                if part.as_rule() == Rule::value_body {
-                    self.expr(only(part))
-                } else {
-                    self.expr(part)
-                }
-            })
+            .map(|part| if part.as_rule() == Rule::value_body { self.expr(only(part)) } else { self.expr(part) })
             .collect();
         self.limit_depth(exprs.len() / 2, span);
         let mut value = exprs.pop().expect("the grammar gives an else");
         while let (Some(then), Some(cond)) = (exprs.pop(), exprs.pop()) {
-            let span = if exprs.is_empty() {
-                span
-            } else {
-                cond.span.to(value.span)
-            };
+            let span = if exprs.is_empty() { span } else { cond.span.to(value.span) };
             value = expr(ExprKind::If(cond, then, value), span);
         }
         value
@@ -343,20 +278,9 @@ impl Builder<'_> {
     fn scan(&self, pair: Pair<'_, Rule>) -> Scan {
         let mut inner = parts(pair);
         let axis = self.name(inner.part());
-        let carry = inner
-            .take_if(Rule::carry)
-            .map(|carry| self.bindings(parts(carry)))
-            .unwrap_or_default();
-        let over = inner
-            .take_if(Rule::scan_over)
-            .map(|over| self.bindings(parts(over)))
-            .unwrap_or_default();
-        Scan {
-            axis,
-            carry,
-            over,
-            body: self.body(inner.part()),
-        }
+        let carry = inner.take_if(Rule::carry).map(|carry| self.bindings(parts(carry))).unwrap_or_default();
+        let over = inner.take_if(Rule::scan_over).map(|over| self.bindings(parts(over))).unwrap_or_default();
+        Scan { axis, carry, over, body: self.body(inner.part()) }
     }
 
     fn entry(&self, pair: Pair<'_, Rule>) -> BracketEntry {
@@ -374,14 +298,10 @@ impl Builder<'_> {
                 };
                 let mut tail = parts(tail);
                 let end = tail.take_if(Rule::expr).map(|end| self.expr(end));
-                let renamed = tail
-                    .take_if(Rule::range_name)
-                    .map(|name| self.name(only(name)));
+                let renamed = tail.take_if(Rule::range_name).map(|name| self.name(only(name)));
                 BracketEntry::Range(name, start, end, renamed)
             }
-            Rule::sized_entry => {
-                BracketEntry::Sized(self.name(inner.part()), self.expr(inner.part()))
-            }
+            Rule::sized_entry => BracketEntry::Sized(self.name(inner.part()), self.expr(inner.part())),
             _ => {
                 let axis: AxisTerm = self.axis_term(inner.part());
                 match inner.next() {

@@ -2,9 +2,7 @@
 
 use pest::iterators::Pair;
 
-use crate::ast::{
-    Block, Item, ItemKind, Member, Objective, Optimizer, ParamDecl, Schedule, Slot, Test, Use,
-};
+use crate::ast::{Block, Item, ItemKind, Member, Objective, Optimizer, ParamDecl, Schedule, Slot, Test, Use};
 use crate::diagnostic::Diagnostic;
 
 use super::Rule;
@@ -21,10 +19,7 @@ impl Builder<'_> {
             Rule::fn_decl => {
                 let function = self.fn_decl(item);
                 if function.name.is_none() {
-                    let at = crate::span::Span {
-                        end: span.start + 2,
-                        ..span
-                    };
+                    let at = crate::span::Span { end: span.start + 2, ..span };
                     self.report(
                         Diagnostic::error("W0013", "a function outside a block needs a name", at, "no name after this `fn`")
                             .help("only the call of a block is nameless: it stands inside `block … { … }`"),
@@ -41,48 +36,28 @@ impl Builder<'_> {
             Rule::weights => ItemKind::Weights(self.weights(item)),
             _ => {
                 let mut inner = parts(item);
-                ItemKind::Test(Test {
-                    name: self.text(&inner.part()),
-                    body: self.body(inner.part()),
-                })
+                ItemKind::Test(Test { name: self.text(&inner.part()), body: self.body(inner.part()) })
             }
         };
-        Some(Item {
-            doc: self.docs(span),
-            kind,
-            span,
-        })
+        Some(Item { doc: self.docs(span), kind, span })
     }
 
     fn use_item(&self, pair: Pair<'_, Rule>) -> Use {
         let mut inner = parts(pair);
         let path = self.names(parts(inner.part()));
-        Use {
-            path,
-            names: self.names(inner),
-        }
+        Use { path, names: self.names(inner) }
     }
 
     fn block(&self, pair: Pair<'_, Rule>) -> Block {
         let mut inner = parts(pair);
         let is_model = inner.part().as_str() == "model";
         let name = self.name(inner.part());
-        let params = inner
-            .take_if(Rule::params)
-            .map(|params| self.params(params))
-            .unwrap_or_default();
-        Block {
-            is_model,
-            name,
-            params,
-            members: self.members(inner.part()),
-        }
+        let params = inner.take_if(Rule::params).map(|params| self.params(params)).unwrap_or_default();
+        Block { is_model, name, params, members: self.members(inner.part()) }
     }
 
     fn members(&self, pair: Pair<'_, Rule>) -> Vec<Member> {
-        parts(pair)
-            .map(|member| self.member(only(member)))
-            .collect()
+        parts(pair).map(|member| self.member(only(member))).collect()
     }
 
     fn member(&self, pair: Pair<'_, Rule>) -> Member {
@@ -93,19 +68,11 @@ impl Builder<'_> {
                 let mut inner = parts(pair);
                 let name = self.name(inner.part());
                 let ty = self.tensor_type(inner.part());
-                Member::Param(ParamDecl {
-                    doc,
-                    name,
-                    ty,
-                    init: self.expr(inner.part()),
-                })
+                Member::Param(ParamDecl { doc, name, ty, init: self.expr(inner.part()) })
             }
             Rule::slot => {
                 let mut inner = parts(pair);
-                Member::Slot(Slot {
-                    name: self.name(inner.part()),
-                    block: self.expr(inner.part()),
-                })
+                Member::Slot(Slot { name: self.name(inner.part()), block: self.expr(inner.part()) })
             }
             Rule::fn_decl => Member::Fn(self.fn_decl(pair)),
             Rule::member_if => Member::If(self.if_chain(parts(pair), Self::members, Member::If)),
@@ -118,17 +85,8 @@ impl Builder<'_> {
         let name = self.name(inner.part());
         let models = self.names(parts(inner.part()));
         let over = self.params(inner.part());
-        let with = inner
-            .take_if(Rule::params)
-            .map(|with| self.params(with))
-            .unwrap_or_default();
-        Objective {
-            name,
-            models,
-            over,
-            with,
-            body: self.body(inner.part()),
-        }
+        let with = inner.take_if(Rule::params).map(|with| self.params(with)).unwrap_or_default();
+        Objective { name, models, over, with, body: self.body(inner.part()) }
     }
 
     fn optimizer(&self, pair: Pair<'_, Rule>) -> Optimizer {
@@ -141,13 +99,7 @@ impl Builder<'_> {
         }
         let mut update = parts(inner.part());
         let inputs = self.names(parts(update.part()));
-        Optimizer {
-            name,
-            params,
-            state,
-            inputs,
-            body: self.body(update.part()),
-        }
+        Optimizer { name, params, state, inputs, body: self.body(update.part()) }
     }
 
     fn schedule(&self, pair: Pair<'_, Rule>) -> Schedule {
@@ -155,11 +107,6 @@ impl Builder<'_> {
         let name = self.name(inner.part());
         let params = self.params(inner.part());
         let step = self.name(inner.part());
-        Schedule {
-            name,
-            params,
-            step,
-            body: self.body(inner.part()),
-        }
+        Schedule { name, params, step, body: self.body(inner.part()) }
     }
 }

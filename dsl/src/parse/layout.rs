@@ -50,10 +50,7 @@ pub(super) fn layout(file: FileId, source: &str) -> Layout {
             }
         }
     }
-    let mut diagnostics: Vec<Diagnostic> = code
-        .iter()
-        .filter_map(|token| bad_token(file, source, *token))
-        .collect();
+    let mut diagnostics: Vec<Diagnostic> = code.iter().filter_map(|token| bad_token(file, source, *token)).collect();
     let brackets = brackets::check(file, source, &code, &first_on_line);
     diagnostics.extend(brackets.diagnostics);
 
@@ -67,10 +64,8 @@ pub(super) fn layout(file: FileId, source: &str) -> Layout {
         }
         let statement = matches!(open.last(), None | Some(b'{'));
         let separator = token.text(source) == ";" && open.is_empty();
-        let ends =
-            i > start && statement && gaps[i].is_some() && !continues(source, &code, i, open.len());
-        let cut =
-            open.is_empty() && (separator || ends || brackets.restarts.binary_search(&i).is_ok());
+        let ends = i > start && statement && gaps[i].is_some() && !continues(source, &code, i, open.len());
+        let cut = open.is_empty() && (separator || ends || brackets.restarts.binary_search(&i).is_ok());
         if cut {
             if i > start {
                 items.push(start..i);
@@ -80,8 +75,7 @@ pub(super) fn layout(file: FileId, source: &str) -> Layout {
             text[at] = b'\n';
         }
         if !separator {
-            text[token.start..token.end]
-                .copy_from_slice(&source.as_bytes()[token.start..token.end]);
+            text[token.start..token.end].copy_from_slice(&source.as_bytes()[token.start..token.end]);
         }
         match token.kind {
             TokenKind::Open => open.push(source.as_bytes()[token.start]),
@@ -95,13 +89,7 @@ pub(super) fn layout(file: FileId, source: &str) -> Layout {
     merge_strays(source, &code, &mut items);
     // Tokens are copied whole and everything else is ASCII, so this cannot fail.
     let text = String::from_utf8(text).unwrap_or_else(|_| " ".repeat(source.len()));
-    Layout {
-        text,
-        code,
-        items,
-        docs,
-        diagnostics,
-    }
+    Layout { text, code, items, docs, diagnostics }
 }
 
 /// A run of lines that start no item is one fault, not one for each line.
@@ -123,15 +111,13 @@ fn bad_token(file: FileId, source: &str, token: Token) -> Option<Diagnostic> {
     let at = span(file, token.start, token.end);
     let text = token.text(source);
     match token.kind {
-        TokenKind::OpenText => Some(
-            Diagnostic::error(
-                "W0005",
-                "this text has no closing `\"`",
-                at,
-                "it must end on its line",
-            )
-            .fix(span(file, token.end, token.end), "\"", "close it"),
-        ),
+        TokenKind::OpenText => {
+            Some(Diagnostic::error("W0005", "this text has no closing `\"`", at, "it must end on its line").fix(
+                span(file, token.end, token.end),
+                "\"",
+                "close it",
+            ))
+        }
         TokenKind::Bad => {
             let error = Diagnostic::error(
                 "W0006",
@@ -148,9 +134,7 @@ fn bad_token(file: FileId, source: &str, token: Token) -> Option<Diagnostic> {
                 "×" => error.fix(at, "*", "multiply with `*`"),
                 "−" | "–" => error.fix(at, "-", "use the ASCII minus sign"),
                 "“" | "”" => error.fix(at, "\"", "use straight quotes"),
-                _ if text.chars().any(char::is_alphabetic) => {
-                    error.help("names are made of ASCII letters, digits and `_`")
-                }
+                _ if text.chars().any(char::is_alphabetic) => error.help("names are made of ASCII letters, digits and `_`"),
                 _ => error,
             })
         }
@@ -164,9 +148,7 @@ fn continues(source: &str, code: &[Token], next: usize, depth: usize) -> bool {
 }
 
 const OPERATOR_WORDS: [&str; 7] = ["and", "or", "where", "otherwise", "div", "mod", "as"];
-const INFIX: [&str; 12] = [
-    "+", "-", "*", "/", "^", "==", "!=", "<", "<=", ">", ">=", "&&",
-];
+const INFIX: [&str; 12] = ["+", "-", "*", "/", "^", "==", "!=", "<", "<=", ">", ">=", "&&"];
 
 /// Whether a line that ends with `code[last]` has more to come.
 fn wants_more(source: &str, code: &[Token], last: usize) -> bool {
@@ -178,9 +160,7 @@ fn wants_more(source: &str, code: &[Token], last: usize) -> bool {
             // `rate = 0 on layers.*` ends with a star that is no operator.
             !(last > 0 && code[last - 1].text(source) == "." && code[last - 1].end == token.start)
         }
-        TokenKind::Punct => {
-            INFIX.contains(&text) || ["=", ",", ":", "~", "->", "<-", "||"].contains(&text)
-        }
+        TokenKind::Punct => INFIX.contains(&text) || ["=", ",", ":", "~", "->", "<-", "||"].contains(&text),
         _ => false,
     }
 }
@@ -193,18 +173,13 @@ fn goes_on(source: &str, code: &[Token], next: usize, depth: usize) -> bool {
     let after_text = after.map_or("", |after| after.text(source));
     match token.kind {
         TokenKind::Word if ["over", "with", "carry"].contains(&text) => {
-            after.is_some_and(|after| after.kind == TokenKind::Word)
-                || (depth == 0 && after_text == "(")
+            after.is_some_and(|after| after.kind == TokenKind::Word) || (depth == 0 && after_text == "(")
         }
         // `else` joins only a closing brace: elsewhere it is a fault that the grammar reports.
-        TokenKind::Word => {
-            OPERATOR_WORDS.contains(&text) || (text == "else" && code[next - 1].text(source) == "}")
-        }
+        TokenKind::Word => OPERATOR_WORDS.contains(&text) || (text == "else" && code[next - 1].text(source) == "}"),
         TokenKind::Punct if text == "*" => after_text != ".",
         TokenKind::Punct if text == "." => after.is_some_and(|after| after.kind == TokenKind::Word),
-        TokenKind::Punct => {
-            INFIX.contains(&text) || ["=", ",", "->", "<-", "~", "||"].contains(&text)
-        }
+        TokenKind::Punct => INFIX.contains(&text) || ["=", ",", "->", "<-", "~", "||"].contains(&text),
         // A brace on its own line opens the body of what stands above it; a statement cannot start with one.
         TokenKind::Open => text == "{" && code[next - 1].text(source) != "{",
         _ => false,

@@ -32,29 +32,15 @@ use layout::Layout;
 pub fn parse(file: FileId, source: &str) -> (ast::File, Vec<Diagnostic>) {
     if u32::try_from(source.len()).is_err() {
         let start = errors::span(file, 0, 0);
-        return (
-            ast::File::default(),
-            vec![Diagnostic::error(
-                "W0001",
-                "this file is larger than 4 GiB",
-                start,
-                "",
-            )],
-        );
+        return (ast::File::default(), vec![Diagnostic::error("W0001", "this file is larger than 4 GiB", start, "")]);
     }
     let mut layout = layout::layout(file, source);
     let mut diagnostics = std::mem::take(&mut layout.diagnostics);
-    let faults: Vec<usize> = diagnostics
-        .iter()
-        .filter_map(|fault| fault.labels.first())
-        .map(|label| label.span.start as usize)
-        .collect();
+    let faults: Vec<usize> =
+        diagnostics.iter().filter_map(|fault| fault.labels.first()).map(|label| label.span.start as usize).collect();
     let mut items = Vec::new();
     for range in &layout.items {
-        let (start, end) = (
-            layout.code[range.start].start,
-            layout.code[range.end - 1].end,
-        );
+        let (start, end) = (layout.code[range.start].start, layout.code[range.end - 1].end);
         if !faults.iter().any(|at| (start..=end).contains(at)) {
             let builder = Builder::new(file, source, &layout.docs, start);
             items.extend(item(&layout, &builder, range.clone()));
@@ -65,19 +51,12 @@ pub fn parse(file: FileId, source: &str) -> (ast::File, Vec<Diagnostic>) {
     (ast::File { items }, diagnostics)
 }
 
-fn item(
-    layout: &Layout,
-    builder: &Builder<'_>,
-    range: std::ops::Range<usize>,
-) -> Option<ast::Item> {
+fn item(layout: &Layout, builder: &Builder<'_>, range: std::ops::Range<usize>) -> Option<ast::Item> {
     if let Some(fault) = errors::not_an_item(builder, &layout.code, range.clone()) {
         builder.report(fault);
         return None;
     }
-    let (start, end) = (
-        layout.code[range.start].start,
-        layout.code[range.end - 1].end,
-    );
+    let (start, end) = (layout.code[range.start].start, layout.code[range.end - 1].end);
     match Grammar::parse(Rule::item, &layout.text[start..end]) {
         Ok(mut pairs) => pairs.next().and_then(|pair| builder.item(pair)),
         Err(error) => {

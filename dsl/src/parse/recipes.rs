@@ -2,10 +2,7 @@
 
 use pest::iterators::Pair;
 
-use crate::ast::{
-    Group, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights,
-    WeightsEntry,
-};
+use crate::ast::{Group, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights, WeightsEntry};
 use crate::diagnostic::Diagnostic;
 
 use super::Rule;
@@ -16,30 +13,17 @@ impl Builder<'_> {
     pub(super) fn train(&self, pair: Pair<'_, Rule>) -> Train {
         let mut inner = parts(pair);
         let name = self.name(inner.part());
-        Train {
-            name,
-            entries: inner
-                .filter_map(|entry| self.train_entry(only(entry)))
-                .collect(),
-        }
+        Train { name, entries: inner.filter_map(|entry| self.train_entry(only(entry))).collect() }
     }
 
     fn train_entry(&self, pair: Pair<'_, Rule>) -> Option<TrainEntry> {
         Some(match pair.as_rule() {
             Rule::mesh => {
                 let span = self.span(&pair);
-                let at = crate::span::Span {
-                    end: span.start + 4,
-                    ..span
-                };
+                let at = crate::span::Span { end: span.start + 4, ..span };
                 self.report(
-                    Diagnostic::error(
-                        "W0003",
-                        "`mesh` is not supported yet",
-                        at,
-                        "a recipe runs on one machine for now",
-                    )
-                    .help("leave it out"),
+                    Diagnostic::error("W0003", "`mesh` is not supported yet", at, "a recipe runs on one machine for now")
+                        .help("leave it out"),
                 );
                 return None;
             }
@@ -64,11 +48,7 @@ impl Builder<'_> {
         let name = self.name(inner.part());
         let value = self.expr(inner.part());
         let on = inner.part();
-        let on = if on.as_rule() == Rule::pattern {
-            Selector::Path(self.pattern(on))
-        } else {
-            self.axes_selector(on)
-        };
+        let on = if on.as_rule() == Rule::pattern { Selector::Path(self.pattern(on)) } else { self.axes_selector(on) };
         Group { name, value, on }
     }
 
@@ -78,12 +58,7 @@ impl Builder<'_> {
         let op = binary_op(only(inner.part()).as_rule());
         let count = inner.part();
         let count = count.as_str().replace('_', "").parse().unwrap_or_else(|_| {
-            self.report(Diagnostic::error(
-                "W0008",
-                "this number is too large",
-                self.span(&count),
-                "more than 64 bits",
-            ));
+            self.report(Diagnostic::error("W0008", "this number is too large", self.span(&count), "more than 64 bits"));
             0
         });
         Selector::Axes(op, count, span)
@@ -93,17 +68,11 @@ impl Builder<'_> {
         let mut inner = parts(pair);
         let name = self.name(inner.part());
         let model = self.name(inner.part());
-        Weights {
-            name,
-            model,
-            entries: self.weights_body(inner.part()),
-        }
+        Weights { name, model, entries: self.weights_body(inner.part()) }
     }
 
     fn weights_body(&self, pair: Pair<'_, Rule>) -> Vec<WeightsEntry> {
-        parts(pair)
-            .map(|entry| self.weights_entry(only(entry)))
-            .collect()
+        parts(pair).map(|entry| self.weights_entry(only(entry))).collect()
     }
 
     fn weights_entry(&self, pair: Pair<'_, Rule>) -> WeightsEntry {
@@ -141,10 +110,7 @@ impl Builder<'_> {
                 StoredAxis::Axis(self.axis_term(axis))
             }
         });
-        StoredAxes {
-            axes: axes.collect(),
-            span,
-        }
+        StoredAxes { axes: axes.collect(), span }
     }
 
     fn pattern(&self, pair: Pair<'_, Rule>) -> PathPattern {
@@ -158,9 +124,6 @@ impl Builder<'_> {
                 _ => PathPart::Name(self.name(part)),
             }
         });
-        PathPattern {
-            parts: path.collect(),
-            span,
-        }
+        PathPattern { parts: path.collect(), span }
     }
 }

@@ -22,11 +22,7 @@ impl Builder<'_> {
                 let mut inner = parts(stmt);
                 let var = self.name(inner.part());
                 let over = self.expr(inner.part());
-                Stmt::For(For {
-                    var,
-                    over,
-                    body: self.body(inner.part()),
-                })
+                Stmt::For(For { var, over, body: self.body(inner.part()) })
             }
             Rule::if_stmt => self.if_stmt(stmt),
             Rule::next_stmt => {
@@ -47,10 +43,7 @@ impl Builder<'_> {
     pub(super) fn let_stmt(&self, pair: Pair<'_, Rule>) -> Let {
         let mut inner = parts(pair);
         let names = self.names(parts(inner.part()));
-        Let {
-            names,
-            value: self.expr(inner.part()),
-        }
+        Let { names, value: self.expr(inner.part()) }
     }
 
     pub(super) fn axis_decl(&self, pair: Pair<'_, Rule>) -> AxisDecl {
@@ -59,45 +52,20 @@ impl Builder<'_> {
         let size = inner.part();
         let is = size.as_rule() == Rule::axis_is;
         let size = only(size);
-        AxisDecl {
-            name,
-            size: if is {
-                AxisSize::Is(self.expr(size))
-            } else {
-                AxisSize::Like(self.axis_term(size))
-            },
-        }
+        AxisDecl { name, size: if is { AxisSize::Is(self.expr(size)) } else { AxisSize::Like(self.axis_term(size)) } }
     }
 
     pub(super) fn fn_decl(&self, pair: Pair<'_, Rule>) -> Fn {
         let span = self.span(&pair);
         let mut inner = parts(pair);
         let name = inner.take_if(Rule::ident).map(|name| self.name(name));
-        let axes = inner
-            .take_if(Rule::fn_axes)
-            .map(|axes| self.names(parts(axes)))
-            .unwrap_or_default();
+        let axes = inner.take_if(Rule::fn_axes).map(|axes| self.names(parts(axes))).unwrap_or_default();
         let params = self.params(inner.part());
-        let result = inner
-            .take_if(Rule::result)
-            .map(|result| self.result(result));
+        let result = inner.take_if(Rule::result).map(|result| self.result(result));
         let body = inner.part();
         let short = body.as_rule() == Rule::fn_short;
-        let body = if short {
-            vec![Stmt::Expr(self.expr(only(body)))]
-        } else {
-            self.body(body)
-        };
-        Fn {
-            doc: self.docs(span),
-            name,
-            axes,
-            params,
-            result,
-            body,
-            short,
-            span,
-        }
+        let body = if short { vec![Stmt::Expr(self.expr(only(body)))] } else { self.body(body) };
+        Fn { doc: self.docs(span), name, axes, params, result, body, short, span }
     }
 
     /// An `if` whose every branch is one expression is a value, whatever else could be made of it.
@@ -105,10 +73,7 @@ impl Builder<'_> {
         let span = self.span(&pair);
         let stmt = self.if_chain(parts(pair), Self::body, Stmt::If);
         match self.as_value(&stmt) {
-            Some(kind) => Stmt::Expr(Spanned {
-                node: Box::new(kind),
-                span,
-            }),
+            Some(kind) => Stmt::Expr(Spanned { node: Box::new(kind), span }),
             None => Stmt::If(stmt),
         }
     }
@@ -123,17 +88,10 @@ impl Builder<'_> {
             };
             let kind = self.as_value(nested)?;
             let span = nested.cond.span;
-            let otherwise: Expr = Spanned {
-                node: Box::new(kind),
-                span,
-            };
+            let otherwise: Expr = Spanned { node: Box::new(kind), span };
             return Some(ExprKind::If(stmt.cond.clone(), then.clone(), otherwise));
         };
-        Some(ExprKind::If(
-            stmt.cond.clone(),
-            then.clone(),
-            otherwise.clone(),
-        ))
+        Some(ExprKind::If(stmt.cond.clone(), then.clone(), otherwise.clone()))
     }
 
     /// `cond body (cond body)* body?`: written flat in the grammar so that a long chain does not recurse there.
@@ -158,15 +116,7 @@ impl Builder<'_> {
         self.limit_depth(arms.len(), arms[0].0.span);
         let mut arms = arms.into_iter().rev();
         let (cond, then) = arms.next().expect("the grammar gives a condition");
-        let innermost = If {
-            cond,
-            then,
-            otherwise: last,
-        };
-        arms.fold(innermost, |inner, (cond, then)| If {
-            cond,
-            then,
-            otherwise: vec![nested(inner)],
-        })
+        let innermost = If { cond, then, otherwise: last };
+        arms.fold(innermost, |inner, (cond, then)| If { cond, then, otherwise: vec![nested(inner)] })
     }
 }

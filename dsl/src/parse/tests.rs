@@ -71,9 +71,7 @@ const FAULTY: &[&str] = &[
 #[test]
 fn syntax_faults() {
     let all: Vec<String> = FAULTY.iter().map(|text| shown(text)).collect();
-    insta::assert_snapshot!(
-        all.join("\n-----------------------------------------------------------------\n\n")
-    );
+    insta::assert_snapshot!(all.join("\n-----------------------------------------------------------------\n\n"));
 }
 
 #[test]
@@ -89,10 +87,7 @@ fn each_faulty_text_has_a_fault_of_a_known_kind() {
 
 #[test]
 fn an_item_with_a_fault_leaves_the_others() {
-    let (file, faults) = parse(
-        FileId(0),
-        "axis a = 1\naxis b = \naxis c = 3\nfn f( = 1\naxis d = 4\n",
-    );
+    let (file, faults) = parse(FileId(0), "axis a = 1\naxis b = \naxis c = 3\nfn f( = 1\naxis d = 4\n");
     assert_eq!(file.items.len(), 3);
     assert_eq!(faults.len(), 2, "{faults:?}");
 }
@@ -134,11 +129,7 @@ fn mutated_files_never_panic_and_faults_lie_in_the_file() {
         }
         let (file, faults) = parse(FileId(0), &text);
         caught += usize::from(!faults.is_empty());
-        for span in faults
-            .iter()
-            .flat_map(|fault| &fault.labels)
-            .map(|label| label.span)
-        {
+        for span in faults.iter().flat_map(|fault| &fault.labels).map(|label| label.span) {
             let range = span.start as usize..span.end as usize;
             assert!(text.get(range).is_some(), "{span:?} is not in the file");
         }
@@ -157,43 +148,22 @@ fn mutated_files_never_panic_and_faults_lie_in_the_file() {
 
 #[test]
 fn deep_and_long_input_is_a_fault_or_fine_but_never_overflows() {
-    let deep = |open: &str, close: &str, n: usize| {
-        format!("fn f() = {}x{}", open.repeat(n), close.repeat(n))
-    };
+    let deep = |open: &str, close: &str, n: usize| format!("fn f() = {}x{}", open.repeat(n), close.repeat(n));
     let fine = |text: &str| parse(FileId(0), text).1.is_empty();
-    for (open, close) in [
-        ("(", ")"),
-        ("f(", ")"),
-        ("x[a: ", "]"),
-        ("if c { ", " } else { x }"),
-        ("scan[t] over g = x { ", " }"),
-    ] {
+    for (open, close) in
+        [("(", ")"), ("f(", ")"), ("x[a: ", "]"), ("if c { ", " } else { x }"), ("scan[t] over g = x { ", " }")]
+    {
         assert!(fine(&deep(open, close, 60)), "{open}");
         assert!(!fine(&deep(open, close, 120)), "{open}");
         assert!(!fine(&deep(open, close, 20_000)), "{open}");
     }
-    for (part, after) in [
-        ("- ", "x"),
-        ("not ", "x"),
-        ("x + ", "x"),
-        ("x ^ ", "x"),
-        ("if c { x } else ", "{ x }"),
-    ] {
-        assert!(
-            !fine(&format!("fn f() = {}{after}", part.repeat(20_000))),
-            "{part}"
-        );
+    for (part, after) in [("- ", "x"), ("not ", "x"), ("x + ", "x"), ("x ^ ", "x"), ("if c { x } else ", "{ x }")] {
+        assert!(!fine(&format!("fn f() = {}{after}", part.repeat(20_000))), "{part}");
     }
     for part in ["(x)", ".x", "[x]"] {
-        assert!(
-            !fine(&format!("fn f() = x{}", part.repeat(20_000))),
-            "{part}"
-        );
+        assert!(!fine(&format!("fn f() = x{}", part.repeat(20_000))), "{part}");
     }
-    assert!(!fine(&format!(
-        "fn f() {{ {}{{ x }} }}",
-        "if c { a = x } else ".repeat(20_000)
-    )));
+    assert!(!fine(&format!("fn f() {{ {}{{ x }} }}", "if c { a = x } else ".repeat(20_000))));
     assert!(!fine(&"(".repeat(100_000)));
     assert!(!fine(&")".repeat(10_000)));
     let wide = format!("fn f() = g({})", "x, ".repeat(20_000));

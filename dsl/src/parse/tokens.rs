@@ -44,9 +44,7 @@ impl Token {
 }
 
 /// Operators of more than one character, longest first.
-const LONG_PUNCT: [&str; 12] = [
-    "..<", "->", "<-", "==", "!=", "<=", ">=", "..", "&&", "||", "**", ":=",
-];
+const LONG_PUNCT: [&str; 12] = ["..<", "->", "<-", "==", "!=", "<=", ">=", "..", "&&", "||", "**", ":="];
 
 /// Splits a source into tokens; white space other than line feeds is dropped.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
@@ -81,19 +79,14 @@ pub(crate) fn tokens(source: &str) -> Vec<Token> {
                 None => (TokenKind::Bad, first.len_utf8()),
             },
         };
-        found.push(Token {
-            kind,
-            start: at,
-            end: at + len,
-        });
+        found.push(Token { kind, start: at, end: at + len });
         at += len;
     }
     found
 }
 
 fn word_len(rest: &str) -> usize {
-    rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-        .unwrap_or(rest.len())
+    rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len())
 }
 
 /// The length of a number; `1..` is `1` before a range, `1e-4` one number.
@@ -103,13 +96,9 @@ fn number_len(rest: &str) -> usize {
     if bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) {
         end += 1 + word_len(&rest[end + 1..]);
     }
-    let exponent = end > 1
-        && matches!(bytes[end - 1], b'e' | b'E')
-        && bytes[..end - 1].iter().all(|b| !b.is_ascii_alphabetic());
-    if exponent
-        && matches!(bytes.get(end), Some(b'+' | b'-'))
-        && bytes.get(end + 1).is_some_and(u8::is_ascii_digit)
-    {
+    let exponent =
+        end > 1 && matches!(bytes[end - 1], b'e' | b'E') && bytes[..end - 1].iter().all(|b| !b.is_ascii_alphabetic());
+    if exponent && matches!(bytes.get(end), Some(b'+' | b'-')) && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) {
         end += 1 + word_len(&rest[end + 1..]);
     }
     end

@@ -52,12 +52,8 @@ impl Builder<'_> {
     fn param(&self, pair: Pair<'_, Rule>) -> Param {
         let mut inner = parts(pair);
         let name = self.name(inner.part());
-        let ty = inner
-            .take_if(Rule::param_type)
-            .map(|ty| self.param_type(ty));
-        let default = inner
-            .take_if(Rule::param_default)
-            .map(|default| self.expr(only(default)));
+        let ty = inner.take_if(Rule::param_type).map(|ty| self.param_type(ty));
+        let default = inner.take_if(Rule::param_default).map(|default| self.expr(only(default)));
         Param { name, ty, default }
     }
 

@@ -1,0 +1,305 @@
+//! Compiling a specification: all stages in order, from a file to a plan and machine code.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use weft_dsl::diagnostic::Diagnostic;
+use weft_dsl::elaborate::{self, Host, LayoutOut, Program, Setting, Settings};
+use weft_dsl::sources::Sources;
+use weft_runtime::plan::{self, Plan};
+use weft_runtime::tokenizer::{Tokenizer, characters_of};
+
+use crate::fuse::fuse;
+use crate::graph::{Graph, print};
+use crate::lower::{self, Lowered};
+use crate::passes::{self, PIPELINE, run_passes};
+use crate::plan::{Kernels, Slots};
+use crate::target::cpu::{self, Cpu};
+
+/// What is compiled of a specification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A recipe: training, evaluation, and the functions of its model.
+    Recipe(String),
+    /// A model: all its functions, or one (`Some(None)`: the nameless one).
+    Model(String, Option<Option<String>>),
+}
+
+/// How it is compiled.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Configuration given from outside.
+    pub settings: Vec<(String, Setting)>,
+    /// Rewrite and fuse.
+    pub optimise: bool,
+    /// Bounds-checked code.
+    pub checked: bool,
+    /// Check the graph after each pass.
+    pub validate: bool,
+    /// Add the program `gradients`.
+    pub gradients: bool,
+    /// The processor.
+    pub cpu: Cpu,
+}
+
+/// A compiled specification.
+pub struct Output {
+    /// All but the code.
+    pub plan: Plan,
+    /// Relocatable object files with the kernels.
+    pub objects: Vec<Vec<u8>>,
+}
+
+/// Why a specification was not compiled.
+#[derive(Debug)]
+pub enum Failure {
+    /// Faults in it.
+    Faults(Vec<Diagnostic>, Sources),
+    /// Anything else.
+    Other(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Other(error)
+    }
+}
+
+/// Sees each stage as it ends: its name, its text (made only where asked for), how long it took.
+pub type Watch<'a> = &'a mut dyn FnMut(&str, &dyn Fn() -> String, Duration);
+
+/// A specification that has been read and checked.
+pub struct Specification {
+    /// Its program.
+    pub program: Program,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// Reads and checks a specification with the files it uses.
+pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
+    let (program, mut faults) = Program::load(&path.display().to_string(), &text, &read);
+    if faults.is_empty() {
+        faults = program.check();
+    }
+    if faults.iter().any(|d| d.severity == weft_dsl::diagnostic::Severity::Error) {
+        return Err(Failure::Faults(faults, program.sources().clone()));
+    }
+    Ok(Specification { program, folder })
+}
+
+impl Specification {
+    /// What a command works on when the user does not say: the recipe, or else the model; several are an error.
+    pub fn subject(&self, name: Option<&str>) -> Result<Subject> {
+        let (recipes, models) = (self.program.recipes(), self.program.models());
+        if let Some(name) = name {
+            if recipes.contains(&name) {
+                return Ok(Subject::Recipe(name.into()));
+            }
+            anyhow::ensure!(
+                models.contains(&name),
+                "the specification has no recipe or model `{name}`; it has {}",
+                recipes.iter().chain(&models).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            );
+            return Ok(Subject::Model(name.into(), None));
+        }
+        match (recipes.as_slice(), models.as_slice()) {
+            ([recipe], _) => Ok(Subject::Recipe((*recipe).into())),
+            ([], [model]) => Ok(Subject::Model((*model).into(), None)),
+            ([], []) => anyhow::bail!("the specification has neither a recipe (`train`) nor a model"),
+            _ => anyhow::bail!(
+                "the specification has several: say which with `--item`: {}",
+                recipes.iter().chain(&models).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            ),
+        }
+    }
+
+    /// Compiles a subject.
+    pub fn compile(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Output, Failure> {
+        let lowered = self.lower(subject, options, watch)?;
+        let mut plan = Plan { format: plan::FORMAT, name: lowered.name, ..Plan::default() };
+        let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
+        slots.declare(&lowered.parameters)?;
+        let machine = options.cpu.machine();
+        let mut programs = lowered.programs;
+        for Lowered { name, graph, .. } in &mut programs {
+            let start = Instant::now();
+            let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+            let pipeline = if options.optimise { PIPELINE } else { &[] };
+            run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
+                watch(&format!("{name}.{pass}"), &|| print(graph), time);
+            })
+            .map_err(anyhow::Error::from)?;
+            complete_outputs(graph);
+            fuse(graph, options.optimise);
+            watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
+        }
+        for Lowered { name, graph, limits } in &programs {
+            let start = Instant::now();
+            let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
+            watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
+            plan.programs.push(program);
+        }
+        plan.slots = slots.list;
+        plan.params = slots.params;
+        plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
+        plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
+        plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
+        if let Some(settings) = &lowered.settings {
+            plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
+            plan.tokenizer = self.tokenizer(&settings.data)?;
+        }
+        plan.fingerprint = fingerprint(&plan);
+        let start = Instant::now();
+        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
+        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
+        watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
+        Ok(Output { plan, objects })
+    }
+
+    fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {
+        let start = Instant::now();
+        let faults = |faults| Failure::Faults(faults, self.program.sources().clone());
+        let whole = match subject {
+            Subject::Recipe(name) => {
+                let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+                let made = lower::training(&self.program, name, &options.settings, self, &pass_options, options.gradients);
+                let training = made.map_err(faults)?;
+                Whole {
+                    name: name.clone(),
+                    parameters: training.parameters,
+                    layouts: training.layouts,
+                    programs: training.programs,
+                    settings: Some(training.settings),
+                    metrics: training.metrics,
+                }
+            }
+            Subject::Model(name, only) => {
+                let only = only.as_ref().map(|o| o.as_deref());
+                let model = lower::model(&self.program, name, &options.settings, self, only).map_err(faults)?;
+                Whole {
+                    name: name.clone(),
+                    parameters: model.parameters,
+                    layouts: model.layouts,
+                    programs: model.functions,
+                    settings: None,
+                    metrics: Vec::new(),
+                }
+            }
+        };
+        watch("lower", &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(), start.elapsed());
+        Ok(whole)
+    }
+
+    fn recipe(&self, name: &str, settings: &Settings, metrics: &[String]) -> plan::Recipe {
+        let data = match &settings.data {
+            elaborate::Data::Batches => plan::Data::Batches,
+            elaborate::Data::Text { paths, .. } => plan::Data::Text {
+                paths: paths.iter().map(|p| self.folder.join(p).display().to_string()).collect(),
+                held_out: settings.held_out,
+            },
+        };
+        plan::Recipe {
+            name: name.into(),
+            data,
+            batch: settings.batch as u64,
+            time: settings.time as u64,
+            steps: settings.steps as u64,
+            accumulate: settings.accumulate as u64,
+            clip: settings.clip,
+            seed: settings.seed as u64,
+            evaluate_every: settings.evaluate_every as u64,
+            evaluate_batches: settings.evaluate_batches as u64,
+            checkpoint_every: settings.checkpoint_every as u64,
+            metrics: metrics.to_vec(),
+        }
+    }
+
+    fn tokenizer(&self, data: &elaborate::Data) -> Result<Option<plan::Tokenizer>> {
+        match data {
+            elaborate::Data::Batches => Ok(None),
+            elaborate::Data::Text { paths, tokenizer } => self.read_tokenizer(paths, tokenizer).map(Some),
+        }
+    }
+
+    fn read_tokenizer(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> Result<plan::Tokenizer> {
+        let read = |path: &String| {
+            let path = self.folder.join(path);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
+        };
+        Ok(match tokenizer {
+            elaborate::Tokenizer::Characters => {
+                characters_of(&paths.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
+            }
+            elaborate::Tokenizer::Bytes => plan::Tokenizer::Bytes,
+            elaborate::Tokenizer::File(path) => plan::Tokenizer::Json(read(path)?),
+        })
+    }
+}
+
+impl Host for Specification {
+    fn vocabulary(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> std::result::Result<i64, String> {
+        let size = || -> Result<usize> { Ok(Tokenizer::new(&self.read_tokenizer(paths, tokenizer)?)?.size()) };
+        size().map(|n| n as i64).map_err(|error| format!("{error:#}"))
+    }
+}
+
+/// Everything that was lowered.
+struct Whole {
+    name: String,
+    parameters: Graph,
+    layouts: Vec<LayoutOut>,
+    programs: Vec<Lowered>,
+    settings: Option<Settings>,
+    metrics: Vec<String>,
+}
+
+/// Gives each output all its declared axes: a value that is the same along some is written out.
+fn complete_outputs(graph: &mut Graph) {
+    use crate::graph::RegionBuilder;
+    use weft_dsl::elementwise::Elementwise;
+    use weft_dsl::op::{Number, Op};
+    use weft_dsl::types::Elem;
+    let mut outputs = graph.body.outputs.clone();
+    let mut builder = RegionBuilder::from(std::mem::take(&mut graph.body));
+    for (node, output) in outputs.iter_mut().zip(&graph.outputs) {
+        let missing: Vec<_> = output.axes.iter().copied().filter(|&a| !builder.ty(*node).has(a)).collect();
+        if !missing.is_empty() {
+            let holds = builder.op(&graph.axes, Op::Constant(Number(1.0), Elem::Bool, missing), &[]);
+            *node = builder.map(&graph.axes, Elementwise::SELECT, &[holds, *node, *node]);
+        }
+    }
+    graph.body = builder.finish(outputs);
+}
+
+/// A `weights` item in the plan's form.
+fn layout(layout: &LayoutOut, params: &[plan::Param]) -> Result<plan::Layout> {
+    let tensors = layout
+        .tensors
+        .iter()
+        .map(|t| {
+            let param = params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
+            Ok(plan::Stored {
+                param: param as u32,
+                index: t.index,
+                name: t.name.clone(),
+                shape: t.shape.clone(),
+                offset: t.offset,
+                strides: t.strides.clone(),
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(plan::Layout { name: layout.name.clone(), tensors })
+}
+
+/// A number that differs where parameters, programs or the recipe's size differ (FNV-1a, 64 bits).
+fn fingerprint(plan: &Plan) -> u64 {
+    let programs: Vec<_> = plan.programs.iter().map(|p| (&p.name, &p.inputs, &p.outputs)).collect();
+    let recipe = plan.recipe.as_ref().map(|r| (&r.name, r.batch, r.time, r.accumulate, r.seed));
+    let text = format!("{:?}{:?}{:?}{programs:?}{recipe:?}", plan.name, plan.params, plan.slots);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}

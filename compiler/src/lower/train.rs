@@ -1,0 +1,270 @@
+//! The programs of a recipe: a training step, or its parts over micro-batches; the held-out loss; gradients to look at.
+
+use weft_dsl::diagnostic::Diagnostic;
+use weft_dsl::elaborate::{Host, LayoutOut, Objective, Program, Recipe, Session, Setting, Settings};
+use weft_dsl::elementwise::Elementwise;
+use weft_dsl::emit::{Emit, Parameter};
+use weft_dsl::op::{Monoid, Number, Op};
+use weft_dsl::span::Span;
+use weft_dsl::types::{Axes, Elem};
+
+use super::{Lowered, Result, limits, parameters};
+use crate::graph::{Builder, Graph, Kind, NodeId, Source, Value};
+use crate::passes::differentiate::gradient;
+use crate::passes::{BEFORE_GRADIENT, Options, run_passes};
+
+/// A recipe with its programs.
+pub struct Training {
+    /// The recipe's plain values.
+    pub settings: Settings,
+    /// The model that is trained.
+    pub model: String,
+    /// A graph whose inputs are all its parameters.
+    pub parameters: Graph,
+    /// Other people's names for its parameters.
+    pub layouts: Vec<LayoutOut>,
+    /// Names of the objective's metrics.
+    pub metrics: Vec<String>,
+    /// The programs.
+    pub programs: Vec<Lowered>,
+}
+
+/// What is to be lowered of a recipe.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    program: &'a Program,
+    recipe: &'a str,
+    settings: &'a [(String, Setting)],
+    host: &'a dyn Host,
+    /// Passes before differentiation.
+    options: &'a Options,
+}
+
+/// Lowers a recipe. `inspect` adds the program `gradients`.
+pub fn training(
+    program: &Program,
+    recipe: &str,
+    settings: &[(String, Setting)],
+    host: &dyn Host,
+    options: &Options,
+    inspect: bool,
+) -> Result<Training> {
+    let request = Request { program, recipe, settings, host, options };
+    let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
+    let made = session.recipe(recipe, settings)?;
+    let parameters = parameters(&made.parameters, session.emit());
+    let [(_, model)] = made.models.as_slice() else {
+        let found = made.models.len();
+        let message = format!("the recipe `{recipe}` has {found} models; one is supported so far");
+        return Err(vec![Diagnostic::error("W0590", message, Span::default(), "in this specification")]);
+    };
+    let layouts = Vec::new()/*W model*/;
+    let (loss, metrics) = request.loss()?;
+    let mut programs = vec![loss];
+    if made.settings.accumulate > 1 {
+        programs.extend([request.weigh()?, request.accumulate()?, request.update()?]);
+    } else {
+        programs.push(request.step()?);
+    }
+    if inspect {
+        programs.push(request.gradients()?);
+    }
+    Ok(Training { settings: made.settings.clone(), model: model.name.clone(), parameters, layouts, metrics, programs })
+}
+
+impl<'a> Request<'a> {
+    /// The objective in a session of its own, in training or not; means over totals that the run supplies or over this batch.
+    fn objective(&self, training: bool, totals: bool) -> Result<(Builder, Objective<Value>)> {
+        let mut builder = Builder::new(Axes::default());
+        builder.divide_by_totals(totals);
+        let mut session = Session::new(self.program, builder, training, self.host);
+        let recipe = session.recipe(self.recipe, self.settings)?;
+        let objective = session.objective(&recipe)?;
+        Ok((session.into_emit(), objective))
+    }
+
+    /// The held-out loss and how much it counts.
+    fn loss(&self) -> Result<(Lowered, Vec<String>)> {
+        let (mut builder, objective) = self.objective(false, false)?;
+        let metrics = objective.metrics.iter().map(|(name, _)| name.clone()).collect();
+        measure(&mut builder, &objective);
+        let weight = builder.means().first().map(|m| m.weight);
+        let weight = match weight {
+            Some(node) => builder.root(node),
+            None => builder.op(Op::Constant(Number(1.0), Elem::Float, Vec::new()), &[]),
+        };
+        builder.output("weight", &[], &weight);
+        Ok((Lowered { name: "loss".into(), graph: builder.finish(Vec::new()), limits: limits(&objective.limits) }, metrics))
+    }
+
+    /// The weights of the objective's means over a micro-batch.
+    fn weigh(&self) -> Result<Lowered> {
+        let (mut builder, objective) = self.objective(true, false)?;
+        for (number, node) in builder.batch_weights().into_iter().enumerate() {
+            let weight = builder.root(node);
+            builder.output(&format!("weight.{number}"), &[], &weight);
+        }
+        Ok(Lowered { name: "weigh".into(), graph: builder.finish(Vec::new()), limits: limits(&objective.limits) })
+    }
+
+    /// The objective with gradients for all parameters that it reads: the graph, the parameters, their gradients.
+    fn differentiated(&self, totals: bool) -> Result<Differentiated> {
+        let (mut builder, objective) = self.objective(true, totals)?;
+        measure(&mut builder, &objective);
+        let mut graph = builder.finish(Vec::new());
+        let passes = if self.options.optimise { BEFORE_GRADIENT } else { &[] };
+        run_passes(&mut graph, passes, self.options, &mut |_, _, _| {}).expect("passes keep graphs valid");
+        let loss = graph.body.outputs[0];
+        let trained: Vec<(Parameter, NodeId)> = trained(&graph);
+        let wrt: Vec<NodeId> = trained.iter().map(|(_, node)| *node).collect();
+        let gradients = gradient(&mut graph, loss, &wrt);
+        let trained = trained.into_iter().zip(gradients).map(|((parameter, at), gradient)| Trained { parameter, at, gradient });
+        let trained = trained.collect();
+        Ok(Differentiated { graph, trained, limits: limits(&objective.limits) })
+    }
+
+    /// Gradients of the loss, for inspection.
+    fn gradients(&self) -> Result<Lowered> {
+        let Differentiated { graph, trained, limits } = self.differentiated(false)?;
+        let mut builder = Builder::resume(graph);
+        for Trained { parameter, gradient, .. } in &trained {
+            let axes = [parameter.stack.as_slice(), &parameter.axes].concat();
+            let gradient = builder.root(*gradient);
+            builder.output(&format!("grad.{}", parameter.path), &axes, &gradient);
+        }
+        Ok(Lowered { name: "gradients".into(), graph: builder.finish(Vec::new()), limits })
+    }
+
+    /// A whole training step.
+    fn step(&self) -> Result<Lowered> {
+        let Differentiated { graph, trained, limits } = self.differentiated(false)?;
+        let builder = Builder::resume(graph);
+        let graph = self.updated(builder, &trained, |builder, t| builder.root(t.gradient))?;
+        Ok(Lowered { name: "train_step".into(), graph, limits })
+    }
+
+    /// A micro-batch's share of the loss and of the gradients, added to accumulators.
+    fn accumulate(&self) -> Result<Lowered> {
+        let Differentiated { graph, trained, limits } = self.differentiated(true)?;
+        let mut builder = Builder::resume(graph);
+        for t in &trained {
+            let sum = accumulator(&mut builder, &t.parameter);
+            let gradient = builder.root(t.gradient);
+            let total = builder.op(Op::Map(Elementwise::ADD), &[sum, gradient]);
+            builder.update(&sum, &total);
+        }
+        Ok(Lowered { name: "accumulate".into(), graph: builder.finish(Vec::new()), limits })
+    }
+
+    /// The optimizer's update from the accumulators.
+    fn update(&self) -> Result<Lowered> {
+        let Differentiated { graph, trained, .. } = self.differentiated(true)?;
+        // Only axes and parameters are of use here.
+        let bare = Graph { axes: graph.axes, ..Graph::default() };
+        let mut builder = Builder::resume(bare);
+        let trained: Vec<Trained> = trained
+            .into_iter()
+            .map(|t| Trained { at: builder.parameter(&t.parameter).node, ..t })
+            .collect();
+        let graph = self.updated(builder, &trained, |builder, t| accumulator(builder, &t.parameter))?;
+        Ok(Lowered { name: "update".into(), graph, limits: Vec::new() })
+    }
+
+    /// Adds the gradient's norm, clipping, the rate and the optimizer's update of each parameter.
+    fn updated(
+        &self,
+        mut builder: Builder,
+        trained: &[Trained],
+        gradient: impl Fn(&mut Builder, &Trained) -> Value,
+    ) -> Result<Graph> {
+        let gradients: Vec<Value> = trained.iter().map(|t| gradient(&mut builder, t)).collect();
+        let norm = norm(&mut builder, &gradients);
+        builder.output("grad_norm", &[], &norm);
+        let mut session = Session::new(self.program, builder, true, self.host);
+        let recipe: Recipe<'_, Value> = session.recipe(self.recipe, self.settings)?;
+        let factor = recipe.settings.clip.map(|clip| clip_factor(session.emit(), &norm, clip));
+        let step = session.emit().supplied("step", Elem::Float);
+        let rate = session.rate(&recipe, step)?;
+        if let Some(rate) = rate {
+            session.emit().output("rate", &[], &rate);
+        }
+        let states = session.states(&recipe)?;
+        for (t, gradient) in trained.iter().zip(gradients) {
+            let builder = session.emit();
+            let p = builder.root(t.at);
+            let gradient = match &factor {
+                Some(factor) => builder.op(Op::Map(Elementwise::MUL), &[gradient, *factor]),
+                None => gradient,
+            };
+            let before: Vec<(String, Value)> = states
+                .iter()
+                .map(|(name, start)| (name.clone(), builder.state(&t.parameter, name, Number(*start))))
+                .collect();
+            let update = session.update(&recipe, &t.parameter, p, gradient, step, &before)?;
+            let builder = session.emit();
+            builder.update(&p, &update.param);
+            for ((_, old), (_, new)) in before.iter().zip(&update.states) {
+                builder.update(old, new);
+            }
+        }
+        Ok(session.into_emit().finish(Vec::new()))
+    }
+}
+
+/// An objective with gradients.
+struct Differentiated {
+    graph: Graph,
+    trained: Vec<Trained>,
+    limits: Vec<(weft_dsl::size::Size, i64, String)>,
+}
+
+/// A parameter that is trained.
+struct Trained {
+    parameter: Parameter,
+    at: NodeId,
+    gradient: NodeId,
+}
+
+/// Outputs `loss` and the metrics.
+fn measure(builder: &mut Builder, objective: &Objective<Value>) {
+    builder.output("loss", &[], &objective.loss);
+    for (name, value) in &objective.metrics {
+        builder.output(&format!("metric.{name}"), &[], value);
+    }
+}
+
+/// The parameters among a graph's inputs, with their nodes.
+fn trained(graph: &Graph) -> Vec<(Parameter, NodeId)> {
+    let argument = |number: u32| graph.body.iter().find(|(_, n)| n.kind == Kind::Argument(number)).map(|(id, _)| id);
+    let parameter = |(number, input): (usize, &crate::graph::Input)| match &input.source {
+        Source::Parameter(parameter) => Some((parameter.clone(), argument(number as u32)?)),
+        _ => None,
+    };
+    graph.inputs.iter().enumerate().filter_map(parameter).collect()
+}
+
+fn accumulator(builder: &mut Builder, parameter: &Parameter) -> Value {
+    let axes = [parameter.stack.as_slice(), &parameter.axes].concat();
+    builder.accumulator(&format!("{}/gradient", parameter.path), Elem::Float, &axes)
+}
+
+/// `√ Σ Σ g²` over all gradients.
+fn norm(builder: &mut Builder, gradients: &[Value]) -> Value {
+    let mut sum = builder.op(Op::Constant(Number(0.0), Elem::Float, Vec::new()), &[]);
+    for gradient in gradients {
+        let over = builder.type_of(gradient).axes;
+        let square = builder.op(Op::Map(Elementwise::MUL), &[*gradient, *gradient]);
+        let part = if over.is_empty() { square } else { builder.op(Op::Reduce(Monoid::Sum, over), &[square]) };
+        sum = builder.op(Op::Map(Elementwise::ADD), &[sum, part]);
+    }
+    builder.op(Op::Map(Elementwise::SQRT), &[sum])
+}
+
+/// `min(1, clip / (norm + 1e-6))`, as PyTorch's `clip_grad_norm_`.
+fn clip_factor(builder: &mut Builder, norm: &Value, clip: f64) -> Value {
+    let mut number = |value: f64| builder.op(Op::Constant(Number(value), Elem::Float, Vec::new()), &[]);
+    let (one, clip, small) = (number(1.0), number(clip), number(1e-6));
+    let total = builder.op(Op::Map(Elementwise::ADD), &[*norm, small]);
+    let factor = builder.op(Op::Map(Elementwise::DIV), &[clip, total]);
+    builder.op(Op::Map(Elementwise::MIN), &[one, factor])
+}

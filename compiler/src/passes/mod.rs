@@ -1,0 +1,76 @@
+//! What is done to a graph between the language and kernels.
+//!
+//! The order of the passes is written once, in [`PIPELINE`]. Each takes and leaves a valid graph with the same meaning.
+
+pub mod canonical;
+pub mod differentiate;
+
+use std::time::{Duration, Instant};
+
+use crate::graph::{Graph, validate};
+
+/// A pass: its name is that of its dump.
+#[derive(Clone, Copy)]
+pub struct Pass {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub run: fn(&mut Graph),
+}
+
+/// The passes before gradients are taken, in order.
+pub const BEFORE_GRADIENT: &[Pass] = &[Pass { name: "canonical", run: canonical::canonicalise }];
+
+/// The passes over a program whose gradients have been taken, in order.
+pub const PIPELINE: &[Pass] = &[
+    Pass { name: "canonical", run: canonical::canonicalise },
+    Pass { name: "release", run: differentiate::release },
+    Pass { name: "settle", run: canonical::canonicalise },
+];
+
+/// How the passes are run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Rewrite and fuse; without, each operator is a kernel of its own.
+    pub optimise: bool,
+    /// Check the graph before the first pass and after each.
+    pub validate: bool,
+}
+
+/// A pass left a graph that is not valid: a fault of the compiler.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The pass; `input` where the graph was not valid before the first.
+    pub pass: &'static str,
+    /// What is wrong.
+    pub fault: String,
+}
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "after pass `{}`: {}", self.pass, self.fault)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Runs passes in order. `seen` gets each one's name, what it left, and how long it took.
+pub fn run_passes(
+    graph: &mut Graph,
+    passes: &[Pass],
+    options: &Options,
+    seen: &mut dyn FnMut(&'static str, &Graph, Duration),
+) -> Result<(), Broken> {
+    let check = |pass: &'static str, graph: &Graph| match options.validate.then(|| validate(graph)) {
+        Some(Err(fault)) => Err(Broken { pass, fault: fault.to_string() }),
+        Some(Ok(())) | None => Ok(()),
+    };
+    check("input", graph)?;
+    for pass in passes {
+        let start = Instant::now();
+        (pass.run)(graph);
+        seen(pass.name, graph, start.elapsed());
+        check(pass.name, graph)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! From kernels to machine code, one directory for each kind of processor.
+
+pub mod cpu;

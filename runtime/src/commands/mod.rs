@@ -1,0 +1,163 @@
+//! The commands of an executable, one file each; the `weft` command runs the same on what it has just compiled.
+
+mod evaluate;
+mod generate;
+mod info;
+mod run;
+mod train;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+pub use evaluate::{EvaluateArgs, evaluate};
+pub use generate::{GenerateArgs, generate};
+pub use info::{info, text as info_text};
+pub use run::{RunArgs, run};
+pub use train::{TrainArgs, train};
+
+use crate::console::{self, Color};
+use crate::data::Source;
+use crate::exec::{Compiled, Machine};
+use crate::interrupt;
+use crate::plan::{self, Plan, Recipe};
+use crate::pool::choose_threads;
+use crate::text::Text;
+use crate::tokenizer::Tokenizer;
+use crate::train::Files;
+use crate::weights;
+
+/// How a command that came through ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked.
+    Done,
+    /// Ctrl-C; what was done is saved.
+    Interrupted,
+}
+
+impl Exit {
+    /// What the process returns.
+    pub fn code(self) -> i32 {
+        match self {
+            Exit::Done => 0,
+            Exit::Interrupted => interrupt::EXIT_CODE,
+        }
+    }
+}
+
+/// Options of every command that computes.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// Number of threads [default: one for each core; the results do not depend on it]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Fill memory with NaN before use, to find what reads what it should not
+    #[arg(long)]
+    pub checked: bool,
+    /// Say only what was asked for, and errors
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Colours in what is printed: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true, value_name = "WHEN")]
+    pub color: Color,
+}
+
+impl Common {
+    /// A machine as these options want it.
+    fn machine(&self, compiled: Compiled) -> Result<Machine> {
+        console::set_color(self.color);
+        let threads = choose_threads(self.threads.map(usize::from))?;
+        Machine::new(compiled, threads, self.checked)
+    }
+
+    fn say(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// Where a run's files go where `--out` does not say.
+fn default_folder(plan: &Plan) -> PathBuf {
+    Path::new("runs").join(&plan.name)
+}
+
+/// Fills the parameters from the file that was named, or from what training left in its usual place.
+fn load_weights(machine: &mut Machine, named: Option<&Path>, common: &Common) -> Result<()> {
+    if machine.plan().params.is_empty() {
+        return Ok(());
+    }
+    let usual = Files::of(&default_folder(machine.plan())).weights;
+    match named {
+        Some(path) => weights::load(machine, path, None),
+        None if usual.exists() => {
+            common.say(&format!("weights: {}", usual.display()));
+            weights::load(machine, &usual, None)
+        }
+        None => {
+            bail!("the model has no weights yet: pass --weights FILE, or train it first ({} is not there)", usual.display())
+        }
+    }
+}
+
+/// The recipe of a plan.
+fn recipe(plan: &Plan) -> Result<Recipe> {
+    plan.recipe
+        .clone()
+        .with_context(|| format!("`{}` says nothing of training: its specification has no `train` item", plan.name))
+}
+
+/// The tokenizer of a plan.
+fn tokenizer(plan: &Plan) -> Result<Tokenizer> {
+    match &plan.tokenizer {
+        Some(tokenizer) => Tokenizer::new(tokenizer),
+        None => bail!("`{}` has no tokenizer: its specification does not train on text", plan.name),
+    }
+}
+
+/// Batches as a recipe, `--batches` and `--data` say.
+fn source(plan: &Plan, recipe: &Recipe, batches: Option<&Path>, data: &[PathBuf]) -> Result<Source> {
+    let plan::Data::Text { .. } = &recipe.data else {
+        ensure!(
+            data.is_empty(),
+            "`{}` trains on given tensors, not on text: pass --batches in place of --data",
+            recipe.name
+        );
+        let path = batches
+            .with_context(|| format!("`{}` trains on given tensors: pass --batches FILE.safetensors", recipe.name))?;
+        return Source::given(path, None);
+    };
+    match batches {
+        Some(path) => Source::given(path, None),
+        None => Source::text(text(plan, recipe, data)?, recipe),
+    }
+}
+
+/// As [`source`], but given batches are evaluated on the end of the recipe's text, where there is one.
+fn training_source(plan: &Plan, recipe: &Recipe, batches: Option<&Path>, data: &[PathBuf]) -> Result<Source> {
+    let (Some(path), plan::Data::Text { .. }) = (batches, &recipe.data) else {
+        return source(plan, recipe, batches, data);
+    };
+    if recipe.evaluate_every == 0 {
+        return Source::given(path, None);
+    }
+    let held_out = match text(plan, recipe, data) {
+        Ok(text) => Some((text, usize::try_from(recipe.time)?)),
+        Err(error) if data.is_empty() => {
+            console::warning(&format!("no evaluations: {error:#}"));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    Source::given(path, held_out)
+}
+
+/// The text of a recipe, or of `--data`.
+fn text(plan: &Plan, recipe: &Recipe, data: &[PathBuf]) -> Result<Text> {
+    let plan::Data::Text { paths, held_out } = &recipe.data else { bail!("`{}` has no text", recipe.name) };
+    let written: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    let paths = if data.is_empty() { &written } else { data };
+    Text::read(paths, &tokenizer(plan)?, *held_out)
+}

@@ -1,0 +1,78 @@
+//! `run`: any function of the model on given tensors.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::{Common, Exit, load_weights};
+use crate::exec::Compiled;
+use crate::step::{self, Specials, check_idle};
+use crate::tensor::Tensor;
+use crate::weights;
+
+/// Options of `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RunArgs {
+    /// The function [default: the nameless one]
+    #[arg(value_name = "FN")]
+    pub function: Option<String>,
+    /// The parameters (safetensors) [default: those that training left in runs/NAME]
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// Draw the parameters from this seed instead of reading them
+    #[arg(long, value_name = "SEED", conflicts_with = "weights")]
+    pub draw: Option<u64>,
+    /// The function's arguments by name (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub inputs: Option<PathBuf>,
+    /// Where its results go by name (safetensors) [default: their shapes and first values are printed]
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Options of every command
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Runs a function.
+///
+/// # Errors
+/// Anything that keeps it from running, in words.
+pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
+    let mut machine = args.common.machine(compiled)?;
+    let function = args.function.as_deref().unwrap_or("forward");
+    machine.program(function)?;
+    let inputs = args.inputs.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
+    let program = machine.program(function)?;
+    let missing: Vec<String> = program
+        .inputs
+        .iter()
+        .filter(|port| !port.name.starts_with('$') && inputs.iter().all(|(name, _)| *name != port.name))
+        .map(|port| format!("`{}`", port.name))
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "`{function}` takes {}: pass tensors of these names with --inputs FILE.safetensors",
+        missing.join(", ")
+    );
+    check_idle(&machine, &[function], &inputs)?;
+    match args.draw {
+        Some(seed) => machine.initialise(seed)?,
+        None => load_weights(&mut machine, args.weights.as_deref(), &args.common)?,
+    }
+    let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), ..Specials::default() };
+    let outputs = step::run(&mut machine, function, &inputs, &specials)?;
+    match &args.output {
+        Some(path) => weights::write_tensors(path, &outputs)?,
+        None => outputs.iter().for_each(|(name, tensor)| println!("{}", summary(name, tensor))),
+    }
+    Ok(Exit::Done)
+}
+
+/// `NAME [shape] kind: first values`.
+fn summary(name: &str, tensor: &Tensor) -> String {
+    const SHOWN: usize = 6;
+    let values: Vec<String> = tensor.to_f64().iter().take(SHOWN).map(|value| format!("{value}")).collect();
+    let more = if tensor.len() > SHOWN { " …" } else { "" };
+    format!("{name} {:?} {}: {}{more}", tensor.shape, tensor.data.kind(), values.join(" "))
+}

@@ -1,0 +1,97 @@
+//! `train`: from drawn or given parameters, or from a checkpoint, to trained ones.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use super::{Common, Exit, default_folder, recipe, training_source};
+use crate::exec::Compiled;
+use crate::interrupt;
+use crate::train::{self, End, Files, Settings};
+use crate::weights;
+
+/// Options of `train`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TrainArgs {
+    /// Start from these parameters (safetensors) instead of drawing them
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub weights: Option<PathBuf>,
+    /// Train on given tensors [steps, batch, …], a slice a step; without --steps on each once
+    #[arg(long, value_name = "FILE")]
+    pub batches: Option<PathBuf>,
+    /// Text files instead of those that the specification names; with --batches only their end is used, to evaluate
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub data: Vec<PathBuf>,
+    /// Steps in all [default: as the specification says]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Seed of everything drawn by chance [default: as the specification says]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Folder for checkpoint.safetensors, weights.safetensors, metrics.jsonl and loss.svg [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on from the checkpoint in the folder; the result is that of an unbroken run
+    #[arg(long)]
+    pub resume: bool,
+    /// Options of every command
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Trains as the recipe and the options say.
+///
+/// # Errors
+/// Anything that keeps it from training on, in words.
+pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
+    let recipe = recipe(&compiled.plan)?;
+    let source = training_source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
+    let out = args.out.clone().unwrap_or_else(|| default_folder(&compiled.plan));
+    let files = Files::of(&out);
+    let steps = steps(args, recipe.steps, source.steps())?;
+
+    let mut machine = args.common.machine(compiled)?;
+    interrupt::listen("finishing this step, then saving; press Ctrl-C again to stop at once");
+    let mut resumed = None;
+    if args.resume && files.checkpoint.exists() {
+        let progress = train::resume(&mut machine, &source, &files.checkpoint, args.seed)?;
+        args.common.say(&format!("going on after step {} of {steps}", progress.step));
+        resumed = Some(progress);
+    } else {
+        if args.resume {
+            args.common.say(&format!("{} is not there yet: starting at the beginning", files.checkpoint.display()));
+        }
+        machine.initialise(args.seed.unwrap_or(recipe.seed))?;
+        if let Some(path) = &args.weights {
+            weights::load(&mut machine, path, None)?;
+        }
+    }
+    let seed = resumed.as_ref().map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
+    let settings = Settings { steps, seed, out, resumed, quiet: args.common.quiet };
+    Ok(match train::train(&mut machine, &source, &recipe, &settings)? {
+        End::Finished => {
+            args.common.say(&format!(
+                "trained {steps} steps: {}, {}, {}",
+                files.weights.display(),
+                files.metrics.display(),
+                files.curve.display()
+            ));
+            Exit::Done
+        }
+        End::Interrupted => Exit::Interrupted,
+    })
+}
+
+/// Steps in all: as asked, else each given batch once but no more than the recipe has, else those of the recipe.
+fn steps(args: &TrainArgs, recipe: u64, given: Option<u64>) -> Result<u64> {
+    let Some(given) = given else {
+        return Ok(args.steps.unwrap_or(recipe));
+    };
+    let steps = args.steps.unwrap_or(given.min(recipe));
+    ensure!(steps <= given, "{steps} steps are asked for, and the file of batches holds {given}");
+    if args.steps.is_none() && given != recipe {
+        args.common.say(&format!("training {steps} steps: the batches are for {given}, the recipe for {recipe}"));
+    }
+    Ok(steps)
+}

@@ -1,0 +1,342 @@
+//! Running a plan: a machine is its kernels, its memory and its threads.
+
+use crate::bind;
+use crate::launch::{Bases, Fault, Profile, Runner};
+use crate::memory::{Region, aligned};
+use crate::nearest::hint;
+use crate::params;
+use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
+use crate::pool::Pool;
+use crate::prepare::prepare;
+use crate::prepared::{Op, Prepared, STATUS, Spot};
+use crate::tensor::Tensor;
+use anyhow::{Context, Result, ensure};
+
+pub use crate::launch::{Kernel, KernelTime};
+
+/// How many bindings of sizes a machine keeps; the least recently used goes first.
+const KEPT: usize = 64;
+
+/// A plan and its machine code.
+pub struct Compiled {
+    /// The plan.
+    pub plan: Plan,
+    /// One for each of [`Plan::kernels`]. Their code must stay loaded as long as a [`Machine`] has them.
+    pub kernels: Vec<Kernel>,
+}
+
+/// A plan with memory and threads.
+pub struct Machine {
+    compiled: Compiled,
+    pool: Pool,
+    /// Slots, then the constants of all programs.
+    fixed: Region,
+    /// Start and length in `fixed`, in bytes.
+    slots: Vec<(usize, usize)>,
+    /// Where constants start in `fixed`, by program and buffer.
+    constants: Vec<Vec<usize>>,
+    /// One for all programs: they run one at a time.
+    arena: Region,
+    /// One part for each thread. The parts stay where they are from program to program, so that the status at the start of each
+    /// (see [`crate::plan::Launch`]) stays zero unless a kernel writes it.
+    scratch: Region,
+    scratch_stride: usize,
+    bound: Vec<Bound>,
+    clock: u64,
+    runner: Runner,
+    profile: Option<Profile>,
+    checked: bool,
+}
+
+/// A program bound to sizes, kept.
+struct Bound {
+    program: usize,
+    sizes: Vec<i64>,
+    prepared: Prepared,
+    used: u64,
+}
+
+impl Machine {
+    /// Memory for the slots and threads for the kernels. Slots are zero until [`Machine::initialise`] or weights fill them.
+    /// A checked machine fills memory without a value with NaN.
+    ///
+    /// # Errors
+    /// When the plan contradicts itself, or memory or threads are refused.
+    pub fn new(compiled: Compiled, threads: usize, checked: bool) -> Result<Self> {
+        let plan = &compiled.plan;
+        ensure!(plan.format == FORMAT, "this is a plan of format {}, expected {FORMAT}", plan.format);
+        ensure!(
+            plan.kernels.len() == compiled.kernels.len(),
+            "the plan has {} kernels, the code {}",
+            plan.kernels.len(),
+            compiled.kernels.len()
+        );
+        params::check_slots(plan)?;
+        let mut end = 0usize;
+        let mut reserve = |bytes: usize| {
+            let start = end;
+            end = aligned(bytes)
+                .and_then(|b| end.checked_add(b))
+                .context("the plan needs more memory than can be addressed")?;
+            anyhow::Ok(start)
+        };
+        let mut slots = Vec::new();
+        for slot in &plan.slots {
+            let bytes = usize::try_from(slot.len).ok().and_then(|len| len.checked_mul(bind::width(slot.dtype)));
+            let bytes = bytes.with_context(|| format!("slot `{}` is too large", slot.name))?;
+            slots.push((reserve(bytes)?, bytes));
+        }
+        let mut constants = Vec::new();
+        for program in &plan.programs {
+            let starts = program.buffers.iter().map(|buffer| match &buffer.place {
+                Place::Constant(data) => reserve(data.len()),
+                Place::Arena { .. } | Place::Slot(_) | Place::Input | Place::Output => Ok(0),
+            });
+            constants.push(starts.collect::<Result<Vec<usize>>>()?);
+        }
+        let mut fixed = Region::new(end).context("memory for the parameters")?;
+        for (program, starts) in plan.programs.iter().zip(&constants) {
+            for (buffer, &start) in program.buffers.iter().zip(starts) {
+                if let Place::Constant(data) = &buffer.place {
+                    fixed.bytes_mut()[start..start + data.len()].copy_from_slice(data);
+                }
+            }
+        }
+        Ok(Self {
+            pool: Pool::new(threads)?,
+            fixed,
+            slots,
+            constants,
+            arena: Region::new(0)?,
+            scratch: Region::new(0)?,
+            scratch_stride: 0,
+            bound: Vec::new(),
+            clock: 0,
+            runner: Runner::default(),
+            profile: None,
+            checked,
+            compiled,
+        })
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.compiled.plan
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// A program by name.
+    ///
+    /// # Errors
+    /// When there is none, with the nearest name.
+    pub fn program(&self, name: &str) -> Result<&Program> {
+        Ok(&self.plan().programs[self.program_index(name)?])
+    }
+
+    fn program_index(&self, name: &str) -> Result<usize> {
+        let programs = &self.plan().programs;
+        programs.iter().position(|p| p.name == name).with_context(|| {
+            let names = programs.iter().map(|p| p.name.as_str());
+            format!("`{}` has no program `{name}`{}", self.plan().name, hint(name, names))
+        })
+    }
+
+    /// Runs a program: inputs by name, in any order; outputs by name in the program's order. Slots change in place.
+    ///
+    /// # Errors
+    /// When an input is missing, unknown or does not fit; nothing has changed then. When code that was compiled to check itself
+    /// meets an access out of bounds; slots may have changed then.
+    pub fn run(&mut self, program: &str, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        let index = self.program_index(program)?;
+        let inputs = bind::in_order(&self.compiled.plan.programs[index], inputs)?;
+        let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs)?;
+        let at = self.bind(index, sizes)?;
+        let Self {
+            compiled,
+            pool,
+            fixed,
+            slots,
+            constants,
+            arena,
+            scratch,
+            scratch_stride,
+            bound,
+            runner,
+            profile,
+            checked,
+            ..
+        } = self;
+        let program = &compiled.plan.programs[index];
+        let prepared = &bound[at].prepared;
+        for (port, tensor) in program.inputs.iter().zip(inputs) {
+            let buffer = port.buffer as usize;
+            if let Spot::Arena(start) = prepared.spots[buffer] {
+                let bytes = &mut arena.bytes_mut()[start..start + prepared.bytes[buffer]];
+                bind::write_input(port, program.buffers[buffer].dtype, tensor, bytes)?;
+            }
+        }
+        let bases = prepared.spots.iter().enumerate().map(|(buffer, spot)| {
+            let (region, start) = match *spot {
+                Spot::Arena(start) => (&*arena, start),
+                Spot::Slot(slot) => (&*fixed, slots[slot].0),
+                Spot::Constant => (&*fixed, constants[index][buffer]),
+            };
+            debug_assert!(start + prepared.bytes[buffer] <= region.len());
+            region.start().wrapping_add(start)
+        });
+        runner.bases.clear();
+        runner.bases.extend(bases);
+        let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
+        // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
+        // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
+        unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, profile.as_mut()) }
+            .map_err(|fault| describe(&compiled.plan, program, prepared, fault))?;
+        let mut outputs = Vec::with_capacity(program.outputs.len());
+        for (port, shape) in program.outputs.iter().zip(&prepared.outputs) {
+            let buffer = port.buffer as usize;
+            let (region, start) = match prepared.spots[buffer] {
+                Spot::Arena(start) => (&*arena, start),
+                Spot::Slot(slot) => (&*fixed, slots[slot].0),
+                Spot::Constant => (&*fixed, constants[index][buffer]),
+            };
+            let bytes = &region.bytes()[start..start + prepared.bytes[buffer]];
+            outputs.push((port.name.clone(), bind::read_output(program.buffers[buffer].dtype, shape, bytes)?));
+        }
+        Ok(outputs)
+    }
+
+    /// The place in `bound` of a program with those sizes, with memory large enough for it.
+    fn bind(&mut self, program: usize, sizes: Vec<i64>) -> Result<usize> {
+        self.clock += 1;
+        if let Some(at) = self.bound.iter().position(|b| b.program == program && b.sizes == sizes) {
+            self.bound[at].used = self.clock;
+            return Ok(at);
+        }
+        let plan = &self.compiled.plan;
+        let prepared = prepare(plan, &plan.programs[program], &sizes)?;
+        let wanted = || format!("memory for `{}`", plan.programs[program].name);
+        let stride = aligned(prepared.scratch.max(STATUS)).with_context(wanted)?;
+        if stride > self.scratch_stride {
+            let scratch = stride.checked_mul(self.pool.threads()).with_context(wanted)?;
+            self.scratch = Region::new(scratch).with_context(wanted)?;
+            self.scratch_stride = stride;
+        }
+        if prepared.arena > self.arena.len() {
+            // The old one goes first, so that both need not fit.
+            self.arena = Region::new(0)?;
+            self.arena = Region::new(prepared.arena).with_context(wanted)?;
+        }
+        self.runner.reserve(&prepared);
+        if self.bound.len() >= KEPT
+            && let Some(oldest) = (0..self.bound.len()).min_by_key(|&i| self.bound[i].used)
+        {
+            self.bound.swap_remove(oldest);
+        }
+        self.bound.push(Bound { program, sizes, prepared, used: self.clock });
+        Ok(self.bound.len() - 1)
+    }
+
+    /// A slot's bytes, little endian.
+    ///
+    /// # Panics
+    /// When the plan has no such slot.
+    pub fn slot(&self, slot: usize) -> &[u8] {
+        let (start, len) = self.slots[slot];
+        &self.fixed.bytes()[start..start + len]
+    }
+
+    /// A slot's bytes, to be written.
+    ///
+    /// # Panics
+    /// When the plan has no such slot.
+    pub fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
+        let (start, len) = self.slots[slot];
+        &mut self.fixed.bytes_mut()[start..start + len]
+    }
+
+    /// A slot's elements, where they are 32-bit floats.
+    ///
+    /// # Panics
+    /// When the plan has no such slot.
+    pub fn slot_f32(&self, slot: usize) -> Option<&[f32]> {
+        if self.plan().slots[slot].dtype != Dtype::F32 {
+            return None;
+        }
+        // SAFETY: every pattern of bits is an `f32`, and slots are aligned to 64 bytes, so nothing is left before or after.
+        let (before, elements, after) = unsafe { self.slot(slot).align_to::<f32>() };
+        (before.is_empty() && after.is_empty()).then_some(elements)
+    }
+
+    /// A slot's elements, where they are 64-bit floats.
+    ///
+    /// # Panics
+    /// When the plan has no such slot.
+    pub fn slot_f64(&self, slot: usize) -> Option<&[f64]> {
+        if self.plan().slots[slot].dtype != Dtype::F64 {
+            return None;
+        }
+        // SAFETY: as for `slot_f32`.
+        let (before, elements, after) = unsafe { self.slot(slot).align_to::<f64>() };
+        (before.is_empty() && after.is_empty()).then_some(elements)
+    }
+
+    /// The number of the slot of that name.
+    pub fn slot_index(&self, name: &str) -> Option<usize> {
+        self.plan().slots.iter().position(|slot| slot.name == name)
+    }
+
+    /// The start of a slot for writing from several threads, and those threads.
+    pub(crate) fn slot_and_pool(&mut self, slot: usize) -> (&mut [u8], &mut Pool) {
+        let (start, len) = self.slots[slot];
+        (&mut self.fixed.bytes_mut()[start..start + len], &mut self.pool)
+    }
+
+    /// Zeroes every accumulator slot.
+    pub fn clear_accumulators(&mut self) {
+        for slot in 0..self.slots.len() {
+            if self.compiled.plan.slots[slot].role == Role::Accumulator {
+                self.slot_mut(slot).fill(0);
+            }
+        }
+    }
+
+    /// Starts (from zero) or stops measuring each kernel's time.
+    pub fn set_profile(&mut self, on: bool) {
+        self.profile = on.then(|| Profile::new(self.compiled.kernels.len()));
+    }
+
+    /// What was measured since [`Machine::set_profile`]: the kernels that ran, the slowest in all first.
+    pub fn profile(&self) -> Vec<KernelTime> {
+        self.profile.as_ref().map_or_else(Vec::new, |profile| profile.table(&self.plan().kernels))
+    }
+}
+
+/// What a kernel that checks itself has found, in the plan's names.
+fn describe(plan: &Plan, program: &Program, prepared: &Prepared, fault: Fault) -> anyhow::Error {
+    let Some(&Op::Launch { kernel, args, .. }) = prepared.ops.get(fault.op) else {
+        return anyhow::anyhow!("a kernel of `{}` met an access out of bounds", program.name);
+    };
+    let buffer = prepared.args[args.0..args.1].get(fault.arg).map(|arg| arg.buffer);
+    let port = program.inputs.iter().chain(&program.outputs).find(|port| Some(port.buffer as usize) == buffer);
+    let place = match (buffer.map(|number| &program.buffers[number].place), port) {
+        (_, Some(port)) => format!("`{}`", port.name),
+        (Some(Place::Slot(slot)), None) => format!("`{}`", plan.slots[*slot as usize].name),
+        (Some(_), None) => format!("buffer {}", buffer.unwrap_or_default()),
+        (None, None) => "no buffer".to_string(),
+    };
+    anyhow::anyhow!(
+        "kernel `{}` of `{}`: the index {} of argument {} ({place}) is out of bounds",
+        plan.kernels[kernel],
+        program.name,
+        fault.index,
+        fault.arg
+    )
+}
+
+#[cfg(test)]
+#[path = "exec_tests.rs"]
+mod tests;

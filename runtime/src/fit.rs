@@ -1,0 +1,184 @@
+//! Whether a file of weights fits a plan, and by which names: everything is checked before a parameter is touched.
+
+use crate::gather::{self, Float};
+use crate::nearest::hint;
+use crate::params;
+use crate::plan::{Layout, Plan, Role};
+use crate::tensor_file::Entry;
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// How many problems of a file one message lists.
+const LISTED: usize = 12;
+
+/// The layout to read a file by, the file checked against it.
+///
+/// # Errors
+/// When no layout fits: a message of all problems.
+pub fn fitting(
+    plan: &Plan,
+    entries: &HashMap<&str, Entry<'_>>,
+    layout: Option<&str>,
+    ignored: &[String],
+    is_checkpoint: bool,
+) -> Result<Layout> {
+    let layout = match layout {
+        Some(name) => layout_named(plan, name)?,
+        None => best_layout(plan, entries)?,
+    };
+    check_layout(plan, &layout)?;
+    let states = if is_checkpoint { state_names(plan) } else { HashSet::new() };
+    let mut passed: HashSet<&str> = states.iter().map(String::as_str).collect();
+    for name in ignored {
+        let hint = || hint(name, entries.keys().copied());
+        ensure!(entries.contains_key(name.as_str()), "it has no tensor `{name}` to ignore{}", hint());
+        passed.insert(name);
+    }
+    if let Some(list) = show(problems(plan, &layout, entries, &passed)) {
+        bail!("with the names of layout `{}`:\n  {list}", layout.name);
+    }
+    Ok(layout)
+}
+
+/// The layout of that name, `native` being ours.
+///
+/// # Errors
+/// When there is none, with the nearest name.
+pub fn layout_named(plan: &Plan, name: &str) -> Result<Layout> {
+    if name == "native" {
+        return params::native_layout(plan);
+    }
+    let found = plan.layouts.iter().find(|layout| layout.name == name);
+    found.cloned().with_context(|| {
+        let names = plan.layouts.iter().map(|layout| layout.name.as_str()).chain(["native"]);
+        let all: Vec<String> = names.clone().map(|n| format!("`{n}`")).collect();
+        format!("`{}` has no layout `{name}`{} (it has {})", plan.name, hint(name, names), all.join(", "))
+    })
+}
+
+/// The layout of whose names the file has most; ours where several have as many.
+fn best_layout(plan: &Plan, entries: &HashMap<&str, Entry<'_>>) -> Result<Layout> {
+    let native = params::native_layout(plan)?;
+    let matches = |layout: &Layout| {
+        let names: HashSet<&str> = layout.tensors.iter().map(|stored| stored.name.as_str()).collect();
+        names.into_iter().filter(|name| entries.contains_key(name)).count()
+    };
+    let (mut best, mut most) = (&native, matches(&native));
+    for layout in &plan.layouts {
+        let count = matches(layout);
+        if count > most {
+            (best, most) = (layout, count);
+        }
+    }
+    if most == 0 && !native.tensors.is_empty() {
+        let mut found: Vec<&str> = entries.keys().copied().collect();
+        found.sort_unstable();
+        let first = |names: Vec<&str>| names.into_iter().take(3).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let expected = std::iter::once(&native).chain(&plan.layouts).map(|layout| {
+            let mut names: Vec<&str> = layout.tensors.iter().map(|s| s.name.as_str()).collect();
+            names.dedup();
+            format!("{} … in layout `{}`", first(names), layout.name)
+        });
+        let found = if found.is_empty() { "none".to_string() } else { format!("{} …", first(found)) };
+        bail!(
+            "none of its tensors has a known name (found {found}; expected {})",
+            expected.collect::<Vec<_>>().join(" or ")
+        );
+    }
+    Ok(best.clone())
+}
+
+/// Checks that a layout gives each repetition of each parameter once, and from inside its tensors.
+///
+/// # Errors
+/// When it does not.
+pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
+    let mut given = HashSet::new();
+    for stored in &layout.tensors {
+        let wrong = || format!("layout `{}` is wrong about `{}`", layout.name, stored.name);
+        let param = plan.params.get(stored.param as usize).with_context(wrong)?;
+        ensure!((stored.index as usize) < params::repetitions(param)?, wrong());
+        ensure!(given.insert((stored.param, stored.index)), wrong());
+        let shape: Vec<u64> = param.axes.iter().map(|&(_, size)| size).collect();
+        ensure!(gather::fits(stored, &shape), wrong());
+    }
+    for (number, param) in plan.params.iter().enumerate() {
+        for index in 0..params::repetitions(param)? {
+            let path = || params::name_at(&param.path, &param.stack, index);
+            let known = given.contains(&(number as u32, index as u64));
+            ensure!(known, "layout `{}` does not say where `{}` is stored", layout.name, path());
+        }
+    }
+    Ok(())
+}
+
+/// The names under which a checkpoint keeps optimizer state.
+fn state_names(plan: &Plan) -> HashSet<String> {
+    let states = plan.slots.iter().filter(|slot| matches!(slot.role, Role::State { .. }));
+    states.map(|slot| slot.name.clone()).collect()
+}
+
+/// Something that does not fit; its text is made when it is listed, because nearest names take a search.
+type Problem<'a> = Box<dyn Fn() -> String + 'a>;
+
+/// The first problems, a line each; `None` where there are none.
+fn show(problems: Vec<Problem<'_>>) -> Option<String> {
+    let mut lines: Vec<String> = problems.iter().take(LISTED).map(|problem| problem()).collect();
+    if problems.len() > LISTED {
+        lines.push(format!("and {} more", problems.len() - LISTED));
+    }
+    (!lines.is_empty()).then(|| lines.join("\n  "))
+}
+
+fn problems<'a>(
+    plan: &'a Plan,
+    layout: &'a Layout,
+    entries: &'a HashMap<&str, Entry<'_>>,
+    passed: &HashSet<&str>,
+) -> Vec<Problem<'a>> {
+    let expected: HashSet<&str> = layout.tensors.iter().map(|stored| stored.name.as_str()).collect();
+    let mut extra: Vec<&str> = entries.keys().copied().filter(|n| !expected.contains(n) && !passed.contains(n)).collect();
+    extra.sort_unstable();
+    let mut missing: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut out: Vec<Problem<'a>> = Vec::new();
+    for stored in &layout.tensors {
+        if !seen.insert(stored.name.as_str()) {
+            continue;
+        }
+        let Some(entry) = entries.get(stored.name.as_str()) else {
+            missing.push(&stored.name);
+            continue;
+        };
+        if !entry.shape.iter().map(|&size| size as u64).eq(stored.shape.iter().copied()) {
+            out.push(Box::new(move || {
+                let param = &plan.params[stored.param as usize];
+                let path = params::name_at(&param.path, &param.stack, stored.index as usize);
+                format!(
+                    "`{}` has the shape {:?}, expected {:?} (`{path}` {})",
+                    stored.name,
+                    entry.shape,
+                    stored.shape,
+                    params::show_axes(&param.axes)
+                )
+            }));
+        }
+        if Float::of(entry.dtype).is_none() {
+            let dtype = entry.dtype;
+            out.push(Box::new(move || {
+                format!("`{}` has elements of type {dtype}, expected F16, BF16, F32 or F64", stored.name)
+            }));
+        }
+    }
+    let (extra, missing) = (Rc::new(extra), Rc::new(missing));
+    for &name in missing.iter() {
+        let extra = Rc::clone(&extra);
+        out.push(Box::new(move || format!("`{name}` is missing{}", hint(name, extra.iter().copied()))));
+    }
+    for &name in extra.iter() {
+        let missing = Rc::clone(&missing);
+        out.push(Box::new(move || format!("`{name}` is not a parameter{}", hint(name, missing.iter().copied()))));
+    }
+    out
+}

@@ -1,0 +1,131 @@
+//! Text from a model, token by token: the program `forward` on the last tokens, again for each new one.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::exec::Machine;
+use crate::plan::{Program, Size};
+use crate::sample::Sampling;
+use crate::tensor::{Data, Tensor};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// Indices of the prompt, at least one.
+    pub prompt: &'a [i32],
+    /// How many tokens to add.
+    pub tokens: usize,
+    /// How each is chosen.
+    pub sampling: Sampling,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Only tokens below are chosen: the tokenizer has no text for others.
+    pub vocabulary: usize,
+}
+
+/// How `forward` takes indices and gives logits.
+#[derive(Clone, Debug, PartialEq)]
+struct Forward {
+    input: String,
+    /// Whether the input has an axis before time: a batch of one.
+    batched: bool,
+    /// Longest input, where there is one.
+    context: Option<usize>,
+    output: String,
+    /// Which axis of the output is time, and which the vocabulary.
+    time: usize,
+    vocabulary: usize,
+}
+
+/// Adds tokens to a prompt and gives each to `emit`, which ends it early by answering `false`.
+///
+/// # Errors
+/// A model that does not turn indices into logits, a prompt without tokens, numbers that are none.
+pub fn generate(machine: &mut Machine, request: &Request, emit: &mut dyn FnMut(i32) -> Result<bool>) -> Result<()> {
+    request.sampling.check()?;
+    ensure!(!request.prompt.is_empty(), "the prompt has no token: the first token needs one to follow");
+    let forward = Forward::of(machine.program("forward")?)?;
+    let mut tokens = request.prompt.to_vec();
+    for _ in 0..request.tokens {
+        let from = forward.context.map_or(0, |context| tokens.len().saturating_sub(context));
+        let logits = forward.last_logits(machine, &tokens[from..])?;
+        let logits = &logits[..logits.len().min(request.vocabulary)];
+        let token = request.sampling.choose(logits, request.seed, tokens.len() as u64)?;
+        let token = i32::try_from(token).context("a token's index is too large")?;
+        tokens.push(token);
+        if !emit(token)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Forward {
+    fn of(program: &Program) -> Result<Self> {
+        let [input] = program.inputs.as_slice() else {
+            let names: Vec<_> = program.inputs.iter().map(|port| format!("`{}`", port.name)).collect();
+            bail!("text can be generated where `forward` takes indices alone; here it takes {}", names.join(", "));
+        };
+        let (batched, (time_name, time_size)) = match input.axes.as_slice() {
+            [time] => (false, time),
+            [_, time] => (true, time),
+            axes => bail!(
+                "`forward` takes `{}` with {} axes; to generate it needs [time] or [batch, time]",
+                input.name,
+                axes.len()
+            ),
+        };
+        let [output] = program.outputs.as_slice() else {
+            bail!("`forward` gives {} results; to generate it needs one, the logits", program.outputs.len());
+        };
+        let position = |name: &str| output.axes.iter().position(|(found, _)| found == name);
+        let time = position(time_name).with_context(|| format!("`forward` gives no logits for each `{time_name}`"))?;
+        let vocabulary: Vec<usize> =
+            (0..output.axes.len()).filter(|&axis| input.axes.iter().all(|(name, _)| *name != output.axes[axis].0)).collect();
+        let [vocabulary] = vocabulary[..] else {
+            let names: Vec<_> = output.axes.iter().map(|(name, _)| name.as_str()).collect();
+            bail!(
+                "`forward` gives axes [{}]; to generate it needs those of `{}` and one of logits",
+                names.join(", "),
+                input.name
+            );
+        };
+        Ok(Self {
+            input: input.name.clone(),
+            batched,
+            context: context(program, time_size),
+            output: output.name.clone(),
+            time,
+            vocabulary,
+        })
+    }
+
+    /// The logits behind the last token.
+    fn last_logits(&self, machine: &mut Machine, tokens: &[i32]) -> Result<Vec<f32>> {
+        let shape = if self.batched { vec![1, tokens.len()] } else { vec![tokens.len()] };
+        let input = Tensor::new(shape, Data::I32(tokens.to_vec()))?;
+        let outputs = machine.run("forward", &[(&self.input, &input)])?;
+        let found = outputs.iter().find(|(name, _)| *name == self.output);
+        let (_, logits) = found.with_context(|| format!("`forward` gave no `{}`", self.output))?;
+        let stride = |axis: usize| logits.shape[axis + 1..].iter().product::<usize>();
+        let first = (tokens.len() - 1) * stride(self.time);
+        let step = stride(self.vocabulary);
+        let at = |token: usize| first + token * step;
+        let count = logits.shape[self.vocabulary];
+        Ok(match &logits.data {
+            Data::F32(all) => (0..count).map(|token| all[at(token)]).collect(),
+            Data::F64(all) => (0..count).map(|token| all[at(token)] as f32).collect(),
+            other => bail!("`forward` gives {}, which are no logits", other.kind()),
+        })
+    }
+}
+
+/// The longest input: the smallest limit on the size of time.
+fn context(program: &Program, time: &Size) -> Option<usize> {
+    let limits = program.limits.iter().filter(|limit| limit.size == *time).map(|limit| limit.at_most);
+    // A fixed size is its own limit.
+    let fixed = match time.terms.as_slice() {
+        [(n, variables)] if variables.is_empty() => u64::try_from(*n).ok(),
+        _ => None,
+    };
+    limits.chain(fixed).min().and_then(|n| usize::try_from(n).ok())
+}

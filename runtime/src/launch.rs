@@ -1,0 +1,255 @@
+//! The inner loop: addresses of arguments, loops, kernels over the pool. Nothing here allocates once a program is bound.
+
+use crate::plan::{Count, Dtype, Program};
+use crate::pool::Pool;
+use crate::prepared::{Op, Prepared, STATUS, poison, turn};
+use std::time::Instant;
+
+/// A kernel: does the tiles `begin..end`; see [`crate::plan::Launch`].
+pub type Kernel = unsafe extern "C" fn(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, scratch: *mut u8);
+
+/// How long a kernel took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelTime {
+    /// Its symbol.
+    pub symbol: String,
+    /// How often it ran.
+    pub launches: u64,
+    /// Wall time of all runs, in nanoseconds.
+    pub nanoseconds: u64,
+}
+
+/// Measured times by kernel: launches and nanoseconds.
+pub(crate) struct Profile(Vec<(u64, u64)>);
+
+impl Profile {
+    pub(crate) fn new(kernels: usize) -> Self {
+        Self(vec![(0, 0); kernels])
+    }
+
+    pub(crate) fn table(&self, symbols: &[String]) -> Vec<KernelTime> {
+        let ran = self.0.iter().zip(symbols).filter(|((launches, _), _)| *launches > 0);
+        let mut table: Vec<KernelTime> = ran
+            .map(|(&(launches, nanoseconds), symbol)| KernelTime { symbol: symbol.clone(), launches, nanoseconds })
+            .collect();
+        table.sort_by_key(|kernel| std::cmp::Reverse(kernel.nanoseconds));
+        table
+    }
+}
+
+/// Memory of a run besides its buffers.
+#[derive(Clone, Copy)]
+pub(crate) struct Bases {
+    /// Scratch memory of the first thread.
+    pub scratch: *mut u8,
+    /// Bytes from one thread's scratch memory to the next's.
+    pub scratch_stride: usize,
+    /// Fill memory with NaN where a value begins.
+    pub poisoned: bool,
+}
+
+impl Bases {
+    fn scratch_of(&self, worker: usize) -> *mut u8 {
+        self.scratch.wrapping_add(worker * self.scratch_stride)
+    }
+
+    /// The first access out of bounds that a worker's kernel tells of: argument and index. Clears what it reads.
+    ///
+    /// # Safety
+    /// Scratch memory must be valid for a status of each worker, and nobody may use it meanwhile.
+    unsafe fn status(&self, workers: usize) -> Option<(usize, i64)> {
+        let mut first = None;
+        for worker in 0..workers {
+            // SAFETY: promised by the caller; strides are multiples of 64 bytes, so the pair is aligned.
+            let status = unsafe { &mut *self.scratch_of(worker).cast::<[i64; 2]>() };
+            if status[0] != 0 {
+                first = first.or(Some(((status[0] - 1).max(0) as usize, status[1])));
+                *status = [0; 2];
+            }
+        }
+        first
+    }
+}
+
+/// An access out of bounds that a kernel found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// The launch's operation.
+    pub op: usize,
+    /// The argument.
+    pub arg: usize,
+    /// The index, in elements from the argument's start.
+    pub index: i64,
+}
+
+/// Space that runs reuse.
+#[derive(Default)]
+pub(crate) struct Runner {
+    /// Address of each buffer.
+    pub bases: Vec<*mut u8>,
+    args: Vec<*mut u8>,
+    sizes: Vec<i64>,
+    loops: Vec<Iteration>,
+}
+
+// SAFETY: the addresses are scratch of one run and are written anew by the next.
+unsafe impl Send for Runner {}
+
+struct Iteration {
+    done: i64,
+    count: i64,
+    reverse: bool,
+}
+
+/// One launch, as threads share it.
+struct Call {
+    kernel: Kernel,
+    args: *const *mut u8,
+    sizes: *const i64,
+    memory: Bases,
+}
+
+// SAFETY: the tables are only read while kernels run; kernels write disjoint tiles, and each thread its own scratch memory.
+unsafe impl Sync for Call {}
+
+impl Call {
+    fn tiles(&self, begin: usize, end: usize, worker: usize) {
+        let scratch = self.memory.scratch_of(worker);
+        // SAFETY: promised by the caller of `Runner::run`.
+        unsafe { (self.kernel)(self.args, self.sizes, begin as i64, end as i64, scratch) };
+    }
+}
+
+impl Runner {
+    /// Makes room, so that running allocates nothing.
+    pub(crate) fn reserve(&mut self, prepared: &Prepared) {
+        self.bases.clear();
+        self.bases.reserve(prepared.spots.len());
+        self.args.clear();
+        self.args.reserve(prepared.widest);
+        self.sizes.clear();
+        self.sizes.reserve(prepared.most_sizes);
+        self.loops.clear();
+        self.loops.reserve(prepared.depth);
+    }
+
+    /// Runs a bound program on the buffers at `self.bases`.
+    ///
+    /// # Errors
+    /// When a kernel that checks itself met an access out of bounds.
+    ///
+    /// # Safety
+    /// Each base must be valid for the bytes that `prepared` says, scratch memory for one stride a thread, nobody else may use
+    /// them meanwhile, and the kernels must be those that the program was compiled with.
+    pub(crate) unsafe fn run(
+        &mut self,
+        program: &Program,
+        prepared: &Prepared,
+        kernels: &[Kernel],
+        pool: &mut Pool,
+        memory: Bases,
+        mut profile: Option<&mut Profile>,
+    ) -> Result<(), Fault> {
+        self.loops.clear();
+        let mut at = 0;
+        while let Some(op) = prepared.ops.get(at) {
+            if memory.poisoned {
+                // SAFETY: promised by the caller.
+                unsafe { self.births(program, prepared, at) };
+            }
+            match *op {
+                Op::Launch { kernel, args, sizes, tiles, scratch, parallel } => {
+                    at += 1;
+                    if tiles == 0 {
+                        continue;
+                    }
+                    self.addresses(prepared, args, sizes);
+                    if memory.poisoned && scratch > STATUS {
+                        for worker in 0..pool.threads() {
+                            let start = memory.scratch_of(worker).wrapping_add(STATUS);
+                            // SAFETY: promised by the caller: `scratch` is at most one stride.
+                            let bytes = unsafe { std::slice::from_raw_parts_mut(start, scratch - STATUS) };
+                            poison(Dtype::F32, bytes);
+                        }
+                    }
+                    let (args, sizes) = (self.args.as_ptr(), self.sizes.as_ptr());
+                    let call = Call { kernel: kernels[kernel], args, sizes, memory };
+                    let start = profile.is_some().then(Instant::now);
+                    if parallel {
+                        pool.run(tiles, &|begin, end, worker| call.tiles(begin, end, worker));
+                    } else {
+                        call.tiles(0, tiles, 0);
+                    }
+                    if let (Some(profile), Some(start)) = (profile.as_deref_mut(), start) {
+                        let entry = &mut profile.0[kernel];
+                        entry.0 += 1;
+                        entry.1 += start.elapsed().as_nanos() as u64;
+                    }
+                    if scratch >= STATUS {
+                        let workers = if parallel { pool.threads() } else { 1 };
+                        // SAFETY: promised by the caller: each stride begins with a status, zero unless a kernel wrote it.
+                        unsafe { memory.status(workers) }
+                            .map_or(Ok(()), |(arg, index)| Err(Fault { op: at - 1, arg, index }))?;
+                    }
+                }
+                Op::Enter { count, reverse, exit } => {
+                    if count > 0 {
+                        self.loops.push(Iteration { done: 0, count, reverse });
+                        at += 1;
+                    } else {
+                        at = exit;
+                    }
+                }
+                Op::Leave { body } => {
+                    let again = self.loops.last_mut().is_some_and(|iteration| {
+                        iteration.done += 1;
+                        iteration.done < iteration.count
+                    });
+                    if again {
+                        at = body;
+                    } else {
+                        self.loops.pop();
+                        at += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Poisons the buffers whose value begins at an operation.
+    ///
+    /// # Safety
+    /// As for `run`.
+    unsafe fn births(&self, program: &Program, prepared: &Prepared, op: usize) {
+        let first = prepared.births.partition_point(|birth| birth.op < op);
+        for birth in prepared.births[first..].iter().take_while(|birth| birth.op == op) {
+            if self.loops.iter().skip(birth.depth).all(|iteration| iteration.done == 0) {
+                let (start, len) = (self.bases[birth.buffer], prepared.bytes[birth.buffer]);
+                // SAFETY: promised by the caller: the buffer's bytes are valid and ours.
+                poison(program.buffers[birth.buffer].dtype, unsafe { std::slice::from_raw_parts_mut(start, len) });
+            }
+        }
+    }
+
+    /// The addresses of a launch's arguments in this iteration; its sizes, and after them what is left of each buffer.
+    fn addresses(&mut self, prepared: &Prepared, args: (usize, usize), sizes: (usize, usize)) {
+        self.args.clear();
+        self.sizes.clear();
+        self.sizes.extend_from_slice(&prepared.kernel_sizes[sizes.0..sizes.1]);
+        for arg in &prepared.args[args.0..args.1] {
+            let mut offset = arg.offset;
+            for stride in &prepared.strides[arg.strides.0..arg.strides.1] {
+                let iteration = &self.loops[stride.depth];
+                let counted = match stride.by {
+                    Count::Index if iteration.reverse => iteration.count - 1 - iteration.done,
+                    Count::Index => iteration.done,
+                    Count::Turn { add, modulus } => turn(iteration.done, add, modulus),
+                };
+                offset += counted * stride.step;
+            }
+            self.args.push(self.bases[arg.buffer].wrapping_offset(offset as isize));
+            self.sizes.push((prepared.bytes[arg.buffer] as i64 - offset) / arg.width);
+        }
+    }
+}

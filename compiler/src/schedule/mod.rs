@@ -12,6 +12,8 @@ pub mod loops;
 pub mod scatter;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod native;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};

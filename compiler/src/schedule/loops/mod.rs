@@ -6,6 +6,8 @@ mod walk;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod speed;
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::size::Size;

@@ -7,13 +7,14 @@ use weft_dsl::types::Elem;
 
 use super::schedule;
 use crate::graph::{Array, Form, NodeId};
-use crate::schedule::testing::{Case, Chance, Ready};
+use crate::schedule::testing::{Case, Chance, Ready, With};
 use std::rc::Rc;
 
-/// All of: several layouts, 4 and 16 lanes.
+/// All of: several layouts, 4 and 16 lanes, interpreted and as machine code.
 fn check(ready: &Ready) {
     for seed in 0..6 {
-        ready.check(schedule, Form::Loops, if seed % 2 == 0 { 4 } else { 16 }, seed + 1);
+        let with = if seed < 2 { With::Machine } else { With::Interpreter };
+        ready.check(schedule, Form::Loops, if seed % 2 == 0 { 4 } else { 16 }, seed + 1, with);
     }
 }
 
@@ -22,7 +23,7 @@ const SHAPES: [(i64, i64); 8] = [(3, 8), (5, 17), (1, 64), (7, 1), (0, 5), (4, 0
 #[test]
 fn elementwise() {
     // A result that lacks an axis of no places is not written: there is no row to write it.
-    for (rows, width) in SHAPES.into_iter().filter(|s| s.0 > 0) {
+    for (rows, width) in SHAPES.into_iter().filter(|s| s.0 > 0 && s.1 > 0) {
         let mut c = Case::default();
         let (t, f) = (c.free("time", rows), c.axis("feature", width));
         let (x, bias, rate) = (c.float(&[t, f]), c.float(&[f]), c.float(&[]));

@@ -39,7 +39,7 @@ fn prepared(axes: &Axes, source: &Region, joined: bool) -> Region {
     for (_, node) in source.iter() {
         let operands: Vec<NodeId> = node.operands.iter().map(|o| new[o.0 as usize]).collect();
         new.push(match &node.kind {
-            Kind::Op(Op::Contract(over)) if !is_product(source, node.operands[0], node.operands[1], over) => {
+            Kind::Op(Op::Contract(over)) if !joined || !is_product(source, node.operands[0], node.operands[1], over) => {
                 let product = out.map(axes, Elementwise::MUL, &operands);
                 out.op(axes, Op::Reduce(Monoid::Sum, over.clone()), &[product])
             }

@@ -38,8 +38,13 @@ impl Roots {
         if joined {
             store_shared(axes, region, &mut role);
         } else {
+            let mut summed = vec![false; region.nodes.len()];
+            for (_, node) in region.iter().filter(|(_, n)| matches!(n.kind, Kind::Op(Op::Reduce(..)))) {
+                summed[node.operands[0].0 as usize] = true;
+            }
             for (id, node) in region.iter() {
-                let made = !node.operands.is_empty() && !matches!(node.kind, Kind::Op(Op::Rename(..)));
+                // What is only summed is not: a contraction is a sum of products here.
+                let made = !node.operands.is_empty() && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !summed[id.0 as usize];
                 if role[id.0 as usize] == Role::Inline && made {
                     role[id.0 as usize] = Role::Root;
                 }

@@ -20,9 +20,9 @@ pub use position::{Address, Env, Position, address, load, store, strides};
 pub use sizes::SizeTable;
 
 use weft_dsl::size::Size;
-use weft_dsl::types::{Axis, Elem, Type};
+use weft_dsl::types::{Axes, Axis, Elem, Type};
 
-use crate::graph::Form;
+use crate::graph::{Form, Fused};
 use crate::kernel::{Dtype, Kernel};
 
 /// The order of a buffer's axes in memory, outermost first; contiguous.
@@ -82,15 +82,15 @@ pub fn dtype(ty: &Type) -> Dtype {
 /// # Errors
 /// [`Unschedulable`] where the body does not fit its form.
 pub fn schedule(
-    fused: &crate::graph::Fused,
-    axes: &weft_dsl::types::Axes,
+    fused: &Fused,
+    axes: &Axes,
     inputs: &[Layout],
     outputs: &[Layout],
     machine: &Machine,
-) -> anyhow::Result<Scheduled> {
+) -> Result<Scheduled, Unschedulable> {
     match fused.form {
-        Form::Loops => Ok(loops::schedule(fused, axes, inputs, outputs, machine)?),
-        Form::Scatter => Ok(scatter::schedule(fused, axes, inputs, outputs, machine)?),
-        form @ (Form::Product | Form::Attention | Form::AttentionBackward) => anyhow::bail!("{form:?}"),
+        Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
+        Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
+        form @ (Form::Product | Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
     }
 }

@@ -1,5 +1,6 @@
 //! From text to machine code: parsing, optimising, object files.
 
+use std::borrow::Borrow;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +9,9 @@ use inkwell::OptimizationLevel;
 use inkwell::context::Context;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::passes::PassBuilderOptions;
-use inkwell::targets::{FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple};
+use inkwell::targets::{
+    FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple,
+};
 
 use super::emit::function;
 use super::processor::Cpu;
@@ -26,8 +29,8 @@ const TOGETHER: usize = 4;
 ///
 /// # Errors
 /// A kernel that is not well formed; a name that is no symbol.
-pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<Vec<Vec<u8>>> {
-    let parts: Vec<&[(String, &Kernel)]> = kernels.chunks(TOGETHER).collect();
+pub fn compile<K: Borrow<Kernel> + Sync>(kernels: &[(String, K)], cpu: &Cpu, checked: bool) -> Result<Vec<Vec<u8>>> {
+    let parts: Vec<&[(String, K)]> = kernels.chunks(TOGETHER).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parts.len());
     let next = AtomicUsize::new(0);
     let work = || {
@@ -54,11 +57,11 @@ pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Resul
 ///
 /// # Errors
 /// As [`compile`].
-pub fn text(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<String> {
+pub fn text<K: Borrow<Kernel>>(kernels: &[(String, K)], cpu: &Cpu, checked: bool) -> Result<String> {
     let mut shared = Shared::default();
     let mut text = String::new();
     for (name, kernel) in kernels {
-        let function = function(name, kernel, checked, &mut shared);
+        let function = function(name, kernel.borrow(), checked, &mut shared);
         text += &function.with_context(|| format!("the kernel `{name}` is not well formed"))?;
     }
     text += &shared.finish();

@@ -11,9 +11,9 @@ use crate::schedule::Machine;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cpu {
     /// Such as `x86_64-unknown-linux-gnu`.
-    pub(super) triple: &'static str,
+    pub triple: &'static str,
     /// LLVM's name of the level, such as `x86-64-v4`.
-    pub(super) name: &'static str,
+    pub name: &'static str,
     /// What the level adds to the architecture's baseline, by LLVM's names.
     features: Vec<&'static str>,
     /// 32-bit lanes of a vector register.
@@ -87,11 +87,6 @@ impl Cpu {
 
     fn arm() -> Self {
         Self { triple: ARM, name: "generic", features: vec!["neon"], lanes: 4, registers: 32 }
-    }
-
-    /// The architecture and the system, such as `x86_64-unknown-linux-gnu`.
-    pub fn triple(&self) -> String {
-        self.triple.to_string()
     }
 
     /// What schedules may know. Cache sizes are usual ones, not this machine's: tiles decide in which order sums are made, and

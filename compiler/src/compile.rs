@@ -148,7 +148,7 @@ impl Specification {
         plan.params = slots.params;
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
-        plan.target = plan::Target { triple: options.cpu.triple().to_string(), features: options.cpu.features() };
+        plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
             plan.tokenizer = self.tokenizer(&settings.data)?;

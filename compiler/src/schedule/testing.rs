@@ -133,8 +133,13 @@ impl Ready {
         self.body.arguments.iter().map(argument).collect()
     }
 
-    /// Schedules with random layouts and arguments and compares.
-    pub fn check(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
+    /// Schedules with random layouts and arguments, interprets and compares.
+    pub fn check(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64) -> Scheduled {
+        self.check_with(schedule, form, lanes, seed, With::Interpreter)
+    }
+
+    /// Schedules with random layouts and arguments, runs and compares.
+    pub fn check_with(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
         let mut chance = Chance(seed);
         let arguments = self.arguments(&mut chance);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();

@@ -16,7 +16,7 @@ use std::rc::Rc;
 fn check(ready: &Ready) {
     for seed in 0..6 {
         let with = if seed < 2 { With::Machine } else { With::Interpreter };
-        ready.check(schedule, Form::Loops, if seed % 2 == 0 { 4 } else { 16 }, seed + 1, with);
+        ready.check_with(schedule, Form::Loops, if seed % 2 == 0 { 4 } else { 16 }, seed + 1, with);
     }
 }
 

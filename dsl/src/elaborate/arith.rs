@@ -49,8 +49,15 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let mut values = Vec::new();
         let mut mask = None;
+        let floats = self.among_floats(op, operands);
         for (value, place) in operands {
-            let tensor = self.tensor(value, *place)?;
+            let tensor = match value {
+                Value::Int(size) if floats && size.known().is_some() => {
+                    let number = Value::Float(size.known().map(|n| n as f64));
+                    self.tensor(&number, *place)?
+                }
+                value => self.tensor(value, *place)?,
+            };
             mask = self.both(mask, tensor.mask, span)?;
             values.push(tensor.value);
         }
@@ -61,6 +68,21 @@ impl<'p, E: Emit> Session<'p, E> {
         spans.push(span);
         let value = self.map_values(op, values, &spans)?;
         Ok(Value::Tensor(Tensor { value, mask }))
+    }
+
+    /// Whether whole numbers among the operands will be floats.
+    fn among_floats(&self, op: Elementwise, operands: &[(Val<'p, E>, Span)]) -> bool {
+        let float = |value: &Val<'p, E>| match value {
+            Value::Float(_) | Value::Param(..) => true,
+            Value::Tensor(tensor) => self.emit.type_of(&tensor.value).elem == Elem::Float,
+            _ => false,
+        };
+        match op.row().signature {
+            Signature::Real => true,
+            Signature::Number | Signature::Compare => operands.iter().any(|(v, _)| float(v)),
+            Signature::Select => operands.iter().skip(1).any(|(v, _)| float(v)),
+            Signature::Integer | Signature::Logic => false,
+        }
     }
 
     /// An elementwise operator on emitted values; integers that meet floats become floats.
@@ -74,7 +96,7 @@ impl<'p, E: Emit> Session<'p, E> {
             Signature::Select => floats(&types[types.len().min(1)..]),
             Signature::Integer | Signature::Logic => false,
         };
-        let from = usize::from(op.row().signature == Signature::Select);
+        let from = usize::from(op.row().signature == Signature::Select).min(values.len());
         if real && Op::Map(op).infer(&refs, self.emit.axes()).is_ok() {
             for value in &mut values[from..] {
                 *value = self.to_float(value);

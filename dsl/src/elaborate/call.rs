@@ -104,8 +104,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 _ => Err(self.error("W0108", "a schedule takes the step", span, "")),
             },
-            // `rate(step)` where the rate was given as a number: the same at each step.
-            Value::Float(_) | Value::Int(_) if scope.get(" number") .is_some() => Ok(function),
+            Value::Rate(rate) => match args {
+                [Arg { name: None, value }] => self.eval(value, scope).map(|_| Value::Float(rate)),
+                _ => Err(self.error("W0108", "a schedule takes the step", span, "")),
+            },
             other => {
                 for arg in args {
                     self.eval_or_unknown(&arg.value, scope);
@@ -231,9 +233,10 @@ impl<'p, E: Emit> Session<'p, E> {
             | (Some(ParamType::Bool), Value::Bool(_))
             | (Some(ParamType::Text), Value::Text(_))
             | (Some(ParamType::Fn), Value::Fn(_) | Value::Primitive(_) | Value::Instance(_))
-            | (Some(ParamType::Schedule), Value::Schedule(_) | Value::Float(_))
+            | (Some(ParamType::Schedule), Value::Schedule(_) | Value::Rate(_))
             | (Some(ParamType::Shared(_)), Value::Param(..)) => return Ok(value),
-            (Some(ParamType::Float | ParamType::Schedule), Value::Int(_)) => return self.config_float(&value, span).map(Value::Float),
+            (Some(ParamType::Float), Value::Int(_)) => return self.config_float(&value, span).map(Value::Float),
+            (Some(ParamType::Schedule), Value::Int(_) | Value::Float(_)) => return self.config_float(&value, span).map(Value::Rate),
             (Some(ParamType::Instance(name)), Value::Instance(instance)) if instance.block.def.name.node == name.node => return Ok(value),
             (Some(ParamType::Tensor(_)), _) => {
                 return Ok(value);
@@ -303,7 +306,7 @@ impl<'p, E: Emit> Session<'p, E> {
     fn enter(
         &mut self,
         function: &Rc<FnValue<'p, E::Value>>,
-        slots: Vec<Option<Given<'p, E::Value>>>,
+        mut slots: Vec<Option<Given<'p, E::Value>>>,
         said: Vec<(String, Vec<Axis>)>,
         caller: &Names<'p, E>,
         span: Span,
@@ -338,21 +341,36 @@ impl<'p, E: Emit> Session<'p, E> {
             let given = def.params.iter().zip(slots).filter_map(|(p, slot)| slot.map(|(value, _)| (p.name.node.clone(), value))).collect();
             return Ok(Value::Fn(Rc::new(FnValue { given, axes: said, ..(**function).clone() })));
         }
-        self.bind_rows(def, &slots, &scope)?;
-        self.bind_params(def, slots, &scope, span)?;
+        let apart = self.keep_apart(def, &mut slots, &scope, span)?;
+        let value = self.inside(function, slots, &scope, unknown, span)?;
+        self.put_together(value, &apart, span)
+    }
+
+    /// The value of a call whose axes are bound.
+    fn inside(
+        &mut self,
+        function: &Rc<FnValue<'p, E::Value>>,
+        slots: Vec<Option<Given<'p, E::Value>>>,
+        scope: &Names<'p, E>,
+        unknown: bool,
+        span: Span,
+    ) -> Done<Val<'p, E>> {
+        let def = function.def;
+        self.bind_rows(def, &slots, scope)?;
+        self.bind_params(def, slots, scope, span)?;
         if unknown && (def.result.is_none() || !self.checking) {
             return Err(Reported);
         }
         if self.checking && let Some(result) = &def.result {
             for name in result_names(def) {
-                if self.find_axis(&name.node, &scope, &[]).is_none() {
+                if self.find_axis(&name.node, scope, &[]).is_none() {
                     let size = crate::size::Size::var(&name.node);
                     let axis = self.emit.axes().fresh(&name.node, size, false);
                     self.open_sizes.insert(axis);
                     scope.set_axis(&name.node, vec![axis], name.span);
                 }
             }
-            return self.declared(result, &scope, span);
+            return self.declared(result, scope, span);
         }
         let key = (std::ptr::from_ref(def), Rc::as_ptr(&function.scope) as usize);
         if self.calls.contains(&key) {
@@ -364,9 +382,9 @@ impl<'p, E: Emit> Session<'p, E> {
         self.calls.push(key);
         self.origins.push(HashMap::new());
         let result = self.deeper(span, |session| {
-            let value = session.body(&def.body, &scope)?.ok_or(()).or_else(|()| Err(session.no_value(def)))?;
+            let value = session.body(&def.body, scope)?.ok_or(()).or_else(|()| Err(session.no_value(def)))?;
             match &def.result {
-                Some(result) => session.as_declared(value, result, &scope, def),
+                Some(result) => session.as_declared(value, result, scope, def),
                 None => Ok(value),
             }
         });

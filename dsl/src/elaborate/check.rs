@@ -10,7 +10,8 @@ use crate::op::Op;
 use crate::span::FileId;
 use crate::types::{Elem, Type};
 
-use super::outcome::{Host, Tokenizer};
+use super::nearest::{nearest, suggest};
+use super::outcome::{Host, Setting, Tokenizer};
 use super::program::Program;
 use super::session::{Done, Session};
 use super::types_only::TypesOnly;
@@ -58,6 +59,23 @@ impl Program {
     fn check_concrete(&self, item: &Item) -> Vec<Diagnostic> {
         let mut session = Session::start(self, TypesOnly::default(), Some(true), &AnyData, false);
         let result = match &item.kind {
+            ItemKind::Weights(weights) => match self.item(FileId(0), &weights.model.node) {
+                Some((_, ItemKind::Block(block))) => {
+                    // Any number does for what has no default: the names and axes are checked, not the sizes.
+                    let open = block.params.iter().filter(|p| p.default.is_none());
+                    let settings: Vec<_> = open.map(|p| (p.name.node.clone(), Setting::Int(2))).collect();
+                    match session.model(&block.name.node, &settings) {
+                        Ok(model) => session.weights(&model).map(drop),
+                        Err(_) => Ok(()),
+                    }
+                }
+                _ => {
+                    let message = format!("there is no model `{}`", weights.model.node);
+                    let names = self.models();
+                    let d = Diagnostic::error("W0104", message, weights.model.span, "no such model");
+                    Err(vec![suggest(d, weights.model.span, nearest(&weights.model.node, names.into_iter()))])
+                }
+            },
             ItemKind::Block(block) if block.is_model && block.params.iter().all(|p| p.default.is_some()) => {
                 session.model(&block.name.node, &[]).and_then(|model| {
                     for name in session.functions(&model) {

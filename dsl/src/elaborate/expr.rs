@@ -160,7 +160,9 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 let vars = instance.scope.vars.borrow();
                 let axes = instance.scope.axes.borrow();
-                vars.keys().chain(axes.keys()).filter(|n| !n.contains(['(', ' '])).cloned().collect()
+                let mut names: Vec<_> = vars.keys().chain(axes.keys()).filter(|n| !n.contains(['(', ' ']) && *n != "this").cloned().collect();
+                names.sort();
+                names
             }
             Value::Repeated(repeated) => return self.field(&Value::Instance(repeated.template.clone()), name, base),
             Value::Data(data) => match name.node.as_str() {

@@ -210,7 +210,8 @@ impl<'p, E: Emit> Session<'p, E> {
                     Value::Unknown
                 }
             },
-            Some(ParamType::Fn | ParamType::Schedule | ParamType::Tensor(_)) => match &param.default {
+            Some(ParamType::Schedule) => Value::Rate(None),
+            Some(ParamType::Fn | ParamType::Tensor(_)) => match &param.default {
                 Some(default) => self.eval_or_unknown(default, scope),
                 None => Value::Unknown,
             },

@@ -23,6 +23,7 @@ mod program;
 mod session;
 mod types_only;
 
+mod apart;
 mod arith;
 mod axes;
 mod body;
@@ -35,6 +36,7 @@ mod primitive;
 mod recipe;
 mod reduce;
 mod train;
+mod weights;
 mod check;
 
 pub use outcome::{Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer, Update};

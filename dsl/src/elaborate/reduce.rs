@@ -69,7 +69,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let elem = self.emit.type_of(&tensor.value).elem;
         let (value, elem) = match elem {
             Elem::Bool => (tensor.value.clone(), Elem::Bool),
-            // An infinity is no integer.
+            // An infinity is not an integer.
             Elem::Int | Elem::Index(_) if identity.is_infinite() => (self.to_float(&tensor.value), Elem::Float),
             Elem::Int | Elem::Index(_) => (tensor.value.clone(), Elem::Int),
             Elem::Float => (tensor.value.clone(), Elem::Float),
@@ -96,11 +96,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// `mean[a](x where m)`: the sum of what counts by its number.
     pub(crate) fn mean(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
         let (tensor, axes, span) = self.reduced(call)?;
-        if self.emit.type_of(&tensor.value).elem == Elem::Bool {
-            // The share of what holds.
-            let value = self.to_float(&tensor.value);
-            return self.mean_of(Tensor { value, ..tensor }, axes, span, call.span);
-        }
+        // Of truth values: the share of those that hold.
         let value = self.to_float(&tensor.value);
         self.mean_of(Tensor { value, ..tensor }, axes, span, call.span)
     }
@@ -110,8 +106,13 @@ impl<'p, E: Emit> Session<'p, E> {
         let weight = match &tensor.mask {
             None => {
                 let size = self.size_of(&axes);
-                let size = self.sure(Op::Extent(size), &[]);
-                self.to_float(&size)
+                match size.known() {
+                    Some(n) => self.number(n as f64, Elem::Float),
+                    None => {
+                        let size = self.sure(Op::Extent(size), &[]);
+                        self.to_float(&size)
+                    }
+                }
             }
             Some(mask) => self.tally(mask, &axes, Elem::Float, whole)?,
         };

@@ -423,8 +423,8 @@ impl<'p, E: Emit> Session<'p, E> {
         let span = param.name.span;
         let rate = match scope.get(&param.name.node) {
             Some(Value::Schedule(schedule)) => self.scheduled(&schedule, (plain(step), span), span),
-            Some(other) => Ok(other),
-            None => Err(Reported),
+            Some(Value::Rate(rate)) => Ok(Value::Float(rate)),
+            Some(_) | None => Err(Reported),
         };
         let rate = rate.and_then(|value| self.whole(&value, span)).map(|value| Some(self.to_float(&value)));
         self.outcome(rate)

@@ -1,6 +1,8 @@
 //! Tests of elaboration.
 
+mod codes;
 mod lowering;
+mod mutations;
 mod recording;
 mod whole_files;
 

@@ -75,7 +75,7 @@ impl Emit<'_, '_> {
                 self.as_scalar(ty, loaded)
             }
         };
-        Ok(self.from_memory(result.dtype, ty, value))
+        Ok(self.in_register(result.dtype, ty, value))
     }
 
     /// Lanes from an index each.
@@ -95,7 +95,7 @@ impl Emit<'_, '_> {
         ];
         let name = format!("llvm.masked.gather.{}.{}", ty.suffix(), pointers.suffix());
         let value = self.code.call(&ty.to_string(), &name, &args);
-        Ok(self.from_memory(result.dtype, ty, value))
+        Ok(self.in_register(result.dtype, ty, value))
     }
 
     /// Stores lanes that follow one another, or each at its own index.
@@ -155,7 +155,7 @@ impl Emit<'_, '_> {
         self.code.let_(format_args!("extractelement {} {value}, i64 0", ty.vector()))
     }
 
-    fn from_memory(&mut self, dtype: Dtype, ty: Ty, value: Value) -> Value {
+    fn in_register(&mut self, dtype: Dtype, ty: Ty, value: Value) -> Value {
         if dtype == Dtype::Bool { self.code.binary("icmp ne", ty, &value, &ty.int(0)) } else { value }
     }
 

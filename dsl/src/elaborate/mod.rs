@@ -24,8 +24,10 @@ mod session;
 mod types_only;
 
 mod apart;
+mod arguments;
 mod arith;
 mod axes;
+mod bind;
 mod body;
 mod brackets;
 mod call;
@@ -35,11 +37,17 @@ mod make;
 mod primitive;
 mod recipe;
 mod reduce;
+mod results;
+mod objective;
+mod optimize;
 mod train;
 mod weights;
 mod check;
 
-pub use outcome::{Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer, Update};
+pub use outcome::{
+    Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer,
+    Update,
+};
 pub use program::Program;
 pub use session::Session;
 pub use train::Recipe;

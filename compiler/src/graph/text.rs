@@ -24,6 +24,7 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::fmt::Write;
 

@@ -15,7 +15,7 @@ pub struct Fault(pub String);
 /// Runs the tiles from `begin` to `end`. Arguments hold an element each place, truth values as 0 and 1.
 pub fn run(kernel: &Kernel, args: &mut [Vec<f64>], sizes: &[i64], begin: i64, end: i64) -> Result<(), Fault> {
     for tile in begin..end {
-        let mut machine = Machine { kernel, args, sizes, tile, registers: HashMap::new(), scratch: HashMap::new() };
+        let mut machine = Machine { kernel, args, sizes, tile, registers: vec![None; kernel.registers.len()], assigned: Vec::new(), scratch: HashMap::new() };
         machine.block(&kernel.body)?;
     }
     Ok(())
@@ -26,7 +26,9 @@ struct Machine<'a> {
     args: &'a mut [Vec<f64>],
     sizes: &'a [i64],
     tile: i64,
-    registers: HashMap<Reg, Vec<f64>>,
+    registers: Vec<Option<Vec<f64>>>,
+    /// Registers in the order of their assignment, so that a block's are forgotten at its end.
+    assigned: Vec<Reg>,
     scratch: HashMap<(u32, i64), f64>,
 }
 
@@ -40,7 +42,7 @@ impl Machine<'_> {
     }
 
     fn get(&self, reg: Reg) -> Result<Vec<f64>, Fault> {
-        self.registers.get(&reg).cloned().ok_or_else(|| Fault(format!("register {} is not assigned", reg.0)))
+        self.registers[reg.0 as usize].clone().ok_or_else(|| Fault(format!("register {} is not assigned", reg.0)))
     }
 
     fn one(&self, reg: Reg) -> Result<i64, Fault> {
@@ -53,11 +55,12 @@ impl Machine<'_> {
         if value.len() != usize::from(shape.lanes) {
             return fault(format!("register {} has {} lanes, not {}", reg.0, shape.lanes, value.len()));
         }
-        self.registers.insert(reg, value.into_iter().map(|v| rounded(v, shape.dtype)).collect());
+        self.registers[reg.0 as usize] = Some(value.into_iter().map(|v| rounded(v, shape.dtype)).collect());
+        self.assigned.push(reg);
         Ok(())
     }
 
-    /// Runs statements; registers assigned within are forgotten at the end, save in the outermost block.
+    /// Runs statements.
     fn block(&mut self, stmts: &[Stmt]) -> Result<(), Fault> {
         for stmt in stmts {
             self.stmt(stmt)?;
@@ -65,11 +68,14 @@ impl Machine<'_> {
         Ok(())
     }
 
+    /// Runs a block; what it assigned is forgotten at its end.
     fn inner(&mut self, stmts: &[Stmt], results: &[Reg]) -> Result<Vec<Vec<f64>>, Fault> {
-        let before = self.registers.clone();
+        let before = self.assigned.len();
         self.block(stmts)?;
         let values = results.iter().map(|&r| self.get(r)).collect::<Result<_, _>>();
-        self.registers = before;
+        for reg in self.assigned.drain(before..) {
+            self.registers[reg.0 as usize] = None;
+        }
         values
     }
 

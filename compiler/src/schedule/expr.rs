@@ -189,7 +189,8 @@ impl<'a> Exprs<'a> {
         w.constant(dtype(&n.ty), 1, 0.0)
     }
 
-    fn load(&mut self, w: &mut Writer, node: NodeId, place: Place, layout: &Layout, env: &Env) -> Reg {
+    /// Reads a buffer at a position; a fault names the node.
+    pub(super) fn load(&mut self, w: &mut Writer, node: NodeId, place: Place, layout: &Layout, env: &Env) -> Reg {
         match address(w, &mut self.sizes, self.axes, layout, env, self.lanes) {
             Some(at) => load(w, place, at, env, self.lanes),
             None => self.fail(w, node, "lies in memory with an axis that it lacks"),

@@ -9,6 +9,12 @@ mod expr;
 mod structure;
 mod simplify;
 pub mod loops;
+pub mod product;
+pub mod scatter;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod native;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};
@@ -18,7 +24,6 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use crate::graph::{Form, Fused};
-
 use crate::kernel::{Dtype, Kernel};
 
 /// The order of a buffer's axes in memory, outermost first; contiguous.
@@ -74,6 +79,9 @@ pub fn dtype(ty: &Type) -> Dtype {
 }
 
 /// The kernel of a fused node, given how its operands and results lie.
+///
+/// # Errors
+/// [`Unschedulable`] where the body does not fit its form.
 pub fn schedule(
     fused: &Fused,
     axes: &Axes,
@@ -83,6 +91,8 @@ pub fn schedule(
 ) -> Result<Scheduled, Unschedulable> {
     match fused.form {
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
-        form => Err(Unschedulable(format!("{form:?}"))),
+        Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
+        Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
+        form @ (Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
     }
 }

@@ -23,7 +23,8 @@ fn nested_loops_capture_through_each_frame() {
     let mut b = Builder::new(axes);
     let x = b.input("x", Elem::Float, &[time]);
     let offset = b.input("offset", Elem::Float, &[]);
-    let parameter = Parameter { path: "layers.{}.bias".into(), stack: vec![layer], axes: vec![], start: Start::Constant(0.0) };
+    let parameter =
+        Parameter { path: "layers.{}.bias".into(), stack: vec![layer], axes: vec![], start: Start::Constant(0.0) };
     let half = number(&mut b, 0.5);
     let outer = b.begin_loop(layer, &[x]);
     let bias = b.parameter(&parameter);

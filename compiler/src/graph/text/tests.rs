@@ -49,3 +49,23 @@ fn faults_have_a_line() {
     assert!(parse(&format!("graph axes {{ a = {}1", "(".repeat(100_000))).is_err());
     assert!(parse("").is_err());
 }
+
+/// Words of a text changed for others of it: an error or a graph that can be evaluated, never a panic.
+#[test]
+fn damaged_texts_do_no_harm() {
+    let mut read = 0;
+    for seed in 0..2000u64 {
+        let (graph, bindings) = random_graph(seed % 50, 15);
+        let text = print(&graph);
+        let mut words: Vec<&str> = text.split_inclusive([' ', '\n']).collect();
+        let at =
+            |salt: u64| (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17) ^ salt.wrapping_mul(0xD1B5_4A32)) as usize;
+        let (from, to) = (at(1) % words.len(), at(2) % words.len());
+        words[to] = words[from];
+        if let Ok(graph) = parse(&words.concat()) {
+            read += 1;
+            let _ = eval(&graph, &bindings);
+        }
+    }
+    assert!(read > 20, "only {read} damaged texts still were graphs");
+}

@@ -1,8 +1,13 @@
 //! Loops: elementwise work, and reductions over rows, over columns and of everything.
 
-mod accumulate;
 mod plan;
+mod accumulate;
 mod walk;
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod speed;
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::size::Size;

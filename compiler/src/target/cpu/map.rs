@@ -58,7 +58,8 @@ fn own(code: &mut Code, name: &str, ty: Ty, v: &[&str]) -> Result<Value> {
     let float = matches!(ty.elem, Elem::F32 | Elem::F64);
     Ok(match (name, v) {
         ("sign", &[a]) => {
-            let (more, less, zero) = if float { ("fcmp ogt", "fcmp olt", ty.float(0.0)) } else { ("icmp sgt", "icmp slt", ty.int(0)) };
+            let (more, less, zero) =
+                if float { ("fcmp ogt", "fcmp olt", ty.float(0.0)) } else { ("icmp sgt", "icmp slt", ty.int(0)) };
             let (more, less) = (code.binary(more, ty, a, &zero), code.binary(less, ty, a, &zero));
             let negative = code.select(ty, &less, &ty.number(-1.0), a);
             code.select(ty, &more, &ty.number(1.0), &negative)
@@ -75,7 +76,9 @@ fn own(code: &mut Code, name: &str, ty: Ty, v: &[&str]) -> Result<Value> {
         ("min", &[a, b]) => code.intrinsic("smin", ty, &[a, b]),
         ("idiv", &[a, b]) => divide(code, ty, a, b).0,
         ("mod", &[a, b]) => divide(code, ty, a, b).1,
-        (name, v) if ty.elem == Elem::F32 => math::call(code, name, ty, v).with_context(|| format!("there is no function `{name}`"))?,
+        (name, v) if ty.elem == Elem::F32 => {
+            math::call(code, name, ty, v).with_context(|| format!("there is no function `{name}`"))?
+        }
         ("erf" | "log1p", &[a]) => each(code, name, ty, a),
         ("exp" | "log" | "sin" | "cos" | "tanh" | "pow", v) => code.intrinsic(name, ty, v),
         _ => bail!("there is no function `{name}`"),

@@ -94,8 +94,7 @@ impl Emit<'_, '_> {
     pub fn store(&mut self, place: Place, index: Reg, value: Reg, mask: Option<Reg>) -> Result<()> {
         let (value, shape) = (self.value(value)?, self.shape(value));
         let ty = Ty::new(Elem::stored(shape.dtype), shape.lanes);
-        let value =
-            if shape.dtype == Dtype::Bool { self.code.cast("zext", ty.with(Elem::I1), &value, ty) } else { value };
+        let value = if shape.dtype == Dtype::Bool { self.code.cast("zext", ty.with(Elem::I1), &value, ty) } else { value };
         let access = self.access(place, index, shape.lanes, mask)?;
         let (at, align) = (self.address(&access), ty.elem.bytes());
         let bits = ty.with(Elem::I1);
@@ -110,11 +109,8 @@ impl Emit<'_, '_> {
             self.code.call("void", &format!("llvm.masked.scatter.{}.{}", ty.suffix(), pointers.suffix()), &args);
         } else if let Some(mask) = &access.mask {
             let (value, mask) = (self.as_vector(ty, &value), self.as_vector(bits, mask));
-            let args = [
-                (ty.vector(), value.as_str()),
-                (format!("ptr align {align}"), at.as_str()),
-                (bits.vector(), mask.as_str()),
-            ];
+            let args =
+                [(ty.vector(), value.as_str()), (format!("ptr align {align}"), at.as_str()), (bits.vector(), mask.as_str())];
             self.code.call("void", &format!("llvm.masked.store.{}.p0", ty.vector_suffix()), &args);
         } else {
             self.code.line(format_args!("store {ty} {value}, ptr {at}, align {align}"));
@@ -186,9 +182,7 @@ impl Emit<'_, '_> {
         let beyond = self.code.binary("xor", bits, &within, &bits.int(1));
         let (beyond, allowed) = match &access.mask {
             None => (beyond, within),
-            Some(mask) => {
-                (self.code.binary("and", bits, &beyond, mask), self.code.binary("and", bits, &within, mask))
-            }
+            Some(mask) => (self.code.binary("and", bits, &beyond, mask), self.code.binary("and", bits, &within, mask)),
         };
         self.report(wide, &each, &beyond, number);
         allowed
@@ -205,8 +199,7 @@ impl Emit<'_, '_> {
         let index = if lanes == 1 {
             each.to_string()
         } else {
-            let lane =
-                self.code.call(&word, &format!("llvm.cttz.{word}"), &[(word.clone(), &bits), ("i1".into(), "true")]);
+            let lane = self.code.call(&word, &format!("llvm.cttz.{word}"), &[(word.clone(), &bits), ("i1".into(), "true")]);
             self.code.let_(format_args!("extractelement {wide} {each}, {word} {lane}"))
         };
         let number = number.to_string();

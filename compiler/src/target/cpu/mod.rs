@@ -12,10 +12,12 @@ mod math;
 mod memory;
 mod object;
 mod philox;
+mod power;
 mod processor;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
+mod trigonometry;
 
 pub use jit::{Entry, Loaded};
 pub use object::{compile, executable_object, text};

@@ -1,5 +1,6 @@
 //! From text to machine code: parsing, optimising, object files.
 
+use std::borrow::Borrow;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +9,9 @@ use inkwell::OptimizationLevel;
 use inkwell::context::Context;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::passes::PassBuilderOptions;
-use inkwell::targets::{FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple};
+use inkwell::targets::{
+    FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple,
+};
 
 use super::emit::function;
 use super::processor::Cpu;
@@ -19,6 +22,12 @@ use crate::kernel::Kernel;
 /// how many threads there are.
 const TOGETHER: usize = 4;
 
+/// What LLVM is to do with the text. Kernels are vector code in few registers with no calls but to helpers, so this is half of
+/// `default<O2>` at half its time: equal values are merged, addresses leave loops, short loops are unrolled whole.
+const PASSES: &str = "always-inline,function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg,\
+    loop-mssa(loop-rotate,licm),gvn,instcombine<no-verify-fixpoint>,loop(indvars,loop-deletion,loop-unroll-full),\
+    early-cse<memssa>,dse,adce,instcombine<no-verify-fixpoint>,simplifycfg),globaldce";
+
 /// Object files (ELF) with the kernels as functions of their names.
 ///
 /// `checked` code compares each index with the bounds of its buffer: a lane beyond them is left out (a load gives 0) and the
@@ -26,8 +35,8 @@ const TOGETHER: usize = 4;
 ///
 /// # Errors
 /// A kernel that is not well formed; a name that is no symbol.
-pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<Vec<Vec<u8>>> {
-    let parts: Vec<&[(String, &Kernel)]> = kernels.chunks(TOGETHER).collect();
+pub fn compile<K: Borrow<Kernel> + Sync>(kernels: &[(String, K)], cpu: &Cpu, checked: bool) -> Result<Vec<Vec<u8>>> {
+    let parts: Vec<&[(String, K)]> = kernels.chunks(TOGETHER).collect();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parts.len());
     let next = AtomicUsize::new(0);
     let work = || {
@@ -54,11 +63,11 @@ pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Resul
 ///
 /// # Errors
 /// As [`compile`].
-pub fn text(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<String> {
+pub fn text<K: Borrow<Kernel>>(kernels: &[(String, K)], cpu: &Cpu, checked: bool) -> Result<String> {
     let mut shared = Shared::default();
     let mut text = String::new();
     for (name, kernel) in kernels {
-        let function = function(name, kernel, checked, &mut shared);
+        let function = function(name, kernel.borrow(), checked, &mut shared);
         text += &function.with_context(|| format!("the kernel `{name}` is not well formed"))?;
     }
     text += &shared.finish();
@@ -128,12 +137,7 @@ fn object(text: &str, cpu: &Cpu) -> Result<Vec<u8>> {
     let module = context.create_module_from_ir(buffer).map_err(|e| anyhow!("LLVM does not take its text: {e}"))?;
     module.set_triple(&TargetTriple::create(cpu.triple));
     module.set_data_layout(&machine.get_target_data().get_data_layout());
-    // Kernels are vector code already.
-    let options = PassBuilderOptions::create();
-    options.set_loop_vectorization(false);
-    options.set_loop_slp_vectorization(false);
-    options.set_loop_interleaving(false);
-    module.run_passes("default<O2>", &machine, options).map_err(|e| anyhow!("LLVM: {e}"))?;
+    module.run_passes(PASSES, &machine, PassBuilderOptions::create()).map_err(|e| anyhow!("LLVM: {e}"))?;
     let buffer = machine.write_to_memory_buffer(&module, FileType::Object).map_err(|e| anyhow!("LLVM: {e}"))?;
     Ok(buffer.as_slice().to_vec())
 }

@@ -7,8 +7,30 @@ use super::{Data, Loaded, run};
 use crate::kernel::{Dtype, Kernel, Place, Writer};
 
 const FLOATS: &[f64] = &[
-    0.0, -0.0, 1.0, -1.0, 0.5, -0.75, 2.0, 3.0, -3.0, 1e-3, 0.1, 7.25, -12.5, 80.0, -80.0, 1e-40, -1e-40, 1e30, -1e30,
-    f64::INFINITY, f64::NEG_INFINITY, f64::NAN, 1.17e-38, 16_777_216.0,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.75,
+    2.0,
+    3.0,
+    -3.0,
+    1e-3,
+    0.1,
+    7.25,
+    -12.5,
+    80.0,
+    -80.0,
+    1e-40,
+    -1e-40,
+    1e30,
+    -1e30,
+    f64::INFINITY,
+    f64::NEG_INFINITY,
+    f64::NAN,
+    1.17e-38,
+    16_777_216.0,
 ];
 const INTEGERS: &[f64] = &[0.0, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 7.0, -7.0, 100.0, -100.0, 40_000.0, -12_345.0];
 const TRUTHS: &[f64] = &[0.0, 1.0];
@@ -59,6 +81,10 @@ fn columns(op: Elementwise, dtype: Dtype) -> Vec<Vec<f64>> {
             Dtype::Bool => TRUTHS,
         };
         rows = rows.iter().flat_map(|row| values.iter().map(move |&v| [row.as_slice(), &[v]].concat())).collect();
+    }
+    if matches!(op, Elementwise::SIN | Elementwise::COS) {
+        // Beyond what the functions of F32 know.
+        rows.retain(|row| !row[0].is_finite() || row[0].abs() < 1e12);
     }
     if op.row().signature == Signature::Integer {
         rows.retain(|row| row[1] != 0.0);
@@ -120,11 +146,7 @@ fn every_row_has_its_value() {
 fn division_never_traps() {
     for lanes in [1, 4] {
         for (op, wants) in [(Elementwise::IDIV, [0, i32::MIN, -4, 0]), (Elementwise::MOD, [5, 0, 1, 0])] {
-            let mut args = vec![
-                Data::I32(vec![5, i32::MIN, -7, 0]),
-                Data::I32(vec![0, -1, 2, -1]),
-                Data::I32(vec![9; 4]),
-            ];
+            let mut args = vec![Data::I32(vec![5, i32::MIN, -7, 0]), Data::I32(vec![0, -1, 2, -1]), Data::I32(vec![9; 4])];
             run(&kernel(op, Dtype::I32, lanes), &mut args, &[4], 1);
             assert_eq!(args[2], Data::I32(wants.to_vec()), "{op:?}");
         }

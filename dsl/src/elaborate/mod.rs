@@ -16,8 +16,8 @@
 
 mod nearest;
 
-pub mod outcome;
-pub mod value;
+mod outcome;
+mod value;
 
 mod program;
 mod session;

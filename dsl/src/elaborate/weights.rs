@@ -12,6 +12,9 @@ use super::outcome::{LayoutOut, ModelRef, Setting, StoredTensor};
 use super::session::{Done, Names, Reported, Session};
 use super::value::Value;
 
+/// How many tensors of a file one parameter may be spread over.
+const MOST_REPETITIONS: u64 = 100_000;
+
 /// A line of a `weights` item with the groups around it.
 struct Line<'p> {
     parts: Vec<&'p PathPart>,
@@ -281,9 +284,9 @@ impl<'p, E: Emit> Session<'p, E> {
                         let size = self.known_size(&axes, term_span(term))?;
                         past |= other.path == parameter.path;
                         if !past {
-                            before += size;
+                            before = size.saturating_add(before);
                         }
-                        whole += size;
+                        whole = size.saturating_add(whole);
                     }
                     (before, whole)
                 }
@@ -305,15 +308,15 @@ impl<'p, E: Emit> Session<'p, E> {
         let mut strides = vec![0; parameter.axes.len()];
         let (mut stride, mut offset) = (1, 0);
         for (axes, before, whole) in dims.iter().rev() {
-            offset += before * stride;
+            offset = before.saturating_mul(stride).saturating_add(offset);
             let mut inner = stride;
             for &axis in axes.iter().rev() {
                 if let Some(at) = parameter.axes.iter().position(|&a| a == axis) {
                     strides[at] = inner;
                 }
-                inner *= self.known_size(&[axis], span)?;
+                inner = self.known_size(&[axis], span)?.saturating_mul(inner);
             }
-            stride *= whole;
+            stride = whole.saturating_mul(stride);
         }
         let stack = parameter.stack.iter().map(|&axis| self.known_size(&[axis], span)).collect::<Done<Vec<_>>>()?;
         let indices: Vec<&str> = line
@@ -324,7 +327,17 @@ impl<'p, E: Emit> Session<'p, E> {
                 _ => None,
             })
             .collect();
-        for index in 0..stack.iter().product() {
+        let repetitions = stack.iter().fold(1, |product: u64, &size| product.saturating_mul(size));
+        if repetitions > MOST_REPETITIONS {
+            let message = format!("`{}` repeats {repetitions} times", parameter.path);
+            return Err(self.error(
+                "W0508",
+                message,
+                line.pattern.span,
+                format!("more than {MOST_REPETITIONS} stored tensors"),
+            ));
+        }
+        for index in 0..repetitions {
             let mut rest = index;
             let mut at = vec![0; stack.len()];
             for (place, &size) in at.iter_mut().zip(&stack).rev() {

@@ -149,3 +149,19 @@ fn depth_is_bounded() {
     chain.push_str("fn g(x: [time]) -> [time] = f299(x)\n");
     assert!(checked(&chain).contains("W0111"));
 }
+
+/// Numbers at the ends of their range end in a message, if anything.
+#[test]
+fn extreme_numbers() {
+    for text in [
+        "fn f() -> [] = float((-9223372036854775807 - 1) / (-1))",
+        "fn f() -> [] = float((-9223372036854775807 - 1) div (-1)) + float(5 mod (1 - 1))",
+        "axis a = 9223372036854775807\nfn f() -> [] {\n  axis b = size(a) * size(a)\n  float(size(b) + 9223372036854775807)\n}",
+        "fn f() -> [] = 10 ^ 400 + 10 ^ (-400) + 0 ^ (-1)",
+    ] {
+        let _ = checked(text);
+    }
+    let text = "model M(depth = 9000000000000000000) {\n  axis a = depth\n  layers = L(a) * depth\n}\nblock L(a: axis) { param w: [a] ~ zeros }\n\
+                weights x for M {\n  layers.{i} <- \"h.{i}\" {\n    w <- \"w\" as [a]\n  }\n}";
+    assert!(checked(text).contains("W0508"));
+}

@@ -65,6 +65,8 @@ pub struct Session<'p, E: Emit> {
     /// Axes whose size a body may find out (generic axes while checking).
     pub(crate) open_sizes: HashSet<Axis>,
     pub(crate) metrics: Vec<(String, E::Value)>,
+    /// What an earlier step was refused for: a later one that builds on it is refused for the same.
+    refused: Vec<Diagnostic>,
     depth: usize,
 }
 
@@ -95,6 +97,7 @@ impl<'p, E: Emit> Session<'p, E> {
             sites: 0,
             open_sizes: HashSet::new(),
             metrics: Vec::new(),
+            refused: Vec::new(),
             depth: 0,
         }
     }
@@ -154,7 +157,11 @@ impl<'p, E: Emit> Session<'p, E> {
         let diagnostics = std::mem::take(&mut self.diagnostics);
         match result {
             Ok(value) if diagnostics.is_empty() => Ok(value),
-            _ => Err(diagnostics),
+            Err(Reported) if diagnostics.is_empty() => Err(self.refused.clone()),
+            _ => {
+                self.refused.clone_from(&diagnostics);
+                Err(diagnostics)
+            }
         }
     }
 

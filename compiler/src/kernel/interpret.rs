@@ -15,7 +15,15 @@ pub struct Fault(pub String);
 /// Runs the tiles from `begin` to `end`. Arguments hold an element each place, truth values as 0 and 1.
 pub fn run(kernel: &Kernel, args: &mut [Vec<f64>], sizes: &[i64], begin: i64, end: i64) -> Result<(), Fault> {
     for tile in begin..end {
-        let mut machine = Machine { kernel, args, sizes, tile, registers: vec![None; kernel.registers.len()], assigned: Vec::new(), scratch: HashMap::new() };
+        let mut machine = Machine {
+            kernel,
+            args,
+            sizes,
+            tile,
+            registers: vec![None; kernel.registers.len()],
+            assigned: Vec::new(),
+            scratch: HashMap::new(),
+        };
         machine.block(&kernel.body)?;
     }
     Ok(())

@@ -198,9 +198,7 @@ impl Chooser<'_> {
     /// How much memory is contiguous along an axis, in a way: arrays that have it innermost count by their rank, results twice,
     /// and less where the axis does not fill a vector. An array whose innermost axis is renamed counts under the new name.
     fn score(&self, axis: Axis) -> f64 {
-        let renamed = |inner: Axis| {
-            self.problem.body.nodes.iter().any(|n| n.kind == Kind::Op(Op::Rename(inner, axis)))
-        };
+        let renamed = |inner: Axis| self.problem.body.nodes.iter().any(|n| n.kind == Kind::Op(Op::Rename(inner, axis)));
         let side = |layouts: &[crate::schedule::Layout], weight: f64| -> f64 {
             let innermost = layouts.iter().filter(|l| l.0.last().is_some_and(|&inner| inner == axis || renamed(inner)));
             innermost.map(|l| weight * l.0.len() as f64).sum()
@@ -246,7 +244,8 @@ impl Chooser<'_> {
             let already: BTreeSet<NodeId> = passes[..early].iter().flat_map(|p| p.kept.iter().copied()).collect();
             let again = |id: &NodeId| {
                 !already.contains(id)
-                    && (early + 1..passes.len()).any(|late| passes[late].axes == passes[early].axes && needed[late].contains(id))
+                    && (early + 1..passes.len())
+                        .any(|late| passes[late].axes == passes[early].axes && needed[late].contains(id))
             };
             passes[early].kept = needed[early].iter().copied().filter(again).collect();
         }

@@ -75,11 +75,14 @@ pub struct Specification {
     pub program: Program,
     /// Its folder.
     pub folder: PathBuf,
+    /// What is likely not meant, though it can be compiled.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Reads and checks a specification with the files it uses.
 pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
     let (program, mut faults) = Program::load(&path.display().to_string(), &text, &read);
@@ -89,7 +92,7 @@ pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
     if faults.iter().any(|d| d.severity == weft_dsl::diagnostic::Severity::Error) {
         return Err(Failure::Faults(faults, program.sources().clone()));
     }
-    Ok(Specification { program, folder })
+    Ok(Specification { program, folder, warnings: faults })
 }
 
 impl Specification {
@@ -120,25 +123,43 @@ impl Specification {
 
     /// Compiles a subject.
     pub fn compile(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Output, Failure> {
-        let lowered = self.lower(subject, options, watch)?;
+        self.compile_only(subject, &|_| true, options, watch)
+    }
+
+    /// Compiles those programs of a subject whose names are wanted.
+    pub fn compile_only(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        watch: Watch,
+    ) -> std::result::Result<Output, Failure> {
+        let (plan, kernels) = self.plan(subject, wanted, options, watch)?;
+        let start = Instant::now();
+        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
+        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
+        watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
+        Ok(Output { plan, objects })
+    }
+
+    /// Plans the wanted programs of a subject; all but the machine code of their kernels.
+    pub fn plan(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        watch: Watch,
+    ) -> std::result::Result<(Plan, Kernels), Failure> {
+        let mut lowered = self.lower(subject, options, watch)?;
+        keep(&mut lowered.programs, wanted)?;
         let mut plan = Plan { format: plan::FORMAT, name: lowered.name, ..Plan::default() };
         let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
         slots.declare(&lowered.parameters)?;
         let machine = options.cpu.machine();
-        let mut programs = lowered.programs;
-        for Lowered { name, graph, .. } in &mut programs {
-            let start = Instant::now();
-            let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
-            let pipeline = if options.optimise { PIPELINE } else { &[] };
-            run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
-                watch(&format!("{name}.{pass}"), &|| print(graph), time);
-            })
-            .map_err(anyhow::Error::from)?;
-            complete_outputs(graph);
-            fuse(graph, options.optimise);
-            watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
+        for program in &mut lowered.programs {
+            optimised(program, options, watch)?;
         }
-        for Lowered { name, graph, limits } in &programs {
+        for Lowered { name, graph, limits } in &lowered.programs {
             let start = Instant::now();
             let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
             watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
@@ -154,11 +175,23 @@ impl Specification {
             plan.tokenizer = self.tokenizer(&settings.data)?;
         }
         plan.fingerprint = fingerprint(&plan);
-        let start = Instant::now();
-        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
-        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
-        watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
-        Ok(Output { plan, objects })
+        Ok((plan, kernels))
+    }
+
+    /// The wanted programs of a subject as graphs of kernels.
+    pub fn graphs(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        watch: Watch,
+    ) -> std::result::Result<Vec<(String, Graph)>, Failure> {
+        let mut programs = self.lower(subject, options, watch)?.programs;
+        keep(&mut programs, wanted)?;
+        for lowered in &mut programs {
+            optimised(lowered, options, watch)?;
+        }
+        Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
 
     fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {
@@ -191,7 +224,11 @@ impl Specification {
                 }
             }
         };
-        watch("lower", &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(), start.elapsed());
+        watch(
+            "lower",
+            &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(),
+            start.elapsed(),
+        );
         Ok(whole)
     }
 
@@ -232,9 +269,7 @@ impl Specification {
             std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
         };
         Ok(match tokenizer {
-            elaborate::Tokenizer::Characters => {
-                characters_of(&paths.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
-            }
+            elaborate::Tokenizer::Characters => characters_of(&paths.iter().map(read).collect::<Result<Vec<_>>>()?.concat()),
             elaborate::Tokenizer::Bytes => plan::Tokenizer::Bytes,
             elaborate::Tokenizer::File(path) => plan::Tokenizer::Json(read(path)?),
         })
@@ -256,6 +291,29 @@ struct Whole {
     programs: Vec<Lowered>,
     settings: Option<Settings>,
     metrics: Vec<String>,
+}
+
+/// Leaves the wanted programs.
+fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+    let names: Vec<String> = programs.iter().map(|p| format!("`{}`", p.name)).collect();
+    programs.retain(|p| wanted(&p.name));
+    anyhow::ensure!(!programs.is_empty(), "there is no such function; there are {}", names.join(", "));
+    Ok(())
+}
+
+/// Runs the passes over a program and makes kernels of it.
+fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
+    let Lowered { name, graph, .. } = lowered;
+    let start = Instant::now();
+    let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+    let pipeline = if options.optimise { PIPELINE } else { &[] };
+    run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
+        watch(&format!("{name}.{pass}"), &|| print(graph), time);
+    })?;
+    complete_outputs(graph);
+    fuse(graph, options.optimise);
+    watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
+    Ok(())
 }
 
 /// Gives each output all its declared axes: a value that is the same along some is written out.
@@ -282,7 +340,8 @@ fn layout(layout: &LayoutOut, params: &[plan::Param]) -> Result<plan::Layout> {
         .tensors
         .iter()
         .map(|t| {
-            let param = params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
+            let param =
+                params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
             Ok(plan::Stored {
                 param: param as u32,
                 index: t.index,

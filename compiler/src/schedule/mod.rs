@@ -9,6 +9,7 @@ mod expr;
 mod structure;
 mod simplify;
 pub mod loops;
+pub mod product;
 pub mod scatter;
 #[cfg(test)]
 mod testing;
@@ -91,6 +92,7 @@ pub fn schedule(
     match fused.form {
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
         Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
-        form @ (Form::Product | Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
+        Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
+        form @ (Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
     }
 }

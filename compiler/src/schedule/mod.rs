@@ -15,6 +15,8 @@ pub mod scatter;
 mod testing;
 #[cfg(test)]
 mod native;
+#[cfg(test)]
+mod random_tests;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};

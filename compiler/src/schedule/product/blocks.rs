@@ -49,6 +49,11 @@ impl Blocks {
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u64::MAX, step, width);
+        if problem.few().is_some() {
+            // Tiles for several threads; each packs the rows anew. Columns are taken up to eight at a time.
+            let nc = n.min(256).next_multiple_of(width.max(8));
+            return Self { lanes, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
+        }
         for mc in candidates(m, step, 256) {
             for nc in candidates(n, width, 768) {
                 let scratch = mc * (kc + width) + nc * (kc + 1) + mc * nc;

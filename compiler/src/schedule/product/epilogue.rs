@@ -40,7 +40,7 @@ pub fn finish(
             let at = w.add(sums.from.1, column);
             problem.columns.lanes(w, e, &mut env, at);
             let index = w.add(start, column);
-            let sum = w.load(sums.place, index, blocks.lanes, None);
+            let sum = w.load(sums.place, index, blocks.lanes, mask);
             e.preset(w, problem.node, &env, sum);
             // All values before the first store: an output may lie where an operand does.
             let values: Vec<Reg> = roots.iter().map(|&root| e.eval_as(w, root, &env, dtype(&e.body[root].ty))).collect();

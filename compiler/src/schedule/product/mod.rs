@@ -1,8 +1,8 @@
 //! Matrix products, after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008).
 //!
 //! A tile is a block of rows by a block of columns. For each block of the summed dimension both operands are packed into scratch
-//! memory ([`pack`]), which is where their expressions are evaluated, and multiplied in register blocks ([`micro`]). Then the
-//! outputs are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
+//! memory ([`pack`]), which is where their expressions are evaluated, and multiplied in register blocks ([`micro`]); a product
+//! of a few rows packs those alone ([`skinny`]). Then the outputs are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
 //! `a · b + c`; block borders depend on sizes alone.
 
 mod blocks;
@@ -11,6 +11,7 @@ mod group;
 mod micro;
 mod pack;
 mod problem;
+mod skinny;
 #[cfg(test)]
 mod tests;
 mod transpose;
@@ -107,41 +108,21 @@ impl Tile {
     /// The tile's sums into scratch memory, row by row.
     fn multiply(&self, w: &mut Writer, e: &mut Exprs, problem: &Problem, blocks: &Blocks, sums: Place) {
         let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
-        let a_size = match problem.a_along {
-            Along::Sum => blocks.mc * blocks.row_stride(),
-            Along::Own => blocks.mc * blocks.stream(),
-        };
-        let packed = micro::Packed {
-            a: w.scratch(Dtype::F32, a_size),
-            a_along: problem.a_along,
-            b: w.scratch(Dtype::F32, blocks.nc * blocks.stream()),
-            c: sums,
-        };
         let length = problem.sum.volume();
         let k = e.sizes.reg(w, &length);
-        let padded = group::blocks(w, self.rows, blocks.mr);
-        let padded = group::place(w, padded, blocks.mr, zero);
         let once = length.known().is_some_and(|n| n <= i64::from(blocks.kc));
+        let packed = Packing::new(w, problem, blocks, sums);
         w.repeat((zero, k, blocks.kc), &[], |w, k0, _| {
             let kc = part(w, k, k0, blocks.kc);
-            let (sum, env) = (&problem.sum, &self.env);
-            let (node, own) = (problem.b, &problem.columns);
-            let block = pack::Block { node, own, from: self.n0, count: self.columns, bound: self.n, sum, k0, kc };
-            match problem.b_along {
-                Along::Own => pack::streams(w, e, blocks, env, &block, packed.b),
-                Along::Sum => pack::transposes(w, e, blocks, env, &block, packed.b),
+            let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, zero]));
+            let sum = &problem.sum;
+            let own = (&problem.rows, &problem.columns);
+            let a = pack::Block { node: problem.a, own: own.0, from: self.m0, count: self.rows, bound: self.m, sum, k0, kc };
+            let b = pack::Block { node: problem.b, own: own.1, from: self.n0, count: self.columns, bound: self.n, sum, k0, kc };
+            match problem.few() {
+                Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on)),
+                None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on),
             }
-            let (node, own) = (problem.a, &problem.rows);
-            let block = pack::Block { node, own, from: self.m0, count: self.rows, bound: self.m, sum, k0, kc };
-            match problem.a_along {
-                Along::Own => pack::streams(w, e, blocks, env, &block, packed.a),
-                Along::Sum => pack::rows(w, e, blocks, env, &pack::Block { count: padded, ..block }, packed.a),
-            }
-            let goes_on = (!once).then(|| {
-                let later = w.map(Elementwise::GT, &[k0, zero]);
-                w.splat(later, blocks.lanes)
-            });
-            micro::multiply(w, blocks, &packed, (padded, self.columns, kc), goes_on);
             Vec::new()
         });
         if length.known().is_none_or(|n| n == 0) {
@@ -155,6 +136,73 @@ impl Tile {
                 });
             });
         }
+    }
+}
+
+impl Tile {
+    /// A block of the sum, both operands packed.
+    fn many(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        (problem, blocks): (&Problem, &Blocks),
+        packed: &Packing,
+        (a, b): (pack::Block, pack::Block),
+        goes_on: Option<Reg>,
+    ) {
+        let zero = w.int(0);
+        let padded = group::blocks(w, self.rows, blocks.mr);
+        let padded = group::place(w, padded, blocks.mr, zero);
+        match problem.b_along {
+            Along::Own => pack::streams(w, e, blocks, &self.env, &b, packed.tile.b),
+            Along::Sum => pack::transposes(w, e, blocks, &self.env, &b, (packed.tile.b, packed.staged)),
+        }
+        match problem.a_along {
+            Along::Own => pack::streams(w, e, blocks, &self.env, &a, packed.tile.a),
+            Along::Sum => pack::rows(w, e, blocks, &self.env, &pack::Block { count: padded, ..a }, packed.tile.a),
+        }
+        let goes_on = goes_on.map(|g| w.splat(g, blocks.lanes));
+        micro::multiply(w, blocks, &packed.tile, (padded, self.columns, b.kc), goes_on);
+    }
+
+    /// A block of the sum for a few rows.
+    fn few(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        (problem, blocks): (&Problem, &Blocks),
+        packed: &Packing,
+        (a, b): (&pack::Block, &pack::Block),
+        (count, goes_on): (u32, Option<Reg>),
+    ) {
+        pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
+        let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
+        match problem.b_along {
+            Along::Own => skinny::sweeps(w, e, blocks, &self.env, b, &rows),
+            Along::Sum => skinny::dots(w, e, blocks, &self.env, b, &rows),
+        }
+    }
+}
+
+/// Scratch memory of packed operands.
+struct Packing {
+    /// The tile.
+    tile: micro::Packed,
+    /// Rows of a square that are evaluated before they are transposed.
+    staged: Option<Place>,
+}
+
+impl Packing {
+    fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, sums: Place) -> Self {
+        let a = match problem.a_along {
+            Along::Sum => blocks.mc * blocks.row_stride(),
+            Along::Own => blocks.mc * blocks.stream(),
+        };
+        let b = if problem.few().is_some() { 0 } else { blocks.nc * blocks.stream() };
+        let stages = problem.few().is_none() && problem.b_along == Along::Sum && problem.b_heavy;
+        let staged = stages.then(|| w.scratch(Dtype::F32, u32::from(blocks.lanes) * blocks.row_stride()));
+        let (a, b) = (w.scratch(Dtype::F32, a), w.scratch(Dtype::F32, b));
+        Self { tile: micro::Packed { a, a_along: problem.a_along, b, c: sums }, staged }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs};
 
 /// A block of an operand.
+#[derive(Clone, Copy)]
 pub struct Block<'a> {
     /// The operand.
     pub node: NodeId,
@@ -68,10 +69,37 @@ pub fn rows(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
     });
 }
 
-/// An operand that lies along the sum, laid out as [`streams`] does: squares are transposed in registers.
-pub fn transposes(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, to: Place) {
+/// An operand that lies along the sum, laid out as [`streams`] does: squares are transposed in registers. Where the operand is
+/// not merely read, a square's rows are evaluated one after another into `staged` first, so that its code is there once.
+pub fn transposes(
+    w: &mut Writer,
+    e: &mut Exprs,
+    blocks: &Blocks,
+    base: &Env,
+    block: &Block,
+    (to, staged): (Place, Option<Place>),
+) {
     let lanes = blocks.lanes;
     let zero = w.int(0);
+    if let Some(staged) = staged {
+        w.repeat((zero, block.count, u32::from(lanes)), &[], |w, i, _| {
+            let (from, count) = (w.add(block.from, i), w.int(i64::from(lanes)));
+            rows(w, e, blocks, base, &Block { from, count, ..*block }, staged);
+            let start = place(w, i, blocks.stream(), zero);
+            w.repeat((zero, block.kc, u32::from(lanes)), &[], |w, k, _| {
+                let mut square = Vec::new();
+                for lane in 0..lanes {
+                    let row = w.int(i64::from(u32::from(lane) * blocks.row_stride()));
+                    let index = w.add(row, k);
+                    square.push(w.load(staged, index, lanes, None));
+                }
+                put(w, lanes, &square, (k, start), to);
+                Vec::new()
+            });
+            Vec::new()
+        });
+        return;
+    }
     w.repeat((zero, block.count, u32::from(lanes)), &[], |w, i, _| {
         let mut envs = Vec::new();
         for lane in 0..lanes {
@@ -84,19 +112,24 @@ pub fn transposes(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, bl
         let start = place(w, i, blocks.stream(), zero);
         vectors(w, lanes, block.kc, block.sum.is_whole(lanes), |w, k, mask| {
             let square: Vec<Reg> = envs.iter().map(|env| along_sum(w, e, block, env, k, mask)).collect();
-            let index = place(w, k, u32::from(lanes), start);
-            for (j, column) in transposed(w, &square).into_iter().enumerate() {
-                let offset = w.int(j as i64 * i64::from(lanes));
-                let index = w.add(index, offset);
-                w.store(to, index, column, None);
-            }
+            put(w, lanes, &square, (k, start), to);
         });
         Vec::new()
     });
 }
 
+/// Stores a square, transposed, at a place of the sum in a stream.
+fn put(w: &mut Writer, lanes: u16, square: &[Reg], (k, start): (Reg, Reg), to: Place) {
+    let index = place(w, k, u32::from(lanes), start);
+    for (j, column) in transposed(w, square).into_iter().enumerate() {
+        let offset = w.int(j as i64 * i64::from(lanes));
+        let index = w.add(index, offset);
+        w.store(to, index, column, None);
+    }
+}
+
 /// Positions of a row of the block; of the operand's last one beyond its end, so that nothing need be masked.
-fn row(w: &mut Writer, e: &mut Exprs, base: &Env, block: &Block, i: Reg) -> Env {
+pub fn row(w: &mut Writer, e: &mut Exprs, base: &Env, block: &Block, i: Reg) -> Env {
     let mut env = base.clone();
     let one = w.int(1);
     let last = w.sub(block.bound, one);

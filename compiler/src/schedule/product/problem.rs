@@ -39,6 +39,18 @@ pub struct Problem {
     pub a_along: Along,
     /// How `b` is read.
     pub b_along: Along,
+    /// Whether evaluating `b` is more than reading it.
+    pub b_heavy: bool,
+}
+
+/// The most rows for which a product is one of a few rows.
+const FEW: i64 = 4;
+
+impl Problem {
+    /// How many rows, where they are known to be few.
+    pub fn few(&self) -> Option<u32> {
+        self.rows.volume().known().filter(|n| (1..=FEW).contains(n)).map(|n| n as u32)
+    }
 }
 
 /// An argument with the product's names for the axes of its layout, where they are the product's.
@@ -88,7 +100,23 @@ pub fn analyse(body: &Region, axes: &Axes, inputs: &[Layout], outputs: &[Layout]
     let (batch, rows, columns) = (group(both, &order), group(only(a, b).collect(), &order), group(only(b, a).collect(), &order));
     let sum = group(over, &sums);
     let (a_along, b_along) = (along(&reads_a, &rows, &sum), along(&reads_b, &columns, &sum));
-    Ok(Problem { node, a, b, batch, rows, columns, sum, a_along, b_along })
+    let mut problem = Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy: is_heavy(body, b) };
+    if problem.few().is_some() {
+        problem.a_along = Along::Sum;
+    }
+    Ok(problem)
+}
+
+/// Whether an expression does more than read a value or two.
+fn is_heavy(body: &Region, root: NodeId) -> bool {
+    let (mut seen, mut open) = (HashSet::new(), vec![root]);
+    while let Some(id) = open.pop() {
+        let free = matches!(body[id].kind, Kind::Argument(_) | Kind::Op(Op::Constant(..) | Op::Rename(..) | Op::StopGradient));
+        if free || seen.insert(id) {
+            open.extend(&body[id].operands);
+        }
+    }
+    seen.len() > 2
 }
 
 fn identity(axes: &[Axis]) -> Vec<(Axis, Axis)> {

@@ -57,6 +57,34 @@ fn beyond_blocks() {
 }
 
 #[test]
+fn few_rows() {
+    for (rows, columns, sum) in [(1, 1, 1), (1, 40, 64), (1, 300, 9), (3, 70, 33), (4, 16, 600), (2, 5, 0)] {
+        let mut c = Case::default();
+        let (t, o, i) = (c.axis("time", rows), c.axis("out", columns), c.axis("in", sum));
+        let (x, y, scale) = (c.float(&[t, i]), c.float(&[o, i]), c.float(&[i]));
+        // The second operand is not 0, nor even a number, where there is nothing.
+        let scaled = c.map(E::DIV, &[y, scale]);
+        let z = c.op(Op::Contract(vec![i]), &[x, scaled]);
+        let out = c.map(E::TANH, &[z]);
+        check(&c.finish(vec![z, out]));
+    }
+}
+
+#[test]
+fn heavy_columns() {
+    for (out, width) in [(33, 18), (16, 32), (50, 300)] {
+        let mut c = Case::default();
+        let (t, o, i) = (c.free("time", 9), c.axis("out", out), c.axis("in", width));
+        let (x, y, rest) = (c.float(&[t, i]), c.float(&[o, i]), c.float(&[o]));
+        let sum = c.map(E::ADD, &[y, rest]);
+        let tanh = c.map(E::TANH, &[sum]);
+        let scaled = c.map(E::MUL, &[tanh, y]);
+        let z = c.op(Op::Contract(vec![i]), &[x, scaled]);
+        check(&c.finish(vec![z]));
+    }
+}
+
+#[test]
 fn free_sums() {
     for (batch, time) in [(3, 5), (0, 5), (1, 1), (2, 150)] {
         let mut c = Case::default();

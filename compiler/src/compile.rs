@@ -121,43 +121,13 @@ impl Specification {
     /// Compiles a subject.
     pub fn compile(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Output, Failure> {
         let lowered = self.lower(subject, options, watch)?;
-        let mut plan = Plan { format: plan::FORMAT, name: lowered.name, ..Plan::default() };
-        let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
-        slots.declare(&lowered.parameters)?;
-        let machine = options.cpu.machine();
-        let mut programs = lowered.programs;
-        for Lowered { name, graph, .. } in &mut programs {
-            let start = Instant::now();
-            let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
-            let pipeline = if options.optimise { PIPELINE } else { &[] };
-            run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
-                watch(&format!("{name}.{pass}"), &|| print(graph), time);
-            })
-            .map_err(anyhow::Error::from)?;
-            complete_outputs(graph);
-            fuse(graph, options.optimise);
-            watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
-        }
-        for Lowered { name, graph, limits } in &programs {
-            let start = Instant::now();
-            let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
-            watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
-            plan.programs.push(program);
-        }
-        plan.slots = slots.list;
-        plan.params = slots.params;
+        let Output { mut plan, objects } = programs(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
-        plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
-        plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
             plan.tokenizer = self.tokenizer(&settings.data)?;
         }
         plan.fingerprint = fingerprint(&plan);
-        let start = Instant::now();
-        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
-        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
-        watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
         Ok(Output { plan, objects })
     }
 
@@ -246,6 +216,45 @@ impl Host for Specification {
         let size = || -> Result<usize> { Ok(Tokenizer::new(&self.read_tokenizer(paths, tokenizer)?)?.size()) };
         size().map(|n| n as i64).map_err(|error| format!("{error:#}"))
     }
+}
+
+/// Compiles graphs that share parameters: every pass, kernels, memory, code. `parameters` has an input for each parameter; storage
+/// that it lacks is made where a graph first reads it.
+///
+/// # Errors
+/// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
+pub fn programs(name: &str, parameters: &Graph, mut programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
+    let mut plan = Plan { format: plan::FORMAT, name: name.into(), ..Plan::default() };
+    let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
+    slots.declare(parameters)?;
+    let machine = options.cpu.machine();
+    for Lowered { name, graph, .. } in &mut programs {
+        let start = Instant::now();
+        let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+        let pipeline = if options.optimise { PIPELINE } else { &[] };
+        run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
+            watch(&format!("{name}.{pass}"), &|| print(graph), time);
+        })?;
+        complete_outputs(graph);
+        fuse(graph, options.optimise);
+        watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
+    }
+    for Lowered { name, graph, limits } in &programs {
+        let start = Instant::now();
+        let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
+        watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
+        plan.programs.push(program);
+    }
+    plan.slots = slots.list;
+    plan.params = slots.params;
+    plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
+    plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
+    plan.fingerprint = fingerprint(&plan);
+    let start = Instant::now();
+    let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
+    let objects = cpu::compile(&list, &options.cpu, options.checked)?;
+    watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
+    Ok(Output { plan, objects })
 }
 
 /// Everything that was lowered.

@@ -6,3 +6,4 @@ pub mod stored;
 pub mod engine;
 pub mod oracle;
 pub mod native;
+pub mod random;

@@ -125,19 +125,22 @@ impl Specification {
         let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
         slots.declare(&lowered.parameters)?;
         let machine = options.cpu.machine();
-        for Lowered { name, mut graph, limits } in lowered.programs {
+        let mut programs = lowered.programs;
+        for Lowered { name, graph, .. } in &mut programs {
             let start = Instant::now();
             let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
             let pipeline = if options.optimise { PIPELINE } else { &[] };
-            run_passes(&mut graph, pipeline, &pass_options, &mut |pass, graph, time| {
+            run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
                 watch(&format!("{name}.{pass}"), &|| print(graph), time);
             })
             .map_err(anyhow::Error::from)?;
-            complete_outputs(&mut graph);
-            fuse(&mut graph, options.optimise);
-            watch(&format!("{name}.fuse"), &|| print(&graph), start.elapsed());
+            complete_outputs(graph);
+            fuse(graph, options.optimise);
+            watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
+        }
+        for Lowered { name, graph, limits } in &programs {
             let start = Instant::now();
-            let program = crate::plan::program(&name, &graph, &limits, &machine, &mut kernels, &mut slots)?;
+            let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
             watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
             plan.programs.push(program);
         }

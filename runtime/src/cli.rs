@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use crate::commands::{
-    Common, EvaluateArgs, Exit, GenerateArgs, RunArgs, TrainArgs, evaluate, generate, info, run, train,
+    BenchArgs, Common, EvaluateArgs, Exit, GenerateArgs, RunArgs, TrainArgs, bench, evaluate, generate, info, run, train,
 };
 use crate::console;
 use crate::exec::Compiled;
@@ -33,6 +33,10 @@ Example: logits for given tokens (a tensor named as the function's argument)
   model run --weights weights.safetensors --inputs tokens.safetensors --output logits.safetensors
 
 `info` lists the functions with their arguments and results.";
+
+const BENCH_EXAMPLE: &str = "\
+Example: where a training step spends its time
+  model bench train_step --inputs batch.safetensors --profile";
 
 const INFO_EXAMPLE: &str = "\
 Example:
@@ -64,6 +68,9 @@ enum Command {
     /// Compute a function of the model on given tensors
     #[command(after_help = RUN_EXAMPLE)]
     Run(RunArgs),
+    /// Measure how long a program takes, kernel by kernel
+    #[command(after_help = BENCH_EXAMPLE)]
+    Bench(BenchArgs),
     /// Show parameters, functions and the recipe
     #[command(after_help = INFO_EXAMPLE)]
     Info,
@@ -76,6 +83,7 @@ impl Command {
             Command::Evaluate(args) => Some(&args.common),
             Command::Generate(args) => Some(&args.common),
             Command::Run(args) => Some(&args.common),
+            Command::Bench(args) => Some(&args.common),
             Command::Info => None,
         }
     }
@@ -102,6 +110,7 @@ pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
         Command::Evaluate(args) => evaluate(compiled, args),
         Command::Generate(args) => generate(compiled, args),
         Command::Run(args) => run(compiled, args),
+        Command::Bench(args) => bench(compiled, args),
         Command::Info => info(&compiled.plan),
     };
     match result {

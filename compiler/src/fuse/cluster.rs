@@ -67,7 +67,7 @@ fn reductions(axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
             (Anchor::Map(domain), Anchor::Reduce(rows, over)) => same(domain, rows, over) && along_rows(axes, rows, over),
             _ => false,
         };
-        if joined {
+        if joined && clusters.reduce_alike(region, read, root) {
             clusters.join(region, roots, read, root);
         }
     }
@@ -211,6 +211,13 @@ impl Clusters {
     fn anchor(&self, region: &Region, root: NodeId) -> Anchor {
         let anchors = self.members(root).iter().map(|&m| anchor(region, m));
         anchors.reduce(|a, b| if matches!(a, Anchor::Map(_)) { b } else { a }).unwrap_or(Anchor::Map(Vec::new()))
+    }
+
+    /// Whether all reductions of two clusters run over the same axes.
+    fn reduce_alike(&self, region: &Region, a: NodeId, b: NodeId) -> bool {
+        let mut reductions = [a, b].into_iter().flat_map(|c| self.members(c)).map(|&m| anchor(region, m));
+        let mut reductions = reductions.by_ref().filter(|a| matches!(a, Anchor::Reduce(..)));
+        reductions.next().is_none_or(|first| reductions.all(|other| other == first))
     }
 
     /// Joins two clusters, unless a value would leave the kernel and come back.

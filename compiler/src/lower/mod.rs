@@ -44,7 +44,7 @@ pub fn model(program: &Program, name: &str, settings: &[(String, Setting)], host
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let model = session.model(name, settings)?;
     let parameters = parameters(&model.parameters, session.emit());
-    let layouts = Vec::new()/*W &model*/;
+    let layouts = session.weights(&model)?;
     let mut functions = Vec::new();
     for function in session.functions(&model) {
         if only.is_none_or(|only| only == function.as_deref()) {

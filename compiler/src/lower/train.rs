@@ -58,7 +58,7 @@ pub fn training(
         let message = format!("the recipe `{recipe}` has {found} models; one is supported so far");
         return Err(vec![Diagnostic::error("W0590", message, Span::default(), "in this specification")]);
     };
-    let layouts = Vec::new()/*W model*/;
+    let layouts = session.weights(model)?;
     let (loss, metrics) = request.loss()?;
     let mut programs = vec![loss];
     if made.settings.accumulate > 1 {

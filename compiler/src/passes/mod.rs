@@ -74,3 +74,30 @@ pub fn run_passes(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::random::random_graph;
+
+    #[test]
+    fn the_pipeline_leaves_valid_graphs() {
+        for seed in 0..50 {
+            let (mut graph, _) = random_graph(seed, 30);
+            let mut names = Vec::new();
+            let done = run_passes(&mut graph, PIPELINE, &Options { optimise: true, validate: true }, &mut |name, _, _| {
+                names.push(name)
+            });
+            assert_eq!(done, Ok(()), "{seed}");
+            assert_eq!(names, ["canonical", "release", "settle"]);
+        }
+    }
+
+    #[test]
+    fn a_pass_that_breaks_a_graph_is_named() {
+        let (mut graph, _) = random_graph(1, 10);
+        let breaks = Pass { name: "breaks", run: |graph| graph.body.outputs.clear() };
+        let done = run_passes(&mut graph, &[breaks], &Options { optimise: true, validate: true }, &mut |_, _, _| {});
+        assert_eq!(done.map_err(|broken| broken.pass), Err("breaks"));
+    }
+}

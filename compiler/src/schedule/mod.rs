@@ -13,6 +13,10 @@ pub mod product;
 pub mod scatter;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod native;
+#[cfg(test)]
+mod random_tests;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};

@@ -189,9 +189,13 @@ impl Scatter<'_> {
 mod tests {
     use super::schedule;
     use crate::graph::Form;
-    use crate::schedule::testing::Case;
+    use crate::schedule::testing::{Case, With};
     use weft_dsl::elementwise::Elementwise;
     use weft_dsl::op::Op;
+
+    fn with(seed: u64) -> With {
+        if seed < 2 { With::Machine } else { With::Interpreter }
+    }
 
     #[test]
     fn rows_are_added_in_order() {
@@ -203,7 +207,13 @@ mod tests {
                 let (g, ids, scale) = (c.float(&[b, t, f]), c.index(v, &[b, t]), c.float(&[f]));
                 let values = c.map(Elementwise::MUL, &[g, scale]);
                 let sum = c.op(Op::ScatterAdd(v, vec![b, t]), &[values, ids]);
-                c.finish(vec![sum]).check(schedule, Form::Scatter, if seed % 2 == 0 { 4 } else { 16 }, seed + 1);
+                c.finish(vec![sum]).check_with(
+                    schedule,
+                    Form::Scatter,
+                    if seed % 2 == 0 { 4 } else { 16 },
+                    seed + 1,
+                    with(seed),
+                );
             }
         }
     }
@@ -216,7 +226,7 @@ mod tests {
             let (v, f) = (c.axis("vocab", 4), c.axis("feature", 6));
             let (g, ids) = (c.float(&[t, f]), c.index(v, &[b, t]));
             let sum = c.op(Op::ScatterAdd(v, vec![t]), &[g, ids]);
-            c.finish(vec![sum]).check(schedule, Form::Scatter, 4, seed + 1);
+            c.finish(vec![sum]).check_with(schedule, Form::Scatter, 4, seed + 1, with(seed));
         }
     }
 }

@@ -9,12 +9,24 @@ use weft_dsl::op::Op;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
+use super::native::{Buffer, Native};
 use super::{Layout, Machine, Scheduled, Unschedulable, dtype};
 use crate::graph::{Array, Form, Fused, NodeId, Region, RegionBuilder, Sizes, eval_region};
 use crate::kernel::{Dtype, interpret};
 
 /// A writer of kernels of one form.
 pub type Schedule = fn(&Fused, &Axes, &[Layout], &[Layout], &Machine) -> Result<Scheduled, Unschedulable>;
+
+/// What runs a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With {
+    /// The interpreter of kernels.
+    Interpreter,
+    /// The interpreter without the rounding of f32: the logic alone, whatever the sizes of numbers.
+    Wide,
+    /// Code for this processor; with 4 lanes it checks its indices.
+    Machine,
+}
 
 /// Small numbers without a pattern.
 #[derive(Clone, Debug)]
@@ -121,20 +133,30 @@ impl Ready {
         self.body.arguments.iter().map(argument).collect()
     }
 
-    /// Schedules with random layouts and arguments and compares.
+    /// Schedules with random layouts and arguments, interprets and compares.
     pub fn check(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64) -> Scheduled {
+        self.check_with(schedule, form, lanes, seed, With::Interpreter)
+    }
+
+    /// Schedules with random layouts and arguments, runs and compares.
+    pub fn check_with(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
         let mut chance = Chance(seed);
         let arguments = self.arguments(&mut chance);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         let outputs: Vec<Layout> = self.body.results().iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
-        self.compare(schedule, form, lanes, (&inputs, &outputs), &arguments)
+        self.compare(schedule, form, lanes, (&inputs, &outputs), &arguments, with)
+    }
+
+    /// Whether the body has a value for arguments: an index made up at random may be out of range.
+    pub fn has_value(&self, arguments: &[Rc<Array>]) -> bool {
+        eval_region(&Sizes::new(&self.axes, &self.bound), &self.body, arguments).is_ok()
     }
 
     /// Schedules with axes in the order of memory in which they were made, and compares.
     pub fn check_plain(&self, schedule: Schedule, form: Form, lanes: u16, arguments: &[Rc<Array>]) -> Scheduled {
         let layouts = |types: &[Type]| types.iter().map(|ty| Layout(ty.axes.clone())).collect::<Vec<_>>();
         let (inputs, outputs) = (layouts(&self.body.arguments), layouts(&self.body.results()));
-        self.compare(schedule, form, lanes, (&inputs, &outputs), arguments)
+        self.compare(schedule, form, lanes, (&inputs, &outputs), arguments, With::Interpreter)
     }
 
     fn compare(
@@ -144,6 +166,7 @@ impl Ready {
         lanes: u16,
         (inputs, outputs): (&[Layout], &[Layout]),
         arguments: &[Rc<Array>],
+        with: With,
     ) -> Scheduled {
         let machine = Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20 };
         let fused = Fused { form, body: self.body.clone() };
@@ -156,11 +179,20 @@ impl Ready {
         let values: Vec<i64> = scheduled.sizes.iter().map(|s| sizes.value(s).unwrap()).collect();
         let count = |(size, block): &(Size, u64)| (sizes.value(size).unwrap() as u64).div_ceil(*block) as i64;
         let tiles: i64 = scheduled.tiles.iter().map(count).product();
-        interpret::run(&scheduled.kernel, &mut memory, &values, 0, tiles)
-            .unwrap_or_else(|f| panic!("{f:?} with {inputs:?} {outputs:?}\n{:?}\n{:?}", self.body, scheduled.kernel));
         let expected = eval_region(&sizes, &self.body, arguments).unwrap();
+        if with == With::Machine {
+            let mut buffers: Vec<Buffer> =
+                scheduled.kernel.args.iter().zip(&memory).map(|(&d, values)| Buffer::new(d, values)).collect();
+            let status = Native::new(&scheduled.kernel, lanes == 4).run(&mut buffers, &values, tiles);
+            assert_eq!(status, (0, 0), "a place outside its buffer: {inputs:?} {outputs:?}\n{self:?}");
+            memory = buffers.iter().map(Buffer::values).collect();
+        } else {
+            interpret::run(&scheduled.kernel, &mut memory, &values, tiles, with == With::Wide)
+                .unwrap_or_else(|f| panic!("{f:?} with {inputs:?} {outputs:?}\n{:?}\n{:?}", self.body, scheduled.kernel));
+        }
         for (i, (value, layout)) in expected.iter().zip(outputs).enumerate() {
             let close = match dtype(&self.body.results()[i]) {
+                Dtype::F32 | Dtype::F64 if with == With::Wide => 1e-9,
                 Dtype::F32 | Dtype::F64 => 2e-5,
                 Dtype::I32 | Dtype::I64 | Dtype::Bool => 0.0,
             };

@@ -1,6 +1,11 @@
 //! The kinds of fault: what `weft explain CODE` prints. Each area has a table of its own.
 
+mod axes;
+mod names;
+mod recipes;
+mod sizes;
 mod syntax;
+mod types;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +23,7 @@ pub struct Code {
 }
 
 /// The tables, in the order of their codes. To add an area, add its module and its table here.
-const AREAS: &[&[Code]] = &[syntax::CODES];
+const AREAS: &[&[Code]] = &[syntax::CODES, names::CODES, sizes::CODES, axes::CODES, types::CODES, recipes::CODES];
 
 const COUNT: usize = {
     let (mut count, mut area) = (0, 0);

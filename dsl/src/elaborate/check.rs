@@ -10,7 +10,8 @@ use crate::op::Op;
 use crate::span::FileId;
 use crate::types::{Elem, Type};
 
-use super::outcome::{Host, Tokenizer};
+use super::nearest::{nearest, suggest};
+use super::outcome::{Host, Setting, Tokenizer};
 use super::program::Program;
 use super::session::{Done, Session};
 use super::types_only::TypesOnly;
@@ -33,7 +34,8 @@ impl Program {
     /// Each item is checked by itself, configuration being symbolic. Where that finds nothing, each model is also made with its
     /// defaults and each recipe as it stands, which finds what depends on numbers.
     pub fn check(&self) -> Vec<Diagnostic> {
-        let own: Vec<FileId> = self.sources().iter().filter(|(_, s)| !s.path.starts_with("std.")).map(|(id, _)| id).collect();
+        let own: Vec<FileId> =
+            self.sources().iter().filter(|(_, s)| !s.path.starts_with("std.")).map(|(id, _)| id).collect();
         self.check_files(&own)
     }
 
@@ -58,6 +60,23 @@ impl Program {
     fn check_concrete(&self, item: &Item) -> Vec<Diagnostic> {
         let mut session = Session::start(self, TypesOnly::default(), Some(true), &AnyData, false);
         let result = match &item.kind {
+            ItemKind::Weights(weights) => match self.item(FileId(0), &weights.model.node) {
+                Some((_, ItemKind::Block(block))) => {
+                    // Any number does for what has no default: the names and axes are checked, not the sizes.
+                    let open = block.params.iter().filter(|p| p.default.is_none());
+                    let settings: Vec<_> = open.map(|p| (p.name.node.clone(), Setting::Int(2))).collect();
+                    match session.model(&block.name.node, &settings) {
+                        Ok(model) => session.weights(&model).map(drop),
+                        Err(_) => Ok(()),
+                    }
+                }
+                _ => {
+                    let message = format!("there is no model `{}`", weights.model.node);
+                    let names = self.models();
+                    let d = Diagnostic::error("W0104", message, weights.model.span, "no such model");
+                    Err(vec![suggest(d, weights.model.span, nearest(&weights.model.node, names.into_iter()))])
+                }
+            },
             ItemKind::Block(block) if block.is_model && block.params.iter().all(|p| p.default.is_some()) => {
                 session.model(&block.name.node, &[]).and_then(|model| {
                     for name in session.functions(&model) {
@@ -150,7 +169,13 @@ impl<'p> Checker<'p> {
             match member {
                 Member::Fn(def) => {
                     let name = def.name.as_ref().map_or("()", |name| name.node.as_str());
-                    let function = FnValue { def, scope: instance.scope.clone(), given: Vec::new(), axes: Vec::new(), name: name.to_owned() };
+                    let function = FnValue {
+                        def,
+                        scope: instance.scope.clone(),
+                        given: Vec::new(),
+                        axes: Vec::new(),
+                        name: name.to_owned(),
+                    };
                     self.check_fn(&Rc::new(function));
                 }
                 Member::If(branch) => {

@@ -8,7 +8,11 @@ pub(crate) fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> O
     among
         .filter(|other| *other != name)
         .map(|other| (strsim::damerau_levenshtein(name, other), other))
-        .filter(|(distance, other)| *distance <= 1 + name.chars().count().max(other.chars().count()) / 4)
+        .filter(|(distance, other)| {
+            let longest = name.chars().count().max(other.chars().count());
+            // Of names of one or two letters any other is near.
+            longest > 2 && *distance <= 1 + longest / 4
+        })
         .min()
         .map(|(_, other)| other.to_owned())
 }

@@ -56,6 +56,8 @@ pub enum Value<'p, V> {
     Tuple(Vec<Value<'p, V>>),
     /// A schedule with its configuration.
     Schedule(Rc<ScheduleValue<'p, V>>),
+    /// A number given where a schedule is wanted: the same rate at each step.
+    Rate(Option<f64>),
     /// A schedule, objective or optimizer that has no configuration yet.
     Item(&'p ast::ItemKind, FileId),
     /// An objective with its configuration.
@@ -90,7 +92,7 @@ impl<V> Value<'_, V> {
             Value::Repeated(_) => "a repeated block",
             Value::Start(_) => "a start of parameters",
             Value::Record(_) | Value::Tuple(_) => "several values",
-            Value::Schedule(_) => "a schedule",
+            Value::Schedule(_) | Value::Rate(_) => "a schedule",
             Value::Item(ast::ItemKind::Objective(_), _) | Value::Objective(..) => "an objective",
             Value::Optimizer(..) => "an optimizer",
             Value::Item(ast::ItemKind::Optimizer(_), _) => "an optimizer",

@@ -1,5 +1,6 @@
 //! The commands of an executable, one file each; the `weft` command runs the same on what it has just compiled.
 
+mod bench;
 mod evaluate;
 mod generate;
 mod info;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+pub use bench::{BenchArgs, bench};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use generate::{GenerateArgs, generate};
 pub use info::{info, text as info_text};

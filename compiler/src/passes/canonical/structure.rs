@@ -99,11 +99,44 @@ impl Simplifier<'_> {
             let operands = self.b.region()[x].operands.clone();
             return Some(self.op(Op::Contract(all), &operands));
         }
+        if let Some(picked) = self.pick(over, x) {
+            return Some(picked);
+        }
         // A sum of products is a contraction where the product is larger than each of its operands.
         let &[a, b] = self.as_map(x, Elementwise::MUL)? else { return None };
         let all = self.b.ty(x).axes.len();
         let grows = self.b.ty(a).axes.len() < all && self.b.ty(b).axes.len() < all;
         (grows && self.is_float(a) && self.is_float(b)).then(|| self.op(Op::Contract(over.to_vec()), &[a, b]))
+    }
+
+    /// `Σ select(index(axis) == i, x, 0)` is `x[axis: i]`, where `i` is known to be in range.
+    fn pick(&mut self, over: &[Axis], x: NodeId) -> Option<NodeId> {
+        let &[here, value, zero] = self.as_map(x, Elementwise::SELECT)? else { return None };
+        let &[a, b] = self.as_map(here, Elementwise::EQ)? else { return None };
+        if !self.is(zero, 0.0) {
+            return None;
+        }
+        let (axis, index) = [(a, b), (b, a)].into_iter().find_map(|(place, index)| {
+            let place = match self.as_unary(place) {
+                Some((Op::Cast(Elem::Int), inner)) => inner,
+                _ => place,
+            };
+            let Some(&Op::Index(axis)) = self.b.region()[place].kind.op() else { return None };
+            Some((axis, index))
+        })?;
+        let index = match self.as_unary(index) {
+            Some((Op::Cast(Elem::Int), inner)) => inner,
+            _ => index,
+        };
+        let Elem::Index(of) = self.b.ty(index).elem else { return None };
+        let fits =
+            over.contains(&axis) && self.same_size(of, axis) && self.b.ty(value).has(axis) && self.lacks(index, &[axis]);
+        if !fits {
+            return None;
+        }
+        let picked = self.op(Op::Lookup(axis), &[value, index]);
+        let rest = over.iter().copied().filter(|&a| a != axis).collect();
+        Some(self.op(Op::Reduce(Monoid::Sum, rest), &[picked]))
     }
 
     fn contract(&mut self, over: &[Axis], a: NodeId, b: NodeId) -> Option<NodeId> {

@@ -7,7 +7,8 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem};
 
 use super::canonicalise;
-use crate::graph::{Builder, Graph, Kind, Value, print};
+use crate::graph::random::random_graph;
+use crate::graph::{Builder, Graph, Kind, Value, eval, print, validate};
 
 /// A program over `x: [i, j]`, `y: [j, k]` and a truth value `m: [i, j]`.
 struct Made {
@@ -286,6 +287,35 @@ fn a_sum_of_products_is_a_contraction() {
     assert!(plain.body.nodes.iter().any(|n| matches!(n.kind, Kind::Op(Op::Reduce(..)))));
 }
 
+/// As the library's cross-entropy chooses the label's logit.
+#[test]
+fn a_sum_over_one_place_is_a_look_up() {
+    let pick: Program = |t| {
+        let label = t.b.input("label", Elem::Index(t.j), &[t.i]);
+        let number = t.b.op(Op::Cast(Elem::Int), &[label]);
+        let place = t.b.op(Op::Index(t.j), &[]);
+        let here = t.map(E::EQ, &[place, number]);
+        let zero = t.number(0.0);
+        let chosen = t.map(E::SELECT, &[here, t.x, zero]);
+        t.reduce(Monoid::Sum, chosen)
+    };
+    let look_up: Program = |t| {
+        let label = t.b.input("label", Elem::Index(t.j), &[t.i]);
+        t.b.op(Op::Lookup(t.j), &[t.x, label])
+    };
+    all_alike(1, &[pick, look_up]);
+    // An integer may be out of range: then the sum is 0.
+    let any = canonical(|t| {
+        let label = t.b.input("label", Elem::Int, &[t.i]);
+        let place = t.b.op(Op::Index(t.j), &[]);
+        let here = t.map(E::EQ, &[place, label]);
+        let zero = t.number(0.0);
+        let chosen = t.map(E::SELECT, &[here, t.x, zero]);
+        t.reduce(Monoid::Sum, chosen)
+    });
+    assert!(any.body.nodes.iter().any(|n| matches!(n.kind, Kind::Op(Op::Reduce(..)))));
+}
+
 /// Start ⇒ goal.
 #[test]
 #[rustfmt::skip]
@@ -338,4 +368,27 @@ fn a_scan_keeps_what_is_read() {
     let (scan, operands) = scan.expect("the scan is read");
     // One carried value and one slice; the value that never changes is shared.
     assert_eq!((scan.carried, scan.sliced, operands, scan.body.outputs.len()), (1, 1, 3, 2), "{}", print(&graph));
+}
+
+/// Rules hold over the reals: where the source is finite, so is the result, and they agree but for rounding.
+#[test]
+fn meaning_stays_on_random_graphs() {
+    for seed in 0..200 {
+        let (graph, bindings) = random_graph(seed, 40);
+        let mut simple = graph.clone();
+        canonicalise(&mut simple);
+        validate(&simple).unwrap_or_else(|fault| panic!("{seed}: {fault}\n{}", print(&simple)));
+        let (Ok(before), after) = (eval(&graph, &bindings), eval(&simple, &bindings)) else { continue };
+        let after = after.unwrap_or_else(|e| panic!("{seed}: {e}\n{}", print(&simple)));
+        for (b, a) in before.iter().zip(&after) {
+            assert_eq!((&b.axes, &b.shape), (&a.axes, &a.shape), "{seed}");
+            for (&x, &y) in b.data.iter().zip(&a.data) {
+                let close = x == y || !x.is_finite() || (x - y).abs() <= 1e-9 * (1.0 + x.abs());
+                assert!(close, "{seed}: {x} became {y}\n{}⇒\n{}", print(&graph), print(&simple));
+            }
+        }
+        let mut again = simple.clone();
+        canonicalise(&mut again);
+        assert_eq!(print(&again), print(&simple), "{seed}: not at rest");
+    }
 }

@@ -172,15 +172,14 @@ fn check(name: &str, graph: &Graph, bindings: &Bindings) {
     release(&mut simple);
     canonicalise(&mut simple);
     valid(name, &simple);
-    for (after, before) in values(name, &simple, bindings).iter().zip(&found) {
-        let same = after.data.iter().zip(&before.data).all(|(&a, &b)| !b.is_finite() || close(a, b, 1e-9));
-        assert!(
-            same,
-            "{name}: canonical form differs: {:?} {:?}\n{}",
-            after.data,
-            before.data,
-            crate::graph::print(&simple)
-        );
+    same(name, &found, &values(name, &simple, bindings), &simple);
+}
+
+/// Equal but for rounding, wherever the first is finite.
+fn same(name: &str, before: &[Array], after: &[Array], graph: &Graph) {
+    for (before, after) in before.iter().zip(after) {
+        let same = before.data.iter().zip(&after.data).all(|(&b, &a)| !b.is_finite() || close(a, b, 1e-9));
+        assert!(same, "{name}: {:?} became {:?}\n{}", before.data, after.data, crate::graph::print(graph));
     }
 }
 

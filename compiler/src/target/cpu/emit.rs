@@ -22,25 +22,12 @@ pub(super) struct Emit<'k, 'm> {
 ///
 /// # Errors
 /// When the kernel is not well formed; the statement is named.
-pub(super) fn function(
-    name: &str,
-    kernel: &Kernel,
-    checked: bool,
-    shared: &mut Shared,
-) -> Result<String> {
+pub(super) fn function(name: &str, kernel: &Kernel, checked: bool, shared: &mut Shared) -> Result<String> {
     ensure!(
-        !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)),
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)),
         "`{name}` is not a symbol"
     );
-    let mut emit = Emit {
-        kernel,
-        code: Code::new(shared),
-        checked,
-        values: vec![None; kernel.registers.len()],
-    };
+    let mut emit = Emit { kernel, code: Code::new(shared), checked, values: vec![None; kernel.registers.len()] };
     emit.arguments();
     let from = emit.code.block();
     let (head, body, done) = ("tiles", "tile", "done");
@@ -51,14 +38,9 @@ pub(super) fn function(
     let latch = emit.code.block();
     let text = emit.code.take_up(before);
     emit.code.start(head);
-    emit.code.line(format_args!(
-        "%tile.index = phi i64 [ %begin, %{from} ], [ %tile.next, %{latch} ]"
-    ));
-    emit.code
-        .line("%tile.more = icmp slt i64 %tile.index, %end");
-    emit.code.line(format_args!(
-        "br i1 %tile.more, label %{body}, label %{done}"
-    ));
+    emit.code.line(format_args!("%tile.index = phi i64 [ %begin, %{from} ], [ %tile.next, %{latch} ]"));
+    emit.code.line("%tile.more = icmp slt i64 %tile.index, %end");
+    emit.code.line(format_args!("br i1 %tile.more, label %{body}, label %{done}"));
     emit.code.append(&text);
     emit.code.line("%tile.next = add nsw i64 %tile.index, 1");
     emit.code.line(format_args!("br label %{head}"));
@@ -77,35 +59,17 @@ impl Emit<'_, '_> {
     fn arguments(&mut self) {
         let mut lines = String::new();
         for number in 0..self.kernel.args.len() {
-            let _ = writeln!(
-                lines,
-                "  %arg{number}.at = getelementptr inbounds ptr, ptr %args, i64 {number}"
-            );
-            let _ = writeln!(
-                lines,
-                "  %arg{number} = load ptr, ptr %arg{number}.at, align 8"
-            );
+            let _ = writeln!(lines, "  %arg{number}.at = getelementptr inbounds ptr, ptr %args, i64 {number}");
+            let _ = writeln!(lines, "  %arg{number} = load ptr, ptr %arg{number}.at, align 8");
             if self.checked {
                 let at = u64::from(self.kernel.sizes) + number as u64;
-                let _ = writeln!(
-                    lines,
-                    "  %len{number}.at = getelementptr inbounds i64, ptr %sizes, i64 {at}"
-                );
-                let _ = writeln!(
-                    lines,
-                    "  %len{number} = load i64, ptr %len{number}.at, align 8"
-                );
+                let _ = writeln!(lines, "  %len{number}.at = getelementptr inbounds i64, ptr %sizes, i64 {at}");
+                let _ = writeln!(lines, "  %len{number} = load i64, ptr %len{number}.at, align 8");
             }
         }
         for number in 0..self.kernel.sizes {
-            let _ = writeln!(
-                lines,
-                "  %size{number}.at = getelementptr inbounds i64, ptr %sizes, i64 {number}"
-            );
-            let _ = writeln!(
-                lines,
-                "  %size{number} = load i64, ptr %size{number}.at, align 8"
-            );
+            let _ = writeln!(lines, "  %size{number}.at = getelementptr inbounds i64, ptr %sizes, i64 {number}");
+            let _ = writeln!(lines, "  %size{number} = load i64, ptr %size{number}.at, align 8");
         }
         self.code.append(&lines);
     }
@@ -113,9 +77,7 @@ impl Emit<'_, '_> {
     /// What a register is called.
     pub fn value(&self, reg: Reg) -> Result<Value> {
         let value = self.values.get(reg.0 as usize).and_then(Option::as_ref);
-        value
-            .cloned()
-            .with_context(|| format!("{reg:?} is used before it is assigned"))
+        value.cloned().with_context(|| format!("{reg:?} is used before it is assigned"))
     }
 
     /// A register's shape; one that does not exist has no value either.
@@ -124,10 +86,7 @@ impl Emit<'_, '_> {
     }
 
     fn set(&mut self, reg: Reg, value: Value) -> Result<()> {
-        let place = self
-            .values
-            .get_mut(reg.0 as usize)
-            .with_context(|| format!("{reg:?} has no shape"))?;
+        let place = self.values.get_mut(reg.0 as usize).with_context(|| format!("{reg:?} has no shape"))?;
         *place = Some(value);
         Ok(())
     }
@@ -138,13 +97,9 @@ impl Emit<'_, '_> {
             return value.to_string();
         }
         let ty = Ty::new(scalar.elem, lanes);
-        let one = self.code.let_(format_args!(
-            "insertelement {ty} poison, {scalar} {value}, i64 0"
-        ));
+        let one = self.code.let_(format_args!("insertelement {ty} poison, {scalar} {value}, i64 0"));
         let zeros = Ty::new(Elem::I32, lanes);
-        self.code.let_(format_args!(
-            "shufflevector {ty} {one}, {ty} poison, {zeros} zeroinitializer"
-        ))
+        self.code.let_(format_args!("shufflevector {ty} {one}, {ty} poison, {zeros} zeroinitializer"))
     }
 
     fn block(&mut self, body: &[Stmt]) -> Result<()> {
@@ -154,63 +109,31 @@ impl Emit<'_, '_> {
     fn statement(&mut self, stmt: &Stmt) -> Result<()> {
         match stmt {
             Stmt::Let(reg, inst) => {
-                ensure!(
-                    (reg.0 as usize) < self.kernel.registers.len(),
-                    "{reg:?} has no shape"
-                );
-                let value = self
-                    .instruction(self.shape(*reg), inst)
-                    .with_context(|| format!("{reg:?} = {inst:?}"))?;
+                ensure!((reg.0 as usize) < self.kernel.registers.len(), "{reg:?} has no shape");
+                let value = self.instruction(self.shape(*reg), inst).with_context(|| format!("{reg:?} = {inst:?}"))?;
                 self.set(*reg, value)
             }
             Stmt::Store(place, index, value, mask) | Stmt::Scatter(place, index, value, mask) => {
-                self.known(*place)
-                    .and_then(|()| self.store(*place, *index, *value, *mask))
+                self.known(*place).and_then(|()| self.store(*place, *index, *value, *mask))
             }
-            Stmt::For {
-                var,
-                from,
-                to,
-                step,
-                carried,
-                body,
-            } => self.repeat(*var, (*from, *to, *step), carried, body),
-            Stmt::If {
-                cond,
-                then,
-                otherwise,
-            } => self.when(*cond, then, otherwise),
+            Stmt::For { var, from, to, step, carried, body } => self.repeat(*var, (*from, *to, *step), carried, body),
+            Stmt::If { cond, then, otherwise } => self.when(*cond, then, otherwise),
         }
     }
 
     /// Whether a place exists.
     pub fn known(&self, place: Place) -> Result<()> {
         match place {
-            Place::Arg(number) => ensure!(
-                (number as usize) < self.kernel.args.len(),
-                "there is no argument {number}"
-            ),
-            Place::Scratch(at, _) => ensure!(
-                at < self.kernel.scratch,
-                "there is no scratch memory at {at}"
-            ),
+            Place::Arg(number) => ensure!((number as usize) < self.kernel.args.len(), "there is no argument {number}"),
+            Place::Scratch(at, _) => ensure!(at < self.kernel.scratch, "there is no scratch memory at {at}"),
         }
         Ok(())
     }
 
     /// Phis are written after the body, because they name what it hands on.
-    fn repeat(
-        &mut self,
-        var: Reg,
-        (from, to, step): (Reg, Reg, u32),
-        carried: &[Carried],
-        body: &[Stmt],
-    ) -> Result<()> {
+    fn repeat(&mut self, var: Reg, (from, to, step): (Reg, Reg, u32), carried: &[Carried], body: &[Stmt]) -> Result<()> {
         let (from, to) = (self.value(from)?, self.value(to)?);
-        let init = carried
-            .iter()
-            .map(|c| self.value(c.init))
-            .collect::<Result<Vec<_>>>()?;
+        let init = carried.iter().map(|c| self.value(c.init)).collect::<Result<Vec<_>>>()?;
         let [head, inside, done] = ["head", "body", "exit"].map(|stem| self.code.label(stem));
         let entered = self.code.block();
         self.code.line(format_args!("br label %{head}"));
@@ -222,38 +145,27 @@ impl Emit<'_, '_> {
         let before = self.code.set_aside();
         self.code.start(&inside);
         self.block(body)?;
-        self.code.line(format_args!(
-            "{counter}.next = add nsw i64 {counter}, {step}"
-        ));
+        self.code.line(format_args!("{counter}.next = add nsw i64 {counter}, {step}"));
         self.code.line(format_args!("br label %{head}"));
         let latch = self.code.block();
         let text = self.code.take_up(before);
         self.code.start(&head);
-        self.code.line(format_args!(
-            "{counter} = phi i64 [ {from}, %{entered} ], [ {counter}.next, %{latch} ]"
-        ));
+        self.code.line(format_args!("{counter} = phi i64 [ {from}, %{entered} ], [ {counter}.next, %{latch} ]"));
         for (c, init) in carried.iter().zip(init) {
             let (ty, next) = (Ty::of(self.shape(c.inside)), self.value(c.next)?);
-            self.code.line(format_args!(
-                "%r{} = phi {ty} [ {init}, %{entered} ], [ {next}, %{latch} ]",
-                c.inside.0
-            ));
+            self.code.line(format_args!("%r{} = phi {ty} [ {init}, %{entered} ], [ {next}, %{latch} ]", c.inside.0));
         }
         let more = self.code.let_(format_args!("icmp slt i64 {counter}, {to}"));
-        self.code
-            .line(format_args!("br i1 {more}, label %{inside}, label %{done}"));
+        self.code.line(format_args!("br i1 {more}, label %{inside}, label %{done}"));
         self.code.append(&text);
         self.code.start(&done);
-        carried
-            .iter()
-            .try_for_each(|c| self.set(c.result, format!("%r{}", c.inside.0)))
+        carried.iter().try_for_each(|c| self.set(c.result, format!("%r{}", c.inside.0)))
     }
 
     fn when(&mut self, cond: Reg, then: &[Stmt], otherwise: &[Stmt]) -> Result<()> {
         let cond = self.value(cond)?;
         let [yes, no, on] = ["then", "else", "on"].map(|stem| self.code.label(stem));
-        self.code
-            .line(format_args!("br i1 {cond}, label %{yes}, label %{no}"));
+        self.code.line(format_args!("br i1 {cond}, label %{yes}, label %{no}"));
         for (label, body) in [(yes, then), (no, otherwise)] {
             self.code.start(&label);
             self.block(body)?;

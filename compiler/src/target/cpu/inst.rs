@@ -22,10 +22,7 @@ impl Emit<'_, '_> {
             Inst::Constant(number) => ty.number(number.0),
             Inst::Iota => ty.iota(),
             Inst::Map(op, operands) => {
-                let values = operands
-                    .iter()
-                    .map(|&r| self.operand(r))
-                    .collect::<Result<Vec<_>>>()?;
+                let values = operands.iter().map(|&r| self.operand(r)).collect::<Result<Vec<_>>>()?;
                 map(&mut self.code, *op, &values)?
             }
             Inst::Fma(a, b, c) => {
@@ -54,10 +51,7 @@ impl Emit<'_, '_> {
                 if from.lanes == 1 {
                     return Ok(value);
                 }
-                self.code.let_(format_args!(
-                    "extractelement {} {value}, i64 {lane}",
-                    Ty::of(from)
-                ))
+                self.code.let_(format_args!("extractelement {} {value}, i64 {lane}", Ty::of(from)))
             }
             Inst::Shuffle(a, b, lanes) => self.shuffle(*a, *b, lanes)?,
             Inst::Fold(monoid, value) => {
@@ -66,12 +60,8 @@ impl Emit<'_, '_> {
             }
             Inst::Philox(key, counter, word) => {
                 let key = [self.value(key[0])?, self.value(key[1])?];
-                let counter = [
-                    self.value(counter[0])?,
-                    self.value(counter[1])?,
-                    self.value(counter[2])?,
-                    self.value(counter[3])?,
-                ];
+                let counter =
+                    [self.value(counter[0])?, self.value(counter[1])?, self.value(counter[2])?, self.value(counter[3])?];
                 ensure!(*word < 4, "a result has four words");
                 philox(&mut self.code, ty, key, counter)[usize::from(*word)].clone()
             }
@@ -84,50 +74,32 @@ impl Emit<'_, '_> {
 
     fn shuffle(&mut self, a: Reg, b: Reg, lanes: &[u16]) -> Result<Value> {
         let ((a, from), (b, other)) = (self.operand(a)?, self.operand(b)?);
-        ensure!(
-            from == other && lanes.iter().all(|&l| l < 2 * from.lanes),
-            "there are no such lanes"
-        );
+        ensure!(from == other && lanes.iter().all(|&l| l < 2 * from.lanes), "there are no such lanes");
         let ty = Ty::of(from);
         if from.lanes == 1 || lanes.len() == 1 {
             bail!("a shuffle is of vectors");
         }
         let lanes: Vec<String> = lanes.iter().map(|lane| format!("i32 {lane}")).collect();
         let mask = format!("<{} x i32> <{}>", lanes.len(), lanes.join(", "));
-        Ok(self
-            .code
-            .let_(format_args!("shufflevector {ty} {a}, {ty} {b}, {mask}")))
+        Ok(self.code.let_(format_args!("shufflevector {ty} {a}, {ty} {b}, {mask}")))
     }
 
     /// Halves against halves: lane `i` with lane `i + n/2`, until one is left.
     fn fold(&mut self, monoid: Monoid, mut value: Value, mut shape: Shape) -> Result<Value> {
-        ensure!(
-            shape.lanes.is_power_of_two(),
-            "a fold is of 1, 2, 4, … lanes"
-        );
+        ensure!(shape.lanes.is_power_of_two(), "a fold is of 1, 2, 4, … lanes");
         while shape.lanes > 1 {
             let (ty, half) = (Ty::of(shape), shape.lanes / 2);
             let part = |emit: &mut Self, from: u16| {
                 if half == 1 {
-                    return emit
-                        .code
-                        .let_(format_args!("extractelement {ty} {value}, i64 {from}"));
+                    return emit.code.let_(format_args!("extractelement {ty} {value}, i64 {from}"));
                 }
-                let lanes: Vec<String> = (from..from + half)
-                    .map(|lane| format!("i32 {lane}"))
-                    .collect();
+                let lanes: Vec<String> = (from..from + half).map(|lane| format!("i32 {lane}")).collect();
                 let mask = format!("<{half} x i32> <{}>", lanes.join(", "));
-                emit.code.let_(format_args!(
-                    "shufflevector {ty} {value}, {ty} poison, {mask}"
-                ))
+                emit.code.let_(format_args!("shufflevector {ty} {value}, {ty} poison, {mask}"))
             };
             let (low, high) = (part(self, 0), part(self, half));
             shape.lanes = half;
-            value = map(
-                &mut self.code,
-                monoid.join(),
-                &[(low, shape), (high, shape)],
-            )?;
+            value = map(&mut self.code, monoid.join(), &[(low, shape), (high, shape)])?;
         }
         Ok(value)
     }
@@ -140,9 +112,7 @@ impl Emit<'_, '_> {
         let code = &mut self.code;
         match (from, to.dtype) {
             (a, b) if a == b => value.to_string(),
-            (Dtype::F32 | Dtype::F64, Dtype::Bool) => {
-                code.binary("fcmp une", source, value, &source.float(0.0))
-            }
+            (Dtype::F32 | Dtype::F64, Dtype::Bool) => code.binary("fcmp une", source, value, &source.float(0.0)),
             (_, Dtype::Bool) => code.binary("icmp ne", source, value, &source.int(0)),
             (Dtype::Bool, Dtype::F32 | Dtype::F64) => code.cast("uitofp", source, value, target),
             (Dtype::Bool, _) => code.cast("zext", source, value, target),
@@ -154,15 +124,8 @@ impl Emit<'_, '_> {
             (Dtype::F32 | Dtype::F64, _) => {
                 // `llvm.fptosi.sat` is the same, but of vectors it makes scalar code.
                 let bits = to.dtype.bytes() * 8 - 1;
-                let (low, high) = (
-                    source.float(-(bits as f64).exp2()),
-                    source.float((bits as f64).exp2()),
-                );
-                let largest = target.int(if bits == 31 {
-                    i64::from(i32::MAX)
-                } else {
-                    i64::MAX
-                });
+                let (low, high) = (source.float(-(bits as f64).exp2()), source.float((bits as f64).exp2()));
+                let largest = target.int(if bits == 31 { i64::from(i32::MAX) } else { i64::MAX });
                 let number = code.binary("fcmp ord", source, value, value);
                 let number = code.select(source, &number, value, &source.float(0.0));
                 let less = code.binary("fcmp olt", source, &number, &low);

@@ -8,22 +8,18 @@ use anyhow::{Result, bail};
 use inkwell::llvm_sys::core::LLVMCreateMemoryBufferWithMemoryRangeCopy;
 use inkwell::llvm_sys::error::{LLVMDisposeErrorMessage, LLVMErrorRef, LLVMGetErrorMessage};
 use inkwell::llvm_sys::orc2::lljit::{
-    LLVMOrcCreateLLJIT, LLVMOrcDisposeLLJIT, LLVMOrcLLJITAddObjectFile,
-    LLVMOrcLLJITGetGlobalPrefix, LLVMOrcLLJITGetMainJITDylib, LLVMOrcLLJITLookup, LLVMOrcLLJITRef,
+    LLVMOrcCreateLLJIT, LLVMOrcDisposeLLJIT, LLVMOrcLLJITAddObjectFile, LLVMOrcLLJITGetGlobalPrefix,
+    LLVMOrcLLJITGetMainJITDylib, LLVMOrcLLJITLookup, LLVMOrcLLJITRef,
 };
-use inkwell::llvm_sys::orc2::{
-    LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator,
-};
+use inkwell::llvm_sys::orc2::{LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator};
 use inkwell::targets::{InitializationConfig, Target};
-
-/// A kernel's code, as the runtime calls it: arguments, sizes, first tile, end of tiles, scratch memory.
-pub type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, i64, i64, *mut u8);
+use weft_runtime::launch::Kernel;
 
 /// Kernels in this process's memory, which is freed with this.
 #[derive(Debug)]
 pub struct Loaded {
     jit: LLVMOrcLLJITRef,
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, Kernel>,
 }
 
 // SAFETY: the code is not changed once it is loaded; `jit` is only used to free it.
@@ -50,12 +46,8 @@ impl Loaded {
     /// # Errors
     /// Bytes that are no object of this architecture; a name that is not among the functions.
     pub fn new(objects: &[Vec<u8>], names: &[String]) -> Result<Self> {
-        Target::initialize_native(&InitializationConfig::default())
-            .map_err(|e| anyhow::anyhow!("LLVM: {e}"))?;
-        let mut loaded = Self {
-            jit: null_mut(),
-            entries: HashMap::new(),
-        };
+        Target::initialize_native(&InitializationConfig::default()).map_err(|e| anyhow::anyhow!("LLVM: {e}"))?;
+        let mut loaded = Self { jit: null_mut(), entries: HashMap::new() };
         // SAFETY: each call gets what LLVM's C interface asks for. The library of loaded code takes the generator and the
         // buffers; `loaded` disposes of the rest when it is dropped, also where this returns early.
         unsafe {
@@ -64,31 +56,18 @@ impl Loaded {
             // Functions of the C library, such as `exp` of doubles, are those of this process.
             let mut process = null_mut();
             let prefix = LLVMOrcLLJITGetGlobalPrefix(loaded.jit);
-            outcome(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(
-                &raw mut process,
-                prefix,
-                None,
-                null_mut(),
-            ))?;
+            outcome(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&raw mut process, prefix, None, null_mut()))?;
             LLVMOrcJITDylibAddGenerator(library, process);
             for object in objects {
                 let bytes = object.as_ptr().cast();
-                let buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(
-                    bytes,
-                    object.len(),
-                    c"kernels".as_ptr(),
-                );
+                let buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(bytes, object.len(), c"kernels".as_ptr());
                 outcome(LLVMOrcLLJITAddObjectFile(loaded.jit, library, buffer))?;
             }
             for name in names {
                 let symbol = CString::new(name.as_str())?;
                 let mut address = 0;
-                outcome(LLVMOrcLLJITLookup(
-                    loaded.jit,
-                    &raw mut address,
-                    symbol.as_ptr(),
-                ))?;
-                let entry = std::mem::transmute::<usize, Entry>(usize::try_from(address)?);
+                outcome(LLVMOrcLLJITLookup(loaded.jit, &raw mut address, symbol.as_ptr()))?;
+                let entry = std::mem::transmute::<usize, Kernel>(usize::try_from(address)?);
                 loaded.entries.insert(name.clone(), entry);
             }
         }
@@ -96,7 +75,7 @@ impl Loaded {
     }
 
     /// A kernel's code; valid while this lives.
-    pub fn kernel(&self, name: &str) -> Option<Entry> {
+    pub fn kernel(&self, name: &str) -> Option<Kernel> {
         self.entries.get(name).copied()
     }
 }

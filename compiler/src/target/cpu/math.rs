@@ -34,17 +34,10 @@ pub(super) fn call(code: &mut Code, name: &str, ty: Ty, operands: &[&str]) -> Op
     };
     let function = format!("weft.{name}.{}", ty.suffix());
     if !code.shared.has_helper(&function) {
-        let mut math = Math {
-            code: Code::new(code.shared),
-            ty,
-        };
+        let mut math = Math { code: Code::new(code.shared), ty };
         let result = write(&mut math);
         math.code.line(format_args!("ret {ty} {result}"));
-        let params: Vec<String> = ["%a", "%b"]
-            .iter()
-            .take(operands.len())
-            .map(|p| format!("{ty} {p}"))
-            .collect();
+        let params: Vec<String> = ["%a", "%b"].iter().take(operands.len()).map(|p| format!("{ty} {p}")).collect();
         let text = format!(
             "define internal {ty} @{function}({}) alwaysinline #0 {{\n{}}}\n",
             params.join(", "),
@@ -52,10 +45,7 @@ pub(super) fn call(code: &mut Code, name: &str, ty: Ty, operands: &[&str]) -> Op
         );
         code.shared.set_helper(&function, text);
     }
-    let args: Vec<(String, &str)> = operands
-        .iter()
-        .map(|&operand| (ty.to_string(), operand))
-        .collect();
+    let args: Vec<(String, &str)> = operands.iter().map(|&operand| (ty.to_string(), operand)).collect();
     Some(code.call_known(&ty.to_string(), &function, &args))
 }
 
@@ -109,8 +99,7 @@ impl Math<'_> {
 
     /// A comparison by LLVM's predicate.
     pub fn is(&mut self, a: &str, predicate: &str, b: &str) -> Value {
-        self.code
-            .binary(&format!("fcmp {predicate}"), self.ty, a, b)
+        self.code.binary(&format!("fcmp {predicate}"), self.ty, a, b)
     }
 
     /// `condition ? a : b`
@@ -121,27 +110,21 @@ impl Math<'_> {
     /// `Σ coefficients[i] · x^(n−i)`, by Horner's rule.
     pub fn polynomial(&mut self, x: &str, coefficients: &[f64]) -> Value {
         let first = self.c(coefficients[0]);
-        coefficients[1..].iter().fold(first, |sum, &coefficient| {
-            self.fma(&sum, x, &self.c(coefficient))
-        })
+        coefficients[1..].iter().fold(first, |sum, &coefficient| self.fma(&sum, x, &self.c(coefficient)))
     }
 
     /// An integer operation on the bits of values: gives the type of the bits.
     pub fn bits(&self) -> Ty {
-        self.ty.with(if self.ty.elem == Elem::F64 {
-            Elem::I64
-        } else {
-            Elem::I32
-        })
+        self.ty.with(if self.ty.elem == Elem::F64 { Elem::I64 } else { Elem::I32 })
     }
 
     /// The bits.
-    pub fn to_bits(&mut self, a: &str) -> Value {
+    pub fn bits_of(&mut self, a: &str) -> Value {
         self.code.cast("bitcast", self.ty, a, self.bits())
     }
 
     /// The value of bits.
-    pub fn of_bits(&mut self, a: &str) -> Value {
+    pub fn value_of(&mut self, a: &str) -> Value {
         self.code.cast("bitcast", self.bits(), a, self.ty)
     }
 
@@ -154,13 +137,9 @@ impl Math<'_> {
     /// The nearest integer, ties to even, as a value and as bits whose low part is the integer: adding 1.5 times the number
     /// whose last place is 1. Of arguments that are small against that.
     pub fn nearest(&mut self, a: &str) -> (Value, Value) {
-        let big = self.c(if self.ty.elem == Elem::F64 {
-            1.5 * 52f64.exp2()
-        } else {
-            1.5 * 23f64.exp2()
-        });
+        let big = self.c(if self.ty.elem == Elem::F64 { 1.5 * 52f64.exp2() } else { 1.5 * 23f64.exp2() });
         let shifted = self.add(a, &big);
-        (self.sub(&shifted, &big), self.to_bits(&shifted))
+        (self.sub(&shifted, &big), self.bits_of(&shifted))
     }
 
     /// `exp(a)` by Cody and Waite's reduction: `exp(n ln 2 + r) = 2ⁿ exp(r)`, `|r| ≤ ln 2 / 2`; the polynomial is that of
@@ -178,14 +157,7 @@ impl Math<'_> {
         let r = self.fma(&n, &self.c(-LN2_LOW), &r);
         let p = self.polynomial(
             &r,
-            &[
-                1.987_569_15e-4,
-                1.398_199_95e-3,
-                8.333_451_9e-3,
-                4.166_579_6e-2,
-                1.666_666_5e-1,
-                5.000_000_1e-1,
-            ],
+            &[1.987_569_15e-4, 1.398_199_95e-3, 8.333_451_9e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1],
         );
         let square = self.mul(&r, &r);
         let p = self.fma(&p, &square, &r);
@@ -199,7 +171,7 @@ impl Math<'_> {
         [half, rest].iter().fold(p, |product, part| {
             let exponent = self.with_int("add", part, 127);
             let power = self.with_int("shl", &exponent, 23);
-            let power = self.of_bits(&power);
+            let power = self.value_of(&power);
             self.mul(&product, &power)
         })
     }
@@ -216,17 +188,13 @@ impl Math<'_> {
         let tiny = self.is(a, "olt", &self.c(f64::from(f32::MIN_POSITIVE)));
         let raised = self.mul(a, &self.c(23f64.exp2()));
         let normal = self.choose(&tiny, &raised, a);
-        let bits = self.to_bits(&normal);
-        let above = self.with_int(
-            "sub",
-            &bits,
-            i64::from(std::f32::consts::FRAC_1_SQRT_2.to_bits()),
-        );
+        let bits = self.bits_of(&normal);
+        let above = self.with_int("sub", &bits, i64::from(std::f32::consts::FRAC_1_SQRT_2.to_bits()));
         let exponent = self.with_int("ashr", &above, 23);
         let shifted = self.with_int("shl", &exponent, 23);
         let ty = self.bits();
         let mantissa = self.code.binary("sub", ty, &bits, &shifted);
-        let mantissa = self.of_bits(&mantissa);
+        let mantissa = self.value_of(&mantissa);
         let e = self.code.cast("sitofp", ty, &exponent, self.ty);
         let lowered = self.sub(&e, &self.c(23.0));
         let e = self.choose(&tiny, &lowered, &e);
@@ -288,16 +256,7 @@ fn log1p(m: &mut Math) -> Value {
 fn tanh(m: &mut Math) -> Value {
     let size = m.abs("%a");
     let square = m.mul("%a", "%a");
-    let p = m.polynomial(
-        &square,
-        &[
-            -5.704_988_7e-3,
-            2.063_908_88e-2,
-            -5.373_971_5e-2,
-            1.333_144_2e-1,
-            -3.333_328_2e-1,
-        ],
-    );
+    let p = m.polynomial(&square, &[-5.704_988_7e-3, 2.063_908_88e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1]);
     let cube = m.mul(&square, "%a");
     let near = m.fma(&p, &cube, "%a");
     let twice = m.add(&size, &size);
@@ -337,14 +296,7 @@ fn erf(m: &mut Math) -> Value {
     let far = m.code.intrinsic("copysign", m.ty, &[&far, "%a"]);
     let p = m.polynomial(
         &square,
-        &[
-            -5.967_617_03e-4,
-            4.991_194_23e-3,
-            -2.676_813_49e-2,
-            1.128_199_25e-1,
-            -3.761_253_36e-1,
-            1.283_791_66e-1,
-        ],
+        &[-5.967_617_03e-4, 4.991_194_23e-3, -2.676_813_49e-2, 1.128_199_25e-1, -3.761_253_36e-1, 1.283_791_66e-1],
     );
     let near = m.fma(&p, "%a", "%a");
     let small = m.is(&size, "ole", &m.c(0.927_734_375));

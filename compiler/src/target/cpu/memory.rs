@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::emit::Emit;
-use super::text::{Elem, Ty, Value};
+use super::text::{Code, Elem, Ty, Value};
 use crate::kernel::{Dtype, Place, Reg, STATUS_BYTES, Shape};
 
 /// Writes to the status what went wrong first.
@@ -31,6 +31,14 @@ struct Access {
     mask: Option<Value>,
 }
 
+/// Indices as values.
+enum Indices<'a> {
+    /// The first of a run.
+    Run(&'a str),
+    /// Each lane's.
+    Each(&'a str),
+}
+
 impl Access {
     /// Whether each lane has its own index.
     fn scattered(&self) -> bool {
@@ -39,21 +47,9 @@ impl Access {
 }
 
 impl Emit<'_, '_> {
-    fn access(
-        &mut self,
-        place: Place,
-        index: Reg,
-        lanes: u16,
-        mask: Option<Reg>,
-    ) -> Result<Access> {
+    fn access(&mut self, place: Place, index: Reg, lanes: u16, mask: Option<Reg>) -> Result<Access> {
         let mask = mask.map(|mask| self.value(mask)).transpose()?;
-        let mut access = Access {
-            place,
-            index: self.value(index)?,
-            shape: self.shape(index),
-            lanes,
-            mask,
-        };
+        let mut access = Access { place, index: self.value(index)?, shape: self.shape(index), lanes, mask };
         if self.checked {
             access.mask = Some(self.check(&access));
         }
@@ -61,20 +57,12 @@ impl Emit<'_, '_> {
     }
 
     /// Lanes that follow one another.
-    pub fn load(
-        &mut self,
-        result: Shape,
-        place: Place,
-        index: Reg,
-        mask: Option<Reg>,
-    ) -> Result<Value> {
+    pub fn load(&mut self, result: Shape, place: Place, index: Reg, mask: Option<Reg>) -> Result<Value> {
         let access = self.access(place, index, result.lanes, mask)?;
         let ty = Ty::new(Elem::stored(result.dtype), result.lanes);
         let (at, align) = (self.address(&access), ty.elem.bytes());
         let value = match &access.mask {
-            None => self
-                .code
-                .let_(format_args!("load {ty}, ptr {at}, align {align}")),
+            None => self.code.let_(format_args!("load {ty}, ptr {at}, align {align}")),
             Some(mask) => {
                 let mask = self.as_vector(ty.with(Elem::I1), mask);
                 let name = format!("llvm.masked.load.{}.p0", ty.vector_suffix());
@@ -87,17 +75,11 @@ impl Emit<'_, '_> {
                 self.as_scalar(ty, loaded)
             }
         };
-        Ok(self.from_memory(result.dtype, ty, value))
+        Ok(self.in_register(result.dtype, ty, value))
     }
 
     /// Lanes from an index each.
-    pub fn gather(
-        &mut self,
-        result: Shape,
-        place: Place,
-        index: Reg,
-        mask: Option<Reg>,
-    ) -> Result<Value> {
+    pub fn gather(&mut self, result: Shape, place: Place, index: Reg, mask: Option<Reg>) -> Result<Value> {
         if result.lanes == 1 {
             return self.load(result, place, index, mask);
         }
@@ -113,18 +95,14 @@ impl Emit<'_, '_> {
         ];
         let name = format!("llvm.masked.gather.{}.{}", ty.suffix(), pointers.suffix());
         let value = self.code.call(&ty.to_string(), &name, &args);
-        Ok(self.from_memory(result.dtype, ty, value))
+        Ok(self.in_register(result.dtype, ty, value))
     }
 
     /// Stores lanes that follow one another, or each at its own index.
     pub fn store(&mut self, place: Place, index: Reg, value: Reg, mask: Option<Reg>) -> Result<()> {
         let (value, shape) = (self.value(value)?, self.shape(value));
         let ty = Ty::new(Elem::stored(shape.dtype), shape.lanes);
-        let value = if shape.dtype == Dtype::Bool {
-            self.code.cast("zext", ty.with(Elem::I1), &value, ty)
-        } else {
-            value
-        };
+        let value = if shape.dtype == Dtype::Bool { self.code.cast("zext", ty.with(Elem::I1), &value, ty) } else { value };
         let access = self.access(place, index, shape.lanes, mask)?;
         let (at, align) = (self.address(&access), ty.elem.bytes());
         let bits = ty.with(Elem::I1);
@@ -136,51 +114,30 @@ impl Emit<'_, '_> {
                 (format!("{pointers} align {align}"), at.as_str()),
                 (bits.to_string(), mask.as_str()),
             ];
-            self.code.call(
-                "void",
-                &format!("llvm.masked.scatter.{}.{}", ty.suffix(), pointers.suffix()),
-                &args,
-            );
+            self.code.call("void", &format!("llvm.masked.scatter.{}.{}", ty.suffix(), pointers.suffix()), &args);
         } else if let Some(mask) = &access.mask {
             let (value, mask) = (self.as_vector(ty, &value), self.as_vector(bits, mask));
-            let args = [
-                (ty.vector(), value.as_str()),
-                (format!("ptr align {align}"), at.as_str()),
-                (bits.vector(), mask.as_str()),
-            ];
-            self.code.call(
-                "void",
-                &format!("llvm.masked.store.{}.p0", ty.vector_suffix()),
-                &args,
-            );
+            let args =
+                [(ty.vector(), value.as_str()), (format!("ptr align {align}"), at.as_str()), (bits.vector(), mask.as_str())];
+            self.code.call("void", &format!("llvm.masked.store.{}.p0", ty.vector_suffix()), &args);
         } else {
-            self.code
-                .line(format_args!("store {ty} {value}, ptr {at}, align {align}"));
+            self.code.line(format_args!("store {ty} {value}, ptr {at}, align {align}"));
         }
         Ok(())
     }
 
     /// The address, or each lane's. Only accesses that surely happen say that they stay within the buffer.
     fn address(&mut self, access: &Access) -> Value {
-        let inbounds = if access.mask.is_none() {
-            "inbounds "
-        } else {
-            ""
-        };
+        let inbounds = if access.mask.is_none() { "inbounds " } else { "" };
         let (base, dtype) = match access.place {
             Place::Arg(number) => (format!("%arg{number}"), self.kernel.args[number as usize]),
-            Place::Scratch(at, dtype) => (
-                self.code.let_(format_args!(
-                    "getelementptr inbounds i8, ptr %scratch, i64 {at}"
-                )),
-                dtype,
-            ),
+            Place::Scratch(at, dtype) => {
+                (self.code.let_(format_args!("getelementptr inbounds i8, ptr %scratch, i64 {at}")), dtype)
+            }
         };
         let element = Ty::new(Elem::stored(dtype), 1);
         let (index, ty) = (&access.index, Ty::of(access.shape));
-        self.code.let_(format_args!(
-            "getelementptr {inbounds}{element}, ptr {base}, {ty} {index}"
-        ))
+        self.code.let_(format_args!("getelementptr {inbounds}{element}, ptr {base}, {ty} {index}"))
     }
 
     /// Masked intrinsics know vectors only.
@@ -188,28 +145,18 @@ impl Emit<'_, '_> {
         if ty.lanes > 1 {
             return value.to_string();
         }
-        self.code.let_(format_args!(
-            "insertelement {} poison, {ty} {value}, i64 0",
-            ty.vector()
-        ))
+        self.code.let_(format_args!("insertelement {} poison, {ty} {value}, i64 0", ty.vector()))
     }
 
     fn as_scalar(&mut self, ty: Ty, value: Value) -> Value {
         if ty.lanes > 1 {
             return value;
         }
-        self.code.let_(format_args!(
-            "extractelement {} {value}, i64 0",
-            ty.vector()
-        ))
+        self.code.let_(format_args!("extractelement {} {value}, i64 0", ty.vector()))
     }
 
-    fn from_memory(&mut self, dtype: Dtype, ty: Ty, value: Value) -> Value {
-        if dtype == Dtype::Bool {
-            self.code.binary("icmp ne", ty, &value, &ty.int(0))
-        } else {
-            value
-        }
+    fn in_register(&mut self, dtype: Dtype, ty: Ty, value: Value) -> Value {
+        if dtype == Dtype::Bool { self.code.binary("icmp ne", ty, &value, &ty.int(0)) } else { value }
     }
 
     /// Reports the first lane out of bounds; gives the lanes that may be touched.
@@ -221,27 +168,20 @@ impl Emit<'_, '_> {
         let scalar = Ty::new(Elem::I64, 1);
         let index = match access.shape.dtype {
             Dtype::I64 => access.index.clone(),
-            _ => self.code.cast(
-                "sext",
-                Ty::of(access.shape),
-                &access.index,
-                Ty::of(access.shape).with(Elem::I64),
-            ),
+            _ => self.code.cast("sext", Ty::of(access.shape), &access.index, Ty::of(access.shape).with(Elem::I64)),
         };
-        let each = if access.lanes > 1 && !access.scattered() {
+        let run = access.lanes > 1 && !access.scattered();
+        let each = if run {
             let first = self.splat(scalar, &index, access.lanes);
             self.code.binary("add", wide, &first, &wide.iota())
         } else {
-            index
+            index.clone()
         };
         let (number, length) = match access.place {
             Place::Arg(number) => (u64::from(number) + 1, format!("%len{number}")),
             Place::Scratch(at, dtype) => {
                 let bytes = self.kernel.scratch.max(STATUS_BYTES) - at.min(self.kernel.scratch);
-                (
-                    self.kernel.args.len() as u64 + 1,
-                    (bytes / dtype.bytes()).to_string(),
-                )
+                (self.kernel.args.len() as u64 + 1, (bytes / dtype.bytes()).to_string())
             }
         };
         let length = self.splat(scalar, &length, access.lanes);
@@ -251,44 +191,38 @@ impl Emit<'_, '_> {
         let beyond = self.code.binary("xor", bits, &within, &bits.int(1));
         let (beyond, allowed) = match &access.mask {
             None => (beyond, within),
-            Some(mask) => (
-                self.code.binary("and", bits, &beyond, mask),
-                self.code.binary("and", bits, &within, mask),
-            ),
+            Some(mask) => (self.code.binary("and", bits, &beyond, mask), self.code.binary("and", bits, &within, mask)),
         };
-        self.report(wide, &each, &beyond, number);
+        self.report(wide, if run { Indices::Run(&index) } else { Indices::Each(&each) }, &beyond, number);
         allowed
     }
 
-    fn report(&mut self, wide: Ty, each: &str, beyond: &str, number: u64) {
+    /// Calls the fault's function if a lane is beyond.
+    fn report(&mut self, wide: Ty, indices: Indices, beyond: &str, number: u64) {
         let (fault, on) = (self.code.label("fault"), self.code.label("on"));
         let lanes = wide.lanes;
         let word = format!("i{lanes}");
-        let bits = self.code.let_(format_args!(
-            "bitcast {} {beyond} to {word}",
-            wide.with(Elem::I1)
-        ));
+        let bits = self.code.let_(format_args!("bitcast {} {beyond} to {word}", wide.with(Elem::I1)));
         let any = self.code.let_(format_args!("icmp ne {word} {bits}, 0"));
-        self.code
-            .line(format_args!("br i1 {any}, label %{fault}, label %{on}"));
+        self.code.line(format_args!("br i1 {any}, label %{fault}, label %{on}"));
         self.code.start(&fault);
-        let index = if lanes == 1 {
-            each.to_string()
-        } else {
-            let lane = self.code.call(
-                &word,
-                &format!("llvm.cttz.{word}"),
-                &[(word.clone(), &bits), ("i1".into(), "true")],
-            );
-            self.code
-                .let_(format_args!("extractelement {wide} {each}, {word} {lane}"))
+        let lane = |code: &mut Code| {
+            code.call(&word, &format!("llvm.cttz.{word}"), &[(word.clone(), &bits), ("i1".into(), "true")])
+        };
+        let index = match indices {
+            Indices::Each(each) if lanes == 1 => each.to_string(),
+            Indices::Each(each) => {
+                let lane = lane(&mut self.code);
+                self.code.let_(format_args!("extractelement {wide} {each}, {word} {lane}"))
+            }
+            Indices::Run(first) => {
+                let lane = lane(&mut self.code);
+                let lane = self.code.let_(format_args!("zext {word} {lane} to i64"));
+                self.code.binary("add", Ty::new(Elem::I64, 1), first, &lane)
+            }
         };
         let number = number.to_string();
-        let args = [
-            ("ptr".to_string(), "%scratch"),
-            ("i64".to_string(), &*number),
-            ("i64".to_string(), &*index),
-        ];
+        let args = [("ptr".to_string(), "%scratch"), ("i64".to_string(), &*number), ("i64".to_string(), &*index)];
         self.code.call_known("void", "weft.fault", &args);
         self.code.line(format_args!("br label %{on}"));
         self.code.start(&on);

@@ -1,5 +1,6 @@
 //! From text to machine code: parsing, optimising, object files.
 
+use std::borrow::Borrow;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,8 +10,7 @@ use inkwell::context::Context;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{
-    FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions,
-    TargetTriple,
+    FileType, InitializationConfig, RelocMode, Target, TargetMachine, TargetMachineOptions, TargetTriple,
 };
 
 use super::emit::function;
@@ -22,6 +22,12 @@ use crate::kernel::Kernel;
 /// how many threads there are.
 const TOGETHER: usize = 4;
 
+/// What LLVM is to do with the text. Kernels are vector code in few registers with no calls but to helpers, so this is half of
+/// `default<O2>` at half its time: equal values are merged, addresses leave loops, short loops are unrolled whole.
+const PASSES: &str = "always-inline,function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg,\
+    loop-mssa(loop-rotate,licm),gvn,instcombine<no-verify-fixpoint>,loop(indvars,loop-deletion,loop-unroll-full),\
+    early-cse<memssa>,dse,adce,instcombine<no-verify-fixpoint>,simplifycfg),globaldce";
+
 /// Object files (ELF) with the kernels as functions of their names.
 ///
 /// `checked` code compares each index with the bounds of its buffer: a lane beyond them is left out (a load gives 0) and the
@@ -29,20 +35,15 @@ const TOGETHER: usize = 4;
 ///
 /// # Errors
 /// A kernel that is not well formed; a name that is no symbol.
-pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<Vec<Vec<u8>>> {
-    let parts: Vec<&[(String, &Kernel)]> = kernels.chunks(TOGETHER).collect();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(parts.len());
+pub fn compile<K: Borrow<Kernel> + Sync>(kernels: &[(String, K)], cpu: &Cpu, checked: bool) -> Result<Vec<Vec<u8>>> {
+    let parts: Vec<&[(String, K)]> = kernels.chunks(TOGETHER).collect();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(parts.len());
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         while let Some(part) = parts.get(next.fetch_add(1, Ordering::Relaxed)).copied() {
             let at = part.as_ptr().addr();
-            done.push((
-                at,
-                text(part, cpu, checked).and_then(|text| object(&text, cpu)),
-            ));
+            done.push((at, text(part, cpu, checked).and_then(|text| object(&text, cpu))));
         }
         done
     };
@@ -50,11 +51,7 @@ pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Resul
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut objects = work();
         for other in others {
-            objects.extend(
-                other
-                    .join()
-                    .map_err(|_| anyhow!("a thread that made machine code panicked"))?,
-            );
+            objects.extend(other.join().map_err(|_| anyhow!("a thread that made machine code panicked"))?);
         }
         anyhow::Ok(objects)
     })?;
@@ -66,11 +63,11 @@ pub fn compile(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Resul
 ///
 /// # Errors
 /// As [`compile`].
-pub fn text(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<String> {
+pub fn text<K: Borrow<Kernel>>(kernels: &[(String, K)], cpu: &Cpu, checked: bool) -> Result<String> {
     let mut shared = Shared::default();
     let mut text = String::new();
     for (name, kernel) in kernels {
-        let function = function(name, kernel, checked, &mut shared);
+        let function = function(name, kernel.borrow(), checked, &mut shared);
         text += &function.with_context(|| format!("the kernel `{name}` is not well formed"))?;
     }
     text += &shared.finish();
@@ -89,12 +86,10 @@ pub fn text(kernels: &[(String, &Kernel)], cpu: &Cpu, checked: bool) -> Result<S
 /// A name that is no symbol.
 pub fn executable_object(plan: &[u8], kernels: &[String], cpu: &Cpu) -> Result<Vec<u8>> {
     use std::fmt::Write;
-    let bytes = plan
-        .iter()
-        .fold(String::with_capacity(plan.len() * 3), |mut text, byte| {
-            let _ = write!(text, "\\{byte:02X}");
-            text
-        });
+    let bytes = plan.iter().fold(String::with_capacity(plan.len() * 3), |mut text, byte| {
+        let _ = write!(text, "\\{byte:02X}");
+        text
+    });
     let table: Vec<String> = kernels.iter().map(|name| format!("ptr @{name}")).collect();
     let mut text = format!(
         "@weft.plan = private constant [{} x i8] c\"{bytes}\", align 16\n\
@@ -110,10 +105,7 @@ pub fn executable_object(plan: &[u8], kernels: &[String], cpu: &Cpu) -> Result<V
         count = kernels.len(),
     );
     for name in kernels {
-        let symbol = !name.is_empty()
-            && name
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c));
+        let symbol = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c));
         ensure!(symbol, "`{name}` is not a symbol");
         text += &format!("declare void @{name}(ptr, ptr, i64, i64, ptr)\n");
     }
@@ -142,21 +134,10 @@ fn object(text: &str, cpu: &Cpu) -> Result<Vec<u8>> {
     let machine = machine(cpu)?;
     let context = Context::create();
     let buffer = MemoryBuffer::create_from_memory_range_copy(text.as_bytes(), "kernels");
-    let module = context
-        .create_module_from_ir(buffer)
-        .map_err(|e| anyhow!("LLVM does not take its text: {e}"))?;
+    let module = context.create_module_from_ir(buffer).map_err(|e| anyhow!("LLVM does not take its text: {e}"))?;
     module.set_triple(&TargetTriple::create(cpu.triple));
     module.set_data_layout(&machine.get_target_data().get_data_layout());
-    // Kernels are vector code already.
-    let options = PassBuilderOptions::create();
-    options.set_loop_vectorization(false);
-    options.set_loop_slp_vectorization(false);
-    options.set_loop_interleaving(false);
-    module
-        .run_passes("default<O2>", &machine, options)
-        .map_err(|e| anyhow!("LLVM: {e}"))?;
-    let buffer = machine
-        .write_to_memory_buffer(&module, FileType::Object)
-        .map_err(|e| anyhow!("LLVM: {e}"))?;
+    module.run_passes(PASSES, &machine, PassBuilderOptions::create()).map_err(|e| anyhow!("LLVM: {e}"))?;
+    let buffer = machine.write_to_memory_buffer(&module, FileType::Object).map_err(|e| anyhow!("LLVM: {e}"))?;
     Ok(buffer.as_slice().to_vec())
 }

@@ -7,12 +7,7 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: u32 = 10;
 
 /// The four words for a key and a counter. Kernels that use several words of one counter ask again; equal code is merged.
-pub(super) fn philox(
-    code: &mut Code,
-    ty: Ty,
-    mut key: [Value; 2],
-    mut counter: [Value; 4],
-) -> [Value; 4] {
+pub(super) fn philox(code: &mut Code, ty: Ty, mut key: [Value; 2], mut counter: [Value; 4]) -> [Value; 4] {
     let wide = ty.with(Elem::I64);
     for round in 0..ROUNDS {
         if round > 0 {
@@ -22,21 +17,13 @@ pub(super) fn philox(
             let word = code.cast("zext", ty, &counter[2 * i], wide);
             let product = code.binary("mul", wide, &word, &wide.int(i64::from(MULTIPLIERS[i])));
             let high = code.binary("lshr", wide, &product, &wide.int(32));
-            (
-                code.cast("trunc", wide, &high, ty),
-                code.cast("trunc", wide, &product, ty),
-            )
+            (code.cast("trunc", wide, &high, ty), code.cast("trunc", wide, &product, ty))
         });
         let mut mix = |high: &str, word: &str, key: &str| {
             let mixed = code.binary("xor", ty, high, word);
             code.binary("xor", ty, &mixed, key)
         };
-        counter = [
-            mix(&high1, &counter[1], &key[0]),
-            low1,
-            mix(&high0, &counter[3], &key[1]),
-            low0,
-        ];
+        counter = [mix(&high1, &counter[1], &key[0]), low1, mix(&high0, &counter[3], &key[1]), low0];
     }
     counter
 }

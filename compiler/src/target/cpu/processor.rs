@@ -27,26 +27,9 @@ const ARM: &str = "aarch64-unknown-linux-gnu";
 
 /// Levels of x86-64, highest first: name, what it adds to the next, lanes, registers.
 const LEVELS: &[(&str, &[&str], u16, u16)] = &[
-    (
-        "x86-64-v4",
-        &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"],
-        16,
-        32,
-    ),
-    (
-        "x86-64-v3",
-        &[
-            "avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave",
-        ],
-        8,
-        16,
-    ),
-    (
-        "x86-64-v2",
-        &["cx16", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"],
-        4,
-        16,
-    ),
+    ("x86-64-v4", &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"], 16, 32),
+    ("x86-64-v3", &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"], 8, 16),
+    ("x86-64-v2", &["cx16", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"], 4, 16),
     ("x86-64", &[], 4, 16),
 ];
 
@@ -74,20 +57,10 @@ impl Cpu {
         if cfg!(target_arch = "aarch64") {
             return Self::arm();
         }
-        let level = LEVELS
-            .iter()
-            .position(|(_, adds, ..)| adds.iter().all(|f| has(f)));
+        let level = LEVELS.iter().position(|(_, adds, ..)| adds.iter().all(|f| has(f)));
         // A level stands on the lower ones; a processor that lacks part of one is taken at the level below.
-        let sound = |&from: &usize| {
-            LEVELS[from..]
-                .iter()
-                .all(|(_, adds, ..)| adds.iter().all(|f| has(f)))
-        };
-        Self::level(
-            (level.unwrap_or(LEVELS.len() - 1)..LEVELS.len())
-                .find(sound)
-                .unwrap_or(LEVELS.len() - 1),
-        )
+        let sound = |&from: &usize| LEVELS[from..].iter().all(|(_, adds, ..)| adds.iter().all(|f| has(f)));
+        Self::level((level.unwrap_or(LEVELS.len() - 1)..LEVELS.len()).find(sound).unwrap_or(LEVELS.len() - 1))
     }
 
     /// By name: `native`, `x86-64`, `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`.
@@ -101,66 +74,35 @@ impl Cpu {
             None if name == "aarch64" => Ok(Self::arm()),
             None => {
                 let names: Vec<&str> = LEVELS.iter().map(|(name, ..)| *name).collect();
-                bail!(
-                    "there is no processor `{name}`; there are native, aarch64, {}",
-                    names.join(", ")
-                )
+                bail!("there is no processor `{name}`; there are native, aarch64, {}", names.join(", "))
             }
         }
     }
 
     fn level(at: usize) -> Self {
         let (name, _, lanes, registers) = LEVELS[at];
-        let features = LEVELS[at..]
-            .iter()
-            .flat_map(|(_, adds, ..)| adds.iter().copied())
-            .collect();
-        Self {
-            triple: X86,
-            name,
-            features,
-            lanes,
-            registers,
-        }
+        let features = LEVELS[at..].iter().flat_map(|(_, adds, ..)| adds.iter().copied()).collect();
+        Self { triple: X86, name, features, lanes, registers }
     }
 
     fn arm() -> Self {
-        Self {
-            triple: ARM,
-            name: "generic",
-            features: vec!["neon"],
-            lanes: 4,
-            registers: 32,
-        }
+        Self { triple: ARM, name: "generic", features: vec!["neon"], lanes: 4, registers: 32 }
     }
 
     /// What schedules may know. Cache sizes are usual ones, not this machine's: tiles decide in which order sums are made, and
     /// the same bits are to come out everywhere.
     pub fn machine(&self) -> Machine {
-        Machine {
-            lanes: self.lanes,
-            registers: self.registers,
-            l1: 32 << 10,
-            l2: 1 << 20,
-        }
+        Machine { lanes: self.lanes, registers: self.registers, l1: 32 << 10, l2: 1 << 20 }
     }
 
     /// What the code needs beyond the architecture's baseline, by LLVM's names; executables look for it when they start.
     pub fn features(&self) -> Vec<String> {
-        if self.triple == ARM {
-            Vec::new()
-        } else {
-            self.features.iter().map(|f| (*f).to_string()).collect()
-        }
+        if self.triple == ARM { Vec::new() } else { self.features.iter().map(|f| (*f).to_string()).collect() }
     }
 
     /// LLVM's string of features.
     pub(super) fn feature_string(&self) -> String {
-        self.features
-            .iter()
-            .map(|f| format!("+{f}"))
-            .collect::<Vec<_>>()
-            .join(",")
+        self.features.iter().map(|f| format!("+{f}")).collect::<Vec<_>>().join(",")
     }
 
     /// Bits of a vector register.

@@ -83,11 +83,7 @@ impl Elem {
 
     /// In memory.
     pub fn stored(dtype: Dtype) -> Self {
-        if dtype == Dtype::Bool {
-            Elem::I8
-        } else {
-            Self::of(dtype)
-        }
+        if dtype == Dtype::Bool { Elem::I8 } else { Self::of(dtype) }
     }
 }
 
@@ -109,11 +105,7 @@ impl Ty {
 
     /// As intrinsics' names have it: `v16f32`.
     pub fn suffix(self) -> String {
-        if self.lanes == 1 {
-            self.elem.short().to_string()
-        } else {
-            self.vector_suffix()
-        }
+        if self.lanes == 1 { self.elem.short().to_string() } else { self.vector_suffix() }
     }
 
     /// As [`Ty::suffix`], one lane being a vector too.
@@ -127,20 +119,12 @@ impl Ty {
     }
 
     fn everywhere(self, scalar: impl Display) -> Value {
-        if self.lanes == 1 {
-            scalar.to_string()
-        } else {
-            format!("splat ({} {scalar})", self.elem.text())
-        }
+        if self.lanes == 1 { scalar.to_string() } else { format!("splat ({} {scalar})", self.elem.text()) }
     }
 
     /// A float in every lane, rounded to the element.
     pub fn float(self, value: f64) -> Value {
-        let value = if self.elem == Elem::F32 {
-            f64::from(value as f32)
-        } else {
-            value
-        };
+        let value = if self.elem == Elem::F32 { f64::from(value as f32) } else { value };
         self.everywhere(format_args!("0x{:016X}", value.to_bits()))
     }
 
@@ -169,20 +153,14 @@ impl Ty {
         if self.lanes == 1 {
             return "0".to_string();
         }
-        let lanes: Vec<String> = (0..self.lanes)
-            .map(|lane| format!("{} {lane}", self.elem.text()))
-            .collect();
+        let lanes: Vec<String> = (0..self.lanes).map(|lane| format!("{} {lane}", self.elem.text())).collect();
         format!("<{}>", lanes.join(", "))
     }
 }
 
 impl Display for Ty {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.lanes == 1 {
-            f.write_str(self.elem.text())
-        } else {
-            f.write_str(&self.vector())
-        }
+        if self.lanes == 1 { f.write_str(self.elem.text()) } else { f.write_str(&self.vector()) }
     }
 }
 
@@ -197,10 +175,7 @@ impl Shared {
     /// Declares a function of elsewhere.
     pub fn declare(&mut self, name: &str, result: &str, params: &str) {
         if !self.declarations.contains_key(name) {
-            self.declarations.insert(
-                name.to_string(),
-                format!("declare {result} @{name}({params})\n"),
-            );
+            self.declarations.insert(name.to_string(), format!("declare {result} @{name}({params})\n"));
         }
     }
 
@@ -220,10 +195,7 @@ impl Shared {
 
     /// Helpers, then declarations, in the order of their names.
     pub fn finish(self) -> String {
-        self.helpers
-            .into_values()
-            .chain(self.declarations.into_values())
-            .collect()
+        self.helpers.into_values().chain(self.declarations.into_values()).collect()
     }
 }
 
@@ -241,12 +213,7 @@ pub(super) struct Code<'m> {
 impl<'m> Code<'m> {
     /// An empty body, in the block `entry`.
     pub fn new(shared: &'m mut Shared) -> Self {
-        Self {
-            shared,
-            text: "entry:\n".to_string(),
-            next: 0,
-            block: "entry".to_string(),
-        }
+        Self { shared, text: "entry:\n".to_string(), next: 0, block: "entry".to_string() }
     }
 
     /// The text.
@@ -311,10 +278,7 @@ impl<'m> Code<'m> {
 
     /// `condition ? a : b`, lane by lane.
     pub fn select(&mut self, ty: Ty, condition: &str, a: &str, b: &str) -> Value {
-        self.let_(format_args!(
-            "select {} {condition}, {ty} {a}, {ty} {b}",
-            ty.with(Elem::I1)
-        ))
+        self.let_(format_args!("select {} {condition}, {ty} {a}, {ty} {b}", ty.with(Elem::I1)))
     }
 
     /// Calls a function after declaring it.
@@ -326,10 +290,7 @@ impl<'m> Code<'m> {
 
     /// Calls a function of this module.
     pub fn call_known(&mut self, result: &str, name: &str, args: &[(String, &str)]) -> Value {
-        let args: Vec<String> = args
-            .iter()
-            .map(|(ty, value)| format!("{ty} {value}"))
-            .collect();
+        let args: Vec<String> = args.iter().map(|(ty, value)| format!("{ty} {value}")).collect();
         let call = format!("call {result} @{name}({})", args.join(", "));
         if result == "void" {
             self.line(call);
@@ -342,10 +303,6 @@ impl<'m> Code<'m> {
     /// `llvm.NAME` over operands of one type.
     pub fn intrinsic(&mut self, name: &str, ty: Ty, args: &[&str]) -> Value {
         let args: Vec<(String, &str)> = args.iter().map(|&arg| (ty.to_string(), arg)).collect();
-        self.call(
-            &ty.to_string(),
-            &format!("llvm.{name}.{}", ty.suffix()),
-            &args,
-        )
+        self.call(&ty.to_string(), &format!("llvm.{name}.{}", ty.suffix()), &args)
     }
 }

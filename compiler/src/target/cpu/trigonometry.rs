@@ -29,9 +29,7 @@ fn turned(m: &mut Math, turn: i64) -> Value {
     let (n, bits) = m.nearest(&turns);
     let r = m.fma(&n, &m.c(-std::f64::consts::FRAC_PI_2), &wide);
     let r = m.fma(&n, &m.c(-6.123_233_995_736_766e-17), &r);
-    let quadrant = m
-        .code
-        .cast("trunc", m.bits(), &bits, narrow.with(Elem::I32));
+    let quadrant = m.code.cast("trunc", m.bits(), &bits, narrow.with(Elem::I32));
     let r = m.code.cast("fptrunc", m.ty, &r, narrow);
     m.ty = narrow;
     let quadrant = m.with_int("add", &quadrant, turn);
@@ -40,10 +38,7 @@ fn turned(m: &mut Math, turn: i64) -> Value {
     let p = m.polynomial(&square, &[-1.951_529_6e-4, 8.332_161e-3, -1.666_665_46e-1]);
     let cube = m.mul(&square, &r);
     let sine = m.fma(&p, &cube, &r);
-    let p = m.polynomial(
-        &square,
-        &[2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_57e-2, -0.5],
-    );
+    let p = m.polynomial(&square, &[2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_57e-2, -0.5]);
     let cosine = m.fma(&p, &square, &m.c(1.0));
     let odd = m.with_int("and", &quadrant, 1);
     let odd = m.with_int("icmp ne", &odd, 0);
@@ -51,10 +46,10 @@ fn turned(m: &mut Math, turn: i64) -> Value {
     // Quadrants 2 and 3 are below the axis: the quadrant's second bit is the sign.
     let sign = m.with_int("shl", &quadrant, 30);
     let sign = m.with_int("and", &sign, i64::from(i32::MIN));
-    let bits = m.to_bits(&value);
+    let bits = m.bits_of(&value);
     let ty = m.bits();
     let bits = m.code.binary("xor", ty, &bits, &sign);
-    let value = m.of_bits(&bits);
+    let value = m.value_of(&bits);
     if turn > 0 {
         return value;
     }

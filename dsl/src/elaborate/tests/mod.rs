@@ -1,6 +1,9 @@
 //! Tests of elaboration.
 
+mod codes;
+mod hard_cases;
 mod lowering;
+mod mutations;
 mod recording;
 mod whole_files;
 

@@ -163,3 +163,26 @@ fn nothing_passes_a_stop() {
     let found = values("stop", &derived, &case.bindings);
     assert_eq!(found[1].data, case.bindings.inputs["x0"].data);
 }
+
+/// Whatever a graph holds, its gradient is a graph, and means the same in canonical form.
+#[test]
+fn random_graphs_have_gradients() {
+    let mut tried = 0;
+    for seed in 0..200 {
+        let (mut graph, bindings) = crate::graph::random::random_graph(seed, 30);
+        let loss = graph.body.outputs.iter().position(|&o| graph.body[o].ty.elem == Elem::Float);
+        let Some(loss) = loss.filter(|_| count(&graph, &|k| matches!(k, Kind::Fused(_))) == 0) else { continue };
+        graph.body.outputs = vec![graph.body.outputs[loss]];
+        graph.outputs = vec![graph.outputs[loss].clone()];
+        let name = format!("random graph {seed}");
+        let (derived, _) = with_gradients(&graph);
+        valid(&name, &derived);
+        let mut simple = derived.clone();
+        canonicalise(&mut simple);
+        valid(&name, &simple);
+        let Ok(before) = eval(&derived, &bindings) else { continue };
+        same(&name, &before, &values(&name, &simple, &bindings), &simple);
+        tried += 1;
+    }
+    assert!(tried >= 40, "only {tried} graphs");
+}

@@ -144,6 +144,9 @@ fn cheap_chains_are_computed_again() {
     let all = scans(&graph);
     // The carried value alone is kept: it and the final one are the forward scan's outputs.
     assert_eq!(all[0].body.outputs.len(), 2, "{}", crate::graph::print(&graph));
+    let mut simple = graph.clone();
+    canonicalise(&mut simple);
+    insta::assert_snapshot!(crate::graph::print(&simple));
 }
 
 /// A pre-norm transformer of repeated layers, with its loss.
@@ -208,4 +211,26 @@ fn a_small_transformer() {
     let picked = case.op(Op::Lookup(token), &[logits, next]);
     let loss = case.map(Elementwise::SUB, &[sum, picked]);
     case.check("transformer", &[loss]);
+}
+
+/// A gradient is a graph like any other: the derivative of its square, through both scans.
+#[test]
+fn a_gradient_of_a_gradient() {
+    let mut case = Case::new(9);
+    let layers = case.axis("layers", 3);
+    let axes = [case.axis("i", 2), case.axis("j", 3), case.axis("k", 2)];
+    let results = block(&mut case, layers, axes);
+    let loss = case.weighed(&results[0]);
+    let Case { b, bindings, .. } = case;
+    let (mut graph, _) = with_gradients(&b.finish(vec![("loss".into(), vec![], loss)]));
+    // The squared norm of the gradient with respect to the sliced weights.
+    let mut builder = crate::graph::RegionBuilder::from(std::mem::take(&mut graph.body));
+    let gradient = builder.region().outputs[2];
+    let over = builder.ty(gradient).axes.clone();
+    assert_eq!(over.len(), 3);
+    let square = builder.map(&graph.axes, Elementwise::MUL, &[gradient, gradient]);
+    let norm = builder.op(&graph.axes, Op::Reduce(Monoid::Sum, over), &[square]);
+    graph.body = builder.finish(vec![norm]);
+    graph.outputs.truncate(1);
+    check("gradient of a gradient", &graph, &bindings);
 }

@@ -18,10 +18,7 @@ fn copy(lanes: u16, from: i64, to: i64) -> Kernel {
 }
 
 fn buffers() -> [Data; 2] {
-    [
-        Data::F32((1u8..=8).map(f32::from).collect()),
-        Data::F32(vec![0.0; 8]),
-    ]
+    [Data::F32((1u8..=8).map(f32::from).collect()), Data::F32(vec![0.0; 8])]
 }
 
 #[test]
@@ -39,11 +36,7 @@ fn faults_are_reported_and_left_out() {
     ] {
         let mut args = buffers();
         let found = Ready::new(&copy(lanes, from, to), true).run(&mut args, &[], 1);
-        assert_eq!(
-            (found, &args[1]),
-            (status, &Data::F32(want.to_vec())),
-            "{lanes} lanes, {from} to {to}"
-        );
+        assert_eq!((found, &args[1]), (status, &Data::F32(want.to_vec())), "{lanes} lanes, {from} to {to}");
     }
 }
 

@@ -47,14 +47,8 @@ fn loops_nest_and_step() {
 
 #[test]
 fn a_condition_chooses() {
-    let shape = Shape {
-        dtype: Dtype::I64,
-        lanes: 1,
-    };
-    let truth = Shape {
-        dtype: Dtype::Bool,
-        lanes: 1,
-    };
+    let shape = Shape { dtype: Dtype::I64, lanes: 1 };
+    let truth = Shape { dtype: Dtype::Bool, lanes: 1 };
     let number = |v: f64| Inst::Constant(weft_dsl::op::Number(v));
     let body = vec![
         Stmt::Let(Reg(0), Inst::Tile),
@@ -67,13 +61,7 @@ fn a_condition_chooses() {
         },
     ];
     let registers = vec![shape, shape, truth];
-    let kernel = Kernel {
-        args: vec![Dtype::I64],
-        sizes: 0,
-        scratch: 64,
-        registers,
-        body,
-    };
+    let kernel = Kernel { args: vec![Dtype::I64], sizes: 0, scratch: 64, registers, body };
     let mut args = [Data::I64(vec![-1; 5])];
     run(&kernel, &mut args, &[], 4);
     assert_eq!(args[0], Data::I64(vec![2, 2, 2, 3, -1]));
@@ -99,16 +87,9 @@ fn masked_lanes_are_left_alone() {
     for dtype in [Dtype::F32, Dtype::F64, Dtype::I32, Dtype::I64, Dtype::Bool] {
         for lanes in [1, 4, 8, 16] {
             let values: Vec<f64> = (0..21).map(|i| f64::from(i % 2)).collect();
-            let mut args = [
-                Data::new(dtype, &values),
-                Data::new(dtype, &[vec![0.0; 21], vec![1.0; 11]].concat()),
-            ];
+            let mut args = [Data::new(dtype, &values), Data::new(dtype, &[vec![0.0; 21], vec![1.0; 11]].concat())];
             run(&copy(dtype, lanes), &mut args, &[21], 1);
-            assert_eq!(
-                args[1],
-                Data::new(dtype, &[values, vec![1.0; 11]].concat()),
-                "{dtype:?}x{lanes}"
-            );
+            assert_eq!(args[1], Data::new(dtype, &[values, vec![1.0; 11]].concat()), "{dtype:?}x{lanes}");
         }
     }
 }
@@ -130,22 +111,10 @@ fn gathers_and_scatters_take_an_index_each() {
                 let _ = zero;
                 let order: Vec<f64> = (0..16).map(|i| f64::from((i * 5) % 16)).collect();
                 let values: Vec<f64> = (0..16).map(|i| f64::from(i % 3 % 2)).collect();
-                let want: Vec<f64> = values
-                    .iter()
-                    .enumerate()
-                    .map(|(i, &v)| if i < 12 { v } else { 0.0 })
-                    .collect();
-                let mut args = [
-                    Data::new(dtype, &values),
-                    Data::new(dtype, &[1.0; 16]),
-                    Data::new(index, &order),
-                ];
+                let want: Vec<f64> = values.iter().enumerate().map(|(i, &v)| if i < 12 { v } else { 0.0 }).collect();
+                let mut args = [Data::new(dtype, &values), Data::new(dtype, &[1.0; 16]), Data::new(index, &order)];
                 run(&w.finish(), &mut args, &[], 16 / i64::from(lanes));
-                assert_eq!(
-                    args[1],
-                    Data::new(dtype, &want),
-                    "{dtype:?} by {index:?}x{lanes}"
-                );
+                assert_eq!(args[1], Data::new(dtype, &want), "{dtype:?} by {index:?}x{lanes}");
             }
         }
     }
@@ -155,12 +124,7 @@ fn gathers_and_scatters_take_an_index_each() {
 fn folds_join_halves() {
     // In this order the sum is exact; any other loses the ones.
     let values = [1e8, 1.0, 0.0, 0.0, -1e8, 2.0, 0.0, 4.0];
-    for (monoid, want) in [
-        (Monoid::Sum, 7.0),
-        (Monoid::Max, 1e8),
-        (Monoid::Min, -1e8),
-        (Monoid::Product, 0.0),
-    ] {
+    for (monoid, want) in [(Monoid::Sum, 7.0), (Monoid::Max, 1e8), (Monoid::Min, -1e8), (Monoid::Product, 0.0)] {
         let mut w = Writer::new(vec![Dtype::F32; 2], 0);
         let zero = w.int(0);
         let vector = w.load(A, zero, 8, None);
@@ -211,10 +175,7 @@ fn scratch_memory_holds_values() {
     w.store(A, zero, twice, None);
     let mut args = [Data::F32((0u8..8).map(f32::from).collect())];
     run(&w.finish(), &mut args, &[], 1);
-    assert_eq!(
-        args[0],
-        Data::F32((0u8..8).map(|v| f32::from(v) * 2.0).collect())
-    );
+    assert_eq!(args[0], Data::F32((0u8..8).map(|v| f32::from(v) * 2.0).collect()));
 }
 
 /// The same register: what the other place holds does not matter.
@@ -252,21 +213,11 @@ fn conversions_truncate_and_saturate() {
             let mut args = [given.clone(), Data::new(to, &[0.0; 8])];
             run(&w.finish(), &mut args, &[], 8 / i64::from(lanes));
             let want = match (from, to) {
-                (Dtype::I64, Dtype::I32) => {
-                    Data::I32(given.values().iter().map(|&v| v as i64 as i32).collect())
-                }
+                (Dtype::I64, Dtype::I32) => Data::I32(given.values().iter().map(|&v| v as i64 as i32).collect()),
                 _ => Data::new(to, &given.values()),
             };
-            let same = want
-                .values()
-                .iter()
-                .zip(args[1].values())
-                .all(|(a, b)| *a == b || (a.is_nan() && b.is_nan()));
-            assert!(
-                same,
-                "{from:?} to {to:?}x{lanes}: {:?}, not {want:?}",
-                args[1]
-            );
+            let same = want.values().iter().zip(args[1].values()).all(|(a, b)| *a == b || (a.is_nan() && b.is_nan()));
+            assert!(same, "{from:?} to {to:?}x{lanes}: {:?}, not {want:?}", args[1]);
         }
     }
 }
@@ -275,16 +226,8 @@ fn conversions_truncate_and_saturate() {
 fn philox_gives_the_known_answers() {
     // From the tests of Random123, the authors' library.
     let cases: [([u32; 2], [u32; 4], [u32; 4]); 3] = [
-        (
-            [0; 2],
-            [0; 4],
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8],
-        ),
-        (
-            [!0; 2],
-            [!0; 4],
-            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd],
-        ),
+        ([0; 2], [0; 4], [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]),
+        ([!0; 2], [!0; 4], [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]),
         (
             [0xa409_3822, 0x299f_31d0],
             [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
@@ -298,11 +241,7 @@ fn philox_gives_the_known_answers() {
             let counter = counter.map(|c| w.constant(Dtype::I32, lanes, f64::from(c)));
             for word in 0..4u8 {
                 let value = w.philox(key, counter, word);
-                let first = if lanes == 1 {
-                    value
-                } else {
-                    w.extract(value, lanes - 1)
-                };
+                let first = if lanes == 1 { value } else { w.extract(value, lanes - 1) };
                 let at = w.int(i64::from(word));
                 w.store(A, at, first, None);
             }

@@ -2,7 +2,8 @@
 
 use weft_dsl::elementwise::Elementwise;
 
-use super::{Data, run};
+use super::super::Cpu;
+use super::{Data, Ready};
 use crate::kernel::{Dtype, Kernel, Place, Writer};
 
 /// How far a float is from the true value, in units of its last place.
@@ -15,11 +16,7 @@ pub fn ulps(got: f32, want: f64) -> f64 {
         return f64::INFINITY;
     }
     // As if there were numbers beyond the largest.
-    let got = if got.is_infinite() {
-        f64::from(f32::MAX)
-    } else {
-        f64::from(got)
-    };
+    let got = if got.is_infinite() { f64::from(f32::MAX) } else { f64::from(got) };
     let exponent = want.abs().max(f64::from(f32::MIN_POSITIVE)).log2().floor();
     (got - want).abs() / (exponent.min(127.0) - 23.0).exp2()
 }
@@ -29,9 +26,7 @@ fn kernel(op: Elementwise, lanes: u16) -> Kernel {
     let mut w = Writer::new(vec![Dtype::F32; arity as usize + 1], 1);
     let (zero, count) = (w.int(0), w.size(0));
     w.repeat((zero, count, u32::from(lanes)), &[], |w, at, _| {
-        let operands: Vec<_> = (0..arity)
-            .map(|i| w.load(Place::Arg(i), at, lanes, None))
-            .collect();
+        let operands: Vec<_> = (0..arity).map(|i| w.load(Place::Arg(i), at, lanes, None)).collect();
         let value = w.map(op, &operands);
         w.store(Place::Arg(arity), at, value, None);
         Vec::new()
@@ -40,12 +35,13 @@ fn kernel(op: Elementwise, lanes: u16) -> Kernel {
 }
 
 fn apply(op: Elementwise, lanes: u16, columns: &[Vec<f32>]) -> Vec<f32> {
-    let mut args: Vec<Data> = columns
-        .iter()
-        .map(|column| Data::F32(column.clone()))
-        .collect();
+    apply_on(&Cpu::host(), op, lanes, columns)
+}
+
+fn apply_on(cpu: &Cpu, op: Elementwise, lanes: u16, columns: &[Vec<f32>]) -> Vec<f32> {
+    let mut args: Vec<Data> = columns.iter().map(|column| Data::F32(column.clone())).collect();
     args.push(Data::F32(vec![0.0; columns[0].len()]));
-    run(&kernel(op, lanes), &mut args, &[columns[0].len() as i64], 1);
+    Ready::on(cpu, &kernel(op, lanes), false).run(&mut args, &[columns[0].len() as i64], 1);
     match args.pop() {
         Some(Data::F32(values)) => values,
         _ => unreachable!("the last was just added"),
@@ -75,9 +71,7 @@ fn floats(stride: usize) -> Vec<f32> {
 
 /// Evenly spaced.
 fn grid(from: f64, to: f64) -> Vec<f32> {
-    (0..1 << 19)
-        .map(|i| (from + (to - from) * f64::from(i) / f64::from(1 << 19)) as f32)
-        .collect()
+    (0..1 << 19).map(|i| (from + (to - from) * f64::from(i) / f64::from(1 << 19)) as f32).collect()
 }
 
 #[test]
@@ -95,11 +89,7 @@ fn errors_are_small() {
     ] {
         let everywhere: Vec<f32> = floats(4099)
             .into_iter()
-            .filter(|v| {
-                !matches!(op, Elementwise::SIN | Elementwise::COS)
-                    || v.abs() < 40f32.exp2()
-                    || !v.is_finite()
-            })
+            .filter(|v| !matches!(op, Elementwise::SIN | Elementwise::COS) || v.abs() < 40f32.exp2() || !v.is_finite())
             .collect();
         let everywhere = everywhere[..everywhere.len() / 16 * 16].to_vec();
         for values in [everywhere, grid(from, to), grid(-0.5, 0.5)] {
@@ -123,11 +113,7 @@ fn powers_are_close() {
         let exponents: Vec<f32> = bases.iter().map(|_| draw(scale)).collect();
         let (error, at) = worst(Elementwise::POW, &[bases.clone(), exponents.clone()], 16);
         assert!(error <= 0.6, "{error} at {at:?}");
-        let (error, at) = worst(
-            Elementwise::POW,
-            &[bases.clone(), exponents.iter().map(|b| b.round()).collect()],
-            16,
-        );
+        let (error, at) = worst(Elementwise::POW, &[bases.clone(), exponents.iter().map(|b| b.round()).collect()], 16);
         assert!(error <= 0.6, "{error} at {at:?}");
     }
     let near: Vec<f32> = bases.iter().map(|_| 1.0 + draw(0.01)).collect();
@@ -137,29 +123,27 @@ fn powers_are_close() {
 }
 
 #[test]
-fn scalars_have_the_bits_of_vectors() {
-    let values: Vec<f32> = floats(70_001)
-        .into_iter()
-        .chain(grid(-8.0, 8.0).into_iter().step_by(64))
-        .collect();
+fn scalars_and_lower_levels_have_the_same_bits() {
+    let values: Vec<f32> = floats(70_001).into_iter().chain(grid(-8.0, 8.0).into_iter().step_by(64)).collect();
     let values = values[..values.len() / 16 * 16].to_vec();
+    let host = Cpu::host();
+    // Without `fma` instructions the C library's function is called.
+    let levels = ["x86-64", "x86-64-v2", "x86-64-v3"].map(|name| Cpu::named(name).expect("a level"));
+    let levels = levels.into_iter().filter(|level| level.triple == host.triple && level.name <= host.name);
+    let levels: Vec<Cpu> = levels.chain([host.clone()]).collect();
     for name in ["exp", "log", "log1p", "tanh", "erf", "sin", "cos", "pow"] {
         let op = Elementwise::named(name).expect("a row");
         let mut columns = vec![values.clone()];
         if op.row().arity == 2 {
             columns.push(values.iter().rev().copied().collect());
         }
-        let bits = |lanes| {
-            apply(op, lanes, &columns)
-                .iter()
-                .map(|v| if v.is_nan() { 1 } else { v.to_bits() })
-                .collect::<Vec<_>>()
+        let bits = |cpu: &Cpu, lanes| -> Vec<u32> {
+            apply_on(cpu, op, lanes, &columns).iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect()
         };
-        let scalar = bits(1);
-        assert!(
-            scalar == bits(16) && scalar == bits(8) && scalar == bits(4),
-            "{name}"
-        );
+        let scalar = bits(&host, 1);
+        for level in &levels {
+            assert!([4, 8, 16].iter().all(|&lanes| bits(level, lanes) == scalar), "{name} on {}", level.name);
+        }
     }
 }
 
@@ -208,10 +192,7 @@ fn special_values_are_exact() {
         let op = Elementwise::named(name).expect("a row");
         let columns = [vec![a; 16], vec![b; 16]][..op.row().arity].to_vec();
         for got in apply(op, 16, &columns) {
-            assert!(
-                got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()),
-                "{name} {a} {b}: {got}, not {want}"
-            );
+            assert!(got.to_bits() == want.to_bits() || (got.is_nan() && want.is_nan()), "{name} {a} {b}: {got}, not {want}");
         }
     }
 }
@@ -219,13 +200,8 @@ fn special_values_are_exact() {
 #[test]
 fn exp_never_falls() {
     let values = grid(-104.5, 89.5);
-    let results = apply(Elementwise::EXP, 16, &[values.clone()]);
+    let results = apply(Elementwise::EXP, 16, std::slice::from_ref(&values));
     for i in 1..values.len() {
-        assert!(
-            results[i] >= results[i - 1],
-            "exp {} > exp {}",
-            values[i - 1],
-            values[i]
-        );
+        assert!(results[i] >= results[i - 1], "exp {} > exp {}", values[i - 1], values[i]);
     }
 }

@@ -65,36 +65,24 @@ struct Ready {
 
 impl Ready {
     fn new(kernel: &Kernel, checked: bool) -> Self {
+        Self::on(&Cpu::host(), kernel, checked)
+    }
+
+    /// For a processor level, which this one has.
+    fn on(cpu: &Cpu, kernel: &Kernel, checked: bool) -> Self {
         let name = "kernel".to_string();
-        let objects = compile(&[(name.clone(), kernel)], &Cpu::host(), checked)
-            .expect("the kernel is well formed");
-        Self {
-            loaded: Loaded::new(&objects, &[name]).expect("it loads"),
-            scratch: kernel.scratch as usize,
-        }
+        let objects = compile(&[(name.clone(), kernel)], cpu, checked).expect("the kernel is well formed");
+        Self { loaded: Loaded::new(&objects, &[name]).expect("it loads"), scratch: kernel.scratch as usize }
     }
 
     /// Runs tiles; gives the status.
     fn run(&self, args: &mut [Data], sizes: &[i64], tiles: i64) -> (i64, i64) {
-        let (pointers, lengths): (Vec<*mut u8>, Vec<usize>) =
-            args.iter_mut().map(Data::raw).unzip();
-        let sizes: Vec<i64> = sizes
-            .iter()
-            .copied()
-            .chain(lengths.iter().map(|&l| l as i64))
-            .collect();
+        let (pointers, lengths): (Vec<*mut u8>, Vec<usize>) = args.iter_mut().map(Data::raw).unzip();
+        let sizes: Vec<i64> = sizes.iter().copied().chain(lengths.iter().map(|&l| l as i64)).collect();
         let mut scratch = vec![Line([0; 8]); self.scratch.div_ceil(STATUS_BYTES as usize)];
         let entry = self.loaded.kernel("kernel").expect("it was asked for");
         // SAFETY: kernels of these tests keep to the buffers, or are compiled to check themselves.
-        unsafe {
-            entry(
-                pointers.as_ptr(),
-                sizes.as_ptr(),
-                0,
-                tiles,
-                scratch.as_mut_ptr().cast(),
-            )
-        };
+        unsafe { entry(pointers.as_ptr(), sizes.as_ptr(), 0, tiles, scratch.as_mut_ptr().cast()) };
         (scratch[0].0[0], scratch[0].0[1])
     }
 }

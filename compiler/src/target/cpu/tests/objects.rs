@@ -24,8 +24,7 @@ fn holds(object: &[u8], symbol: &str) -> bool {
 #[test]
 fn objects_do_not_depend_on_threads() {
     let kernel = kernel();
-    let kernels: Vec<(String, &Kernel)> =
-        (0..10).map(|i| (format!("weft_k{i}"), &kernel)).collect();
+    let kernels: Vec<(String, &Kernel)> = (0..10).map(|i| (format!("weft_k{i}"), &kernel)).collect();
     let first = compile(&kernels, &Cpu::host(), false).unwrap();
     assert_eq!(first.len(), 3);
     for (i, (name, _)) in kernels.iter().enumerate() {
@@ -37,31 +36,18 @@ fn objects_do_not_depend_on_threads() {
 #[test]
 fn every_processor_has_an_object() {
     let kernel = kernel();
-    for (name, machine) in [
-        ("x86-64", 62u8),
-        ("x86-64-v2", 62),
-        ("x86-64-v3", 62),
-        ("x86-64-v4", 62),
-        ("aarch64", 183),
-        ("native", 0),
-    ] {
+    for (name, machine) in
+        [("x86-64", 62u8), ("x86-64-v2", 62), ("x86-64-v3", 62), ("x86-64-v4", 62), ("aarch64", 183), ("native", 0)]
+    {
         let cpu = Cpu::named(name).unwrap();
         let objects = compile(&[("k".to_string(), &kernel)], &cpu, false).unwrap();
         assert!(objects[0].starts_with(b"\x7fELF"), "{name}");
         assert!(machine == 0 || objects[0][18] == machine, "{name}");
     }
-    assert!(
-        Cpu::named("x86-64-v5")
-            .unwrap_err()
-            .to_string()
-            .contains("x86-64-v4")
-    );
+    assert!(Cpu::named("x86-64-v5").unwrap_err().to_string().contains("x86-64-v4"));
     let wide = Cpu::named("x86-64-v4").unwrap();
     assert_eq!(wide.machine().lanes, 16);
-    assert!(
-        wide.features().contains(&"avx512f".to_string())
-            && wide.features().contains(&"fma".to_string())
-    );
+    assert!(wide.features().contains(&"avx512f".to_string()) && wide.features().contains(&"fma".to_string()));
     assert!(Cpu::named("x86-64").unwrap().features().is_empty());
 }
 
@@ -72,11 +58,7 @@ fn main_hands_the_plan_to_the_runtime() {
     for symbol in ["main", "weft_main", "weft_k0", "weft_k1"] {
         assert!(holds(&object, symbol), "{symbol}");
     }
-    assert!(
-        object
-            .windows(14)
-            .any(|bytes| bytes == b"plan \xff\"\\ bytes")
-    );
+    assert!(object.windows(14).any(|bytes| bytes == b"plan \xff\"\\ bytes"));
     assert!(executable_object(b"", &["no symbol".to_string()], &Cpu::host()).is_err());
 }
 
@@ -87,10 +69,7 @@ fn names_and_registers_are_looked_at() {
     let mut broken = kernel;
     broken.body.remove(2);
     let error = compile(&[("k".to_string(), &broken)], &Cpu::host(), false).unwrap_err();
-    assert!(
-        format!("{error:#}").contains("before it is assigned"),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("before it is assigned"), "{error:#}");
 }
 
 #[test]
@@ -104,12 +83,7 @@ fn the_text_of_a_kernel_is_its_instructions() {
     });
     let tile = w.tile();
     w.store(Place::Arg(1), tile, sum[0], None);
-    let text = text(
-        &[("squares".to_string(), &w.finish())],
-        &Cpu::named("x86-64-v3").unwrap(),
-        false,
-    )
-    .unwrap();
+    let text = text(&[("squares".to_string(), &w.finish())], &Cpu::named("x86-64-v3").unwrap(), false).unwrap();
     let (function, _) = text.split_once("declare").unwrap();
     insta::assert_snapshot!(function, @r"
     define void @squares(ptr noalias readonly %args, ptr noalias readonly %sizes, i64 %begin, i64 %end, ptr noalias align 64 %scratch) #0 {
@@ -147,4 +121,43 @@ fn the_text_of_a_kernel_is_its_instructions() {
       ret void
     }
     ");
+}
+
+/// With `cc`, as executables are made; the runtime's part is played by a few lines of C.
+#[test]
+fn objects_link_to_an_executable() {
+    let folder = std::env::temp_dir().join(format!("weft-link-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = "weft_k0".to_string();
+    let kernel = kernel();
+    let mut objects = compile(&[(name.clone(), &kernel)], &Cpu::host(), false).unwrap();
+    objects.push(executable_object(b"plan", &[name], &Cpu::host()).unwrap());
+    std::fs::write(
+        folder.join("runtime.c"),
+        "#include <stdio.h>
+        typedef void kernel(void **, const long *, long, long, char *);
+        struct descriptor { const char *plan; unsigned long length; kernel **kernels; unsigned long count; };
+        int weft_main(int argc, char **argv, const struct descriptor *d) {
+            float a[8] = {0, 1}, b[8];
+            void *args[] = {a, b};
+            d->kernels[0](args, 0, 0, 1, 0);
+            printf(\"%.*s %lu %d %.5f %.5f\", (int)d->length, d->plan, d->count, argc, b[0], b[1]);
+            return 7;
+        }",
+    )
+    .unwrap();
+    for (i, object) in objects.iter().enumerate() {
+        std::fs::write(folder.join(format!("{i}.o")), object).unwrap();
+    }
+    let program = folder.join("program");
+    let linked = std::process::Command::new("cc")
+        .args(["runtime.c", "0.o", "1.o", "-o", "program", "-lm"])
+        .current_dir(&folder)
+        .status()
+        .unwrap();
+    assert!(linked.success());
+    let output = std::process::Command::new(&program).arg("x").output().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "plan 1 2 1.00000 2.71828");
+    assert_eq!(output.status.code(), Some(7));
 }

@@ -130,8 +130,7 @@ impl<'a> Exprs<'a> {
     }
 
     /// Evaluates, in the current block, what the roots need and what depends on the positions in `env` alone: before a loop over
-    /// the other axes.
-    /// What waits for a reduction whose value is not yet known is left.
+    /// the other axes. What waits for a reduction whose value is not yet known is left.
     pub fn hoist(&mut self, w: &mut Writer, roots: &[NodeId], env: &Env) {
         let mut waits = vec![false; self.body.nodes.len()];
         for (id, node) in self.body.iter() {

@@ -9,11 +9,14 @@ mod expr;
 mod structure;
 mod simplify;
 pub mod loops;
+pub mod product;
 pub mod scatter;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod native;
+#[cfg(test)]
+mod random_tests;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};
@@ -91,6 +94,7 @@ pub fn schedule(
     match fused.form {
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
         Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
-        form @ (Form::Product | Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
+        Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
+        form @ (Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
     }
 }

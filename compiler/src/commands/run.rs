@@ -90,7 +90,8 @@ pub struct TrainArgs {
 pub fn run(args: &RunArgs) -> Outcome {
     let function = args.runtime.function.as_deref().unwrap_or("forward");
     let common = &args.runtime.common;
-    let what = What { of_model: true, ..What::of(&args.compile, args.json, common, &|name| name == function) };
+    let wanted = |name: &str| name == function;
+    let what = What { of_model: true, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::run(compiled, &args.runtime))
 }
 

@@ -135,10 +135,7 @@ impl Specification {
         watch: Watch,
     ) -> std::result::Result<Output, Failure> {
         let (plan, kernels) = self.plan(subject, wanted, options, watch)?;
-        let start = Instant::now();
-        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
-        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
-        watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
+        let objects = code(&kernels, options, watch)?;
         Ok(Output { plan, objects })
     }
 
@@ -152,24 +149,8 @@ impl Specification {
     ) -> std::result::Result<(Plan, Kernels), Failure> {
         let mut lowered = self.lower(subject, options, watch)?;
         keep(&mut lowered.programs, wanted)?;
-        let mut plan = Plan { format: plan::FORMAT, name: lowered.name, ..Plan::default() };
-        let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
-        slots.declare(&lowered.parameters)?;
-        let machine = options.cpu.machine();
-        for program in &mut lowered.programs {
-            optimised(program, options, watch)?;
-        }
-        for Lowered { name, graph, limits } in &lowered.programs {
-            let start = Instant::now();
-            let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
-            watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
-            plan.programs.push(program);
-        }
-        plan.slots = slots.list;
-        plan.params = slots.params;
+        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
-        plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
-        plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
             plan.tokenizer = self.tokenizer(&settings.data)?;
@@ -281,6 +262,48 @@ impl Host for Specification {
         let size = || -> Result<usize> { Ok(Tokenizer::new(&self.read_tokenizer(paths, tokenizer)?)?.size()) };
         size().map(|n| n as i64).map_err(|error| format!("{error:#}"))
     }
+}
+
+/// Compiles graphs that share parameters: every pass, kernels, memory, code. `parameters` has an input for each parameter; storage
+/// that it lacks is made where a graph first reads it.
+///
+/// # Errors
+/// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
+pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
+    let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
+    plan.fingerprint = fingerprint(&plan);
+    let objects = code(&kernels, options, watch)?;
+    Ok(Output { plan, objects })
+}
+
+/// Plans programs: all of the plan that follows from them, and their kernels.
+fn planned(name: &str, parameters: &Graph, mut programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<(Plan, Kernels)> {
+    let mut plan = Plan { format: plan::FORMAT, name: name.into(), ..Plan::default() };
+    let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
+    slots.declare(parameters)?;
+    let machine = options.cpu.machine();
+    for program in &mut programs {
+        optimised(program, options, watch)?;
+    }
+    for Lowered { name, graph, limits } in &programs {
+        let start = Instant::now();
+        let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
+        watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
+        plan.programs.push(program);
+    }
+    plan.slots = slots.list;
+    plan.params = slots.params;
+    plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
+    plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
+    Ok((plan, kernels))
+}
+
+/// The machine code of kernels.
+fn code(kernels: &Kernels, options: &Options, watch: Watch) -> Result<Vec<Vec<u8>>> {
+    let start = Instant::now();
+    let objects = cpu::compile(&kernels.list, &options.cpu, options.checked)?;
+    watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
+    Ok(objects)
 }
 
 /// Everything that was lowered.

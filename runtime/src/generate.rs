@@ -117,7 +117,7 @@ impl Forward {
         for (name, axes) in &self.flags {
             let shape: Vec<usize> = axes.iter().map(|&is_time| if is_time { tokens.len() } else { 1 }).collect();
             let count = shape.iter().product();
-            inputs.push((name.clone(), Tensor::new(shape, Data::Bool(vec![true; count]))?));
+            inputs.push((name.clone(), Tensor::new(shape, Data::Bool(vec![1; count]))?));
         }
         let outputs = step::run(machine, "forward", &inputs, &Specials::default())?;
         let found = outputs.iter().find(|(name, _)| *name == self.output);

@@ -10,7 +10,7 @@ use super::{FAILED, Outcome, Shown, report};
 pub const EXAMPLE: &str = "\
 Example: all faults of two specifications, then more about one of them
   weft check gpt.weft bert.weft
-  weft explain W0203";
+  weft explain W0001";
 
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {

@@ -72,6 +72,9 @@ enum Command {
     /// Print text that follows a prompt
     #[command(after_help = run::GENERATE_EXAMPLE)]
     Generate(run::GenerateArgs),
+    /// Say how long a program takes
+    #[command(after_help = run::BENCH_EXAMPLE)]
+    Bench(run::BenchArgs),
     /// Make an executable that stands alone
     #[command(after_help = build::EXAMPLE)]
     Build(build::BuildArgs),
@@ -107,6 +110,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Command::Train(args) => run::train(args),
         Command::Evaluate(args) => run::evaluate(args),
         Command::Generate(args) => run::generate(args),
+        Command::Bench(args) => run::bench(args),
         Command::Build(args) => build::build(args),
         Command::Graph(args) => graph::graph(args),
         Command::Info(args) => info::info(args),
@@ -129,6 +133,7 @@ impl Command {
             Command::Train(args) => Shown { json: args.json, color: args.runtime.common.color },
             Command::Evaluate(args) => Shown { json: args.runtime.json, color: args.runtime.common.color },
             Command::Generate(args) => Shown { json: args.json, color: args.runtime.common.color },
+            Command::Bench(args) => Shown { json: args.json, color: args.runtime.common.color },
             Command::Build(args) => args.shown.clone(),
             Command::Graph(args) => args.shown.clone(),
             Command::Info(args) => args.shown.clone(),

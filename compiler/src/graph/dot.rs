@@ -56,28 +56,27 @@ impl Picture<'_> {
     fn region(&mut self, region: &Region, prefix: &str, arguments: &[Place], indent: usize) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::with_capacity(region.nodes.len());
         for (id, node) in region.iter() {
-            let place = self.node(region, id, node, prefix, arguments, &places, indent);
+            let place = match &node.kind {
+                Kind::Argument(number) => arguments.get(*number as usize).cloned().flatten(),
+                Kind::Project(_) => node.operands.first().and_then(|operand| at(&places, *operand)),
+                Kind::Op(_) if node.operands.is_empty() => None,
+                Kind::Op(_) | Kind::Fused(_) | Kind::Scan(_) => {
+                    let name = format!("{prefix}{}", id.0);
+                    let end = self.node(node, &name, indent);
+                    self.operands(region, node, &name, &places, indent);
+                    Some(end)
+                }
+            };
             places.push(place);
         }
         region.outputs.iter().map(|output| at(&places, *output)).collect()
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn node(
-        &mut self,
-        region: &Region,
-        id: NodeId,
-        node: &Node,
-        prefix: &str,
-        arguments: &[Place],
-        places: &[Place],
-        indent: usize,
-    ) -> Place {
-        let name = format!("{prefix}{}", id.0);
+    /// Draws a box, and what is inside; gives the name of the place that its results come from.
+    fn node(&mut self, node: &Node, name: &str, indent: usize) -> String {
         match &node.kind {
-            Kind::Argument(number) => return arguments.get(*number as usize).cloned().flatten(),
-            Kind::Project(_) => return node.operands.first().and_then(|operand| at(places, *operand)),
-            Kind::Op(_) if node.operands.is_empty() => return None,
+            // Not drawn: see `region`.
+            Kind::Argument(_) | Kind::Project(_) => {}
             Kind::Op(op) => {
                 let title = format!("{op:?}");
                 let title = title.split(['(', ' ']).next().unwrap_or_default().to_lowercase();
@@ -98,7 +97,7 @@ impl Picture<'_> {
                 // The box has an anchor, from which its step reads and to which its results go.
                 let label = "each step";
                 self.line(indent + 1, &format!("{name} [label={}, shape=plaintext]", quoted(label)));
-                let inside: Vec<Place> = vec![Some(name.clone()); scan.body.arguments.len()];
+                let inside: Vec<Place> = vec![Some(name.to_owned()); scan.body.arguments.len()];
                 let outputs = self.region(&scan.body, &format!("{name}_"), &inside, indent + 1);
                 let end = format!("{name}_end");
                 self.line(indent + 1, &format!("{end} [label=\"\", shape=point]"));
@@ -110,12 +109,10 @@ impl Picture<'_> {
                     }
                 }
                 self.line(indent, "}");
-                self.operands(region, node, &name, places, indent);
-                return Some(end);
+                return end;
             }
         }
-        self.operands(region, node, &name, places, indent);
-        Some(name)
+        name.to_owned()
     }
 
     fn operands(&mut self, region: &Region, node: &Node, name: &str, places: &[Place], indent: usize) {

@@ -46,6 +46,14 @@ pub struct Machine {
     pub l2: u32,
 }
 
+impl Machine {
+    /// Whether it has an instruction for `a · b + c` rounded once. All have that come with longer vectors or more registers than
+    /// the first x86-64; there the operation is a slow call.
+    pub fn fuses(&self) -> bool {
+        self.lanes > 4 || self.registers > 16
+    }
+}
+
 /// A kernel with how to launch it.
 #[derive(Clone, Debug)]
 pub struct Scheduled {

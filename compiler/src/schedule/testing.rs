@@ -142,18 +142,11 @@ impl Ready {
     pub fn check_with(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
         let mut chance = Chance(seed);
         let arguments = self.arguments(&mut chance);
-        self.check_given(schedule, form, (lanes, chance.0), &arguments, with)
+        self.check_on(schedule, form, lanes, chance.0, &arguments, with)
     }
 
-    /// Schedules with random layouts, runs with arguments and compares.
-    pub fn check_given(
-        &self,
-        schedule: Schedule,
-        form: Form,
-        (lanes, seed): (u16, u64),
-        arguments: &[Rc<Array>],
-        with: With,
-    ) -> Scheduled {
+    /// Schedules with random layouts and compares on given arguments.
+    pub fn check_on(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, arguments: &[Rc<Array>], with: With) -> Scheduled {
         let mut chance = Chance(seed);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         let outputs: Vec<Layout> = self.body.results().iter().map(|ty| Layout(chance.order(&ty.axes))).collect();

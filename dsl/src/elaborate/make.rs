@@ -196,6 +196,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let parameter =
             Parameter { path: joined(path, &decl.name.node), stack: self.stack.clone(), axes: axes.clone(), start };
         if !self.parameters.iter().any(|p| p.path == parameter.path) {
+            self.written_axes.insert(parameter.path.clone(), decl.ty.axes.len());
             self.parameters.push(parameter.clone());
         }
         Ok(Value::Param(Rc::new(parameter), axes))

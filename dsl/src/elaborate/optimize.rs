@@ -75,7 +75,8 @@ impl<'p, E: Emit> Session<'p, E> {
                     BinaryOp::Ne => count != *n,
                     _ => count == *n,
                 };
-                (parameters.iter().filter(|p| holds(p.axes.len() as i64)).map(|p| p.path.clone()).collect(), *span)
+                let written = |p: &Parameter| self.written_axes.get(&p.path).copied().unwrap_or(p.axes.len());
+                (parameters.iter().filter(|p| holds(written(p) as i64)).map(|p| p.path.clone()).collect(), *span)
             }
             Selector::Path(pattern) => {
                 (parameters.iter().filter(|p| matches(pattern, &p.path)).map(|p| p.path.clone()).collect(), pattern.span)

@@ -53,6 +53,8 @@ pub struct Session<'p, E: Emit> {
     pub(crate) member: Option<String>,
     /// All parameters in order of making.
     pub(crate) parameters: Vec<Parameter>,
+    /// With how many axes each parameter is declared: a product that a block was given as one axis counts once.
+    pub(crate) written_axes: HashMap<String, usize>,
     /// Functions being walked: text and scope.
     pub(crate) calls: Vec<(*const ast::Fn, usize)>,
     /// Blocks being made.
@@ -90,6 +92,7 @@ impl<'p, E: Emit> Session<'p, E> {
             stack: Vec::new(),
             member: None,
             parameters: Vec::new(),
+            written_axes: HashMap::new(),
             calls: Vec::new(),
             making: Vec::new(),
             trace: Vec::new(),

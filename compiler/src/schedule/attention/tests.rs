@@ -6,9 +6,9 @@ use weft_dsl::op::Op;
 
 use super::schedule;
 use crate::graph::{Array, Form, Fused, Graph, Kind, RegionBuilder, Sizes, eval_region};
-use crate::passes::differentiate::gradient;
 use crate::passes::attention::shape;
 use crate::passes::attention::tests::{SCORES, SMALL, VARIANTS, Writing, attention, found};
+use crate::passes::differentiate::gradient;
 use crate::schedule::testing::{Chance, Ready, With};
 use crate::schedule::{Layout, Machine};
 
@@ -22,6 +22,9 @@ const SIZES: &[[i64; 7]] = &[
     [1, 1, 1, 0, 5, 3, 3],
     [1, 1, 2, 67, 131, 8, 5],
 ];
+
+/// The sizes with which kernels are compiled too.
+const COMPILED: usize = 2;
 
 /// The fused node of the only attention of a program, with its axes and arguments.
 fn ready(graph: &Graph, sizes: &std::collections::HashMap<String, i64>) -> Ready {
@@ -50,7 +53,8 @@ fn forward() {
             let plain = ready(&graph, &bindings.sizes);
             let seed = (number * SIZES.len() + i) as u64;
             let lanes = [16, 4, 8][(number + i) % 3];
-            plain.check(schedule, Form::Attention, lanes, seed);
+            let with = if i == COMPILED { With::Machine } else { With::Interpreter };
+            plain.check_with(schedule, Form::Attention, lanes, seed, with);
             let arguments = plain.arguments(&mut Chance(seed));
             with_sums(plain).check_plain(schedule, Form::Attention, 16, &arguments);
         }
@@ -109,7 +113,8 @@ fn backward() {
             let cotangent = backward.arguments(&mut Chance(seed + 1)).pop().unwrap();
             arguments.extend(made.into_iter().chain([cotangent]).collect::<Vec<Rc<Array>>>());
             let lanes = [16, 4, 8][(number + i) % 3];
-            backward.check_given(schedule, Form::AttentionBackward, (lanes, seed), &arguments, With::Interpreter);
+            let with = if i == COMPILED { With::Machine } else { With::Interpreter };
+            backward.check_on(schedule, Form::AttentionBackward, lanes, seed, &arguments, with);
         }
     }
 }

@@ -11,6 +11,7 @@ mod simplify;
 pub mod loops;
 pub mod product;
 pub mod scatter;
+pub mod attention;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -103,6 +104,6 @@ pub fn schedule(
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
         Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
         Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
-        form @ (Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
+        Form::Attention | Form::AttentionBackward => attention::schedule(fused, axes, inputs, outputs, machine),
     }
 }

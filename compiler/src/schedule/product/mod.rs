@@ -16,6 +16,8 @@ mod skinny;
 mod tests;
 mod transpose;
 
+pub(super) use transpose::transposed;
+
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axes;
 

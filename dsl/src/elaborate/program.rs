@@ -77,7 +77,8 @@ impl Program {
                 Some(text) => self.add(&shown, &text, diagnostics),
                 None => {
                     let span = path.iter().fold(path[0].span, |span, name| span.to(name.span));
-                    let mut diagnostic = Diagnostic::error("W0102", format!("there is no `{shown}` to use"), span, "not found");
+                    let mut diagnostic =
+                        Diagnostic::error("W0102", format!("there is no `{shown}` to use"), span, "not found");
                     diagnostic = if from_library {
                         let names: Vec<_> = library::names().collect();
                         diagnostic.help(format!("the standard library has: {}", names.join(", ")))

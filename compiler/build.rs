@@ -44,7 +44,8 @@ fn build(out: &Path) -> PathBuf {
         .arg("--target-dir")
         .arg(&target);
     // Flags and wrappers of the outer build are for `weft`; clippy's wrapper would build nothing.
-    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"] {
+    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR"]
+    {
         cargo.env_remove(name);
     }
     match cargo.output() {

@@ -1,8 +1,9 @@
-//! Speed of matrix products on one thread, packing included: `cargo run --release -p weft --example products [FILTER]`.
+//! Speed of matrix products on one thread, packing included, and whether they are right:
+//! `cargo run --release -p weft --example products [FILTER [PROCESSOR]]`.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use weft_compiler::graph::{Form, Fused, RegionBuilder};
 use weft_compiler::kernel::STATUS_BYTES;
 use weft_compiler::schedule::{Layout, Machine, schedule};
@@ -76,9 +77,8 @@ fn main() -> Result<()> {
 /// The fused node of a shape, with the layouts of its operands and its result.
 fn problem(shape: &Shape) -> (Fused, Axes, Vec<Layout>, Vec<Layout>) {
     let mut axes = Axes::default();
-    let mut axis = |name: &str, size: i64, free: bool| {
-        axes.fresh(name, if free { Size::var(name) } else { Size::of(size) }, free)
-    };
+    let mut axis =
+        |name: &str, size: i64, free: bool| axes.fresh(name, if free { Size::var(name) } else { Size::of(size) }, free);
     let sums = matches!(shape.lie, Lie::Weights);
     let (r, c, s) = (
         axis("row", shape.rows, shape.free && !sums),
@@ -125,7 +125,8 @@ fn measure(shape: &Shape, cpu: &Cpu) -> Result<()> {
     let length = |layout: &Layout| -> Result<usize> { Ok(value(&axes.volume(&layout.0))? as usize) };
     let mut buffers = Vec::new();
     for layout in inputs.iter().chain(&outputs) {
-        let fill = |i: usize| (i.wrapping_mul(2_654_435_761) % 1024) as f32 / 512.0 - 1.0;
+        let salt = buffers.len() * 7919 + 1;
+        let fill = |i: usize| ((i + salt).wrapping_mul(2_654_435_761) % 1_000_003) as f32 / 500_000.0 - 1.0;
         buffers.push((0..length(layout)?).map(fill).collect::<Vec<f32>>());
     }
     let args: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr().cast()).collect();
@@ -143,6 +144,7 @@ fn measure(shape: &Shape, cpu: &Cpu) -> Result<()> {
     // SAFETY: the buffers have the lengths of their layouts, and the scratch memory the kernel's.
     let run = || unsafe { entry(args.as_ptr(), sizes.as_ptr(), 0, tiles, scratch) };
     run();
+    verify(shape, &buffers)?;
     let flops = 2.0 * (shape.rows * shape.columns * shape.sum) as f64;
     let mut best = Duration::MAX;
     let begin = Instant::now();
@@ -163,5 +165,33 @@ fn measure(shape: &Shape, cpu: &Cpu) -> Result<()> {
         scheduled.kernel.scratch >> 10,
         compiled.as_secs_f64() * 1e3,
     );
+    Ok(())
+}
+
+/// Compares some places of the result with sums in f64.
+fn verify(shape: &Shape, buffers: &[Vec<f32>]) -> Result<()> {
+    let (rows, columns, sum) = (shape.rows as usize, shape.columns as usize, shape.sum as usize);
+    let (last, result) = (buffers.len() - 1, &buffers[buffers.len() - 1]);
+    for i in 0..500 {
+        let (r, c) = match i {
+            0 => (rows - 1, columns - 1),
+            _ => (i * 7919 % rows, i * 104_729 % columns),
+        };
+        let term = |k: usize| {
+            let (x, y) = match shape.lie {
+                Lie::Forward => (r * sum + k, c * sum + k),
+                Lie::Backward => (r * sum + k, k * columns + c),
+                Lie::Weights => (k * rows + r, k * columns + c),
+            };
+            f64::from(buffers[0][x]) * f64::from(buffers[1][y])
+        };
+        let mut want: f64 = (0..sum).map(term).sum();
+        let size = (0..sum).map(term).map(f64::abs).sum::<f64>() + 1.0;
+        if last == 3 {
+            want = (want + f64::from(buffers[2][c])).tanh();
+        }
+        let got = f64::from(result[r * columns + c]);
+        ensure!((got - want).abs() < 1e-5 * size, "{}: at {r}, {c} is {got}, not {want}", shape.name);
+    }
     Ok(())
 }

@@ -9,6 +9,7 @@
 
 mod array;
 mod build;
+mod dot;
 mod eval;
 pub mod philox;
 pub mod random;
@@ -17,6 +18,7 @@ mod validate;
 
 pub use array::{Array, Misshapen};
 pub use build::{Builder, Mean, Value};
+pub use dot::dot;
 pub use eval::{Bindings, EvalError, Sizes, eval, eval_region};
 pub use text::{parse, print, print_region};
 pub use validate::validate;
@@ -287,14 +289,14 @@ impl RegionBuilder {
         results.iter().enumerate().map(|(i, ty)| self.node(Kind::Project(i as u32), vec![node], ty.clone())).collect()
     }
 
-    /// Makes a scan another that gives more: the same results with the same numbers, and further ones after them. Nodes keep
+    /// Makes a scan or a kernel another that gives more: the same results with the same numbers, and further ones after them. Nodes keep
     /// their ids.
-    pub fn widen(&mut self, scan: NodeId, kind: Kind) {
-        let node = &mut self.region.nodes[scan.0 as usize];
+    pub fn widen(&mut self, several: NodeId, kind: Kind) {
+        let node = &mut self.region.nodes[several.0 as usize];
         let before = std::mem::replace(&mut node.kind, kind.clone());
         let operands = node.operands.clone();
         self.known.remove(&(before, operands.clone()));
-        self.known.insert((kind, operands), scan);
+        self.known.insert((kind, operands), several);
     }
 
     /// The type of a node.

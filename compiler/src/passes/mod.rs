@@ -3,6 +3,7 @@
 //! The order of the passes is written once, in [`PIPELINE`]. Each takes and leaves a valid graph with the same meaning.
 
 pub mod canonical;
+pub mod attention;
 pub mod differentiate;
 
 use std::time::{Duration, Instant};
@@ -19,11 +20,13 @@ pub struct Pass {
 }
 
 /// The passes before gradients are taken, in order.
-pub const BEFORE_GRADIENT: &[Pass] = &[Pass { name: "canonical", run: canonical::canonicalise }];
+pub const BEFORE_GRADIENT: &[Pass] =
+    &[Pass { name: "canonical", run: canonical::canonicalise }, Pass { name: "attention", run: attention::find }];
 
 /// The passes over a program whose gradients have been taken, in order.
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "canonical", run: canonical::canonicalise },
+    Pass { name: "attention", run: attention::find },
     Pass { name: "release", run: differentiate::release },
     Pass { name: "settle", run: canonical::canonicalise },
 ];

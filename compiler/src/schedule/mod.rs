@@ -11,6 +11,7 @@ mod simplify;
 pub mod loops;
 pub mod product;
 pub mod scatter;
+pub mod attention;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -43,6 +44,14 @@ pub struct Machine {
     pub l1: u32,
     /// Bytes of second-level cache of one core.
     pub l2: u32,
+}
+
+impl Machine {
+    /// Whether it has an instruction for `a · b + c` rounded once. All have that come with longer vectors or more registers than
+    /// the first x86-64; there the operation is a slow call.
+    pub fn fuses(&self) -> bool {
+        self.lanes > 4 || self.registers > 16
+    }
 }
 
 /// A kernel with how to launch it.
@@ -95,6 +104,6 @@ pub fn schedule(
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
         Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
         Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
-        form @ (Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
+        Form::Attention | Form::AttentionBackward => attention::schedule(fused, axes, inputs, outputs, machine),
     }
 }

@@ -142,9 +142,15 @@ impl Ready {
     pub fn check_with(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
         let mut chance = Chance(seed);
         let arguments = self.arguments(&mut chance);
+        self.check_on(schedule, form, lanes, chance.0, &arguments, with)
+    }
+
+    /// Schedules with random layouts and compares on given arguments.
+    pub fn check_on(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, arguments: &[Rc<Array>], with: With) -> Scheduled {
+        let mut chance = Chance(seed);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         let outputs: Vec<Layout> = self.body.results().iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
-        self.compare(schedule, form, lanes, (&inputs, &outputs), &arguments, with)
+        self.compare(schedule, form, lanes, (&inputs, &outputs), arguments, with)
     }
 
     /// Whether the body has a value for arguments: an index made up at random may be out of range.

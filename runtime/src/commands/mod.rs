@@ -17,7 +17,7 @@ pub use evaluate::{EvaluateArgs, evaluate};
 pub use generate::{GenerateArgs, generate};
 pub use info::{info, text as info_text};
 pub use run::{RunArgs, run};
-pub use train::{TrainArgs, train};
+pub use train::{TrainArgs, gradients, train};
 
 use crate::console::{self, Color};
 use crate::data::Source;

@@ -1,6 +1,6 @@
 //! `train`: from drawn or given parameters, or from a checkpoint, to trained ones.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Common, Exit, default_folder, recipe, training_source};
 use crate::exec::Compiled;
 use crate::interrupt;
+use crate::step::{self, Specials};
 use crate::train::{self, End, Files, Settings};
 use crate::weights;
 
@@ -81,6 +82,26 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
         }
         End::Interrupted => Exit::Interrupted,
     })
+}
+
+/// Computes the loss and its gradients on the first batch, changing nothing, and writes them to a file: `loss` and `grad.PATH`.
+/// The plan needs the program `gradients`.
+///
+/// # Errors
+/// Anything that keeps it from computing them, in words.
+pub fn gradients(compiled: Compiled, args: &TrainArgs, to: &Path) -> Result<Exit> {
+    let recipe = recipe(&compiled.plan)?;
+    let source = training_source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
+    let seed = args.seed.unwrap_or(recipe.seed);
+    let mut machine = args.common.machine(compiled)?;
+    machine.initialise(seed)?;
+    if let Some(path) = &args.weights {
+        weights::load(&mut machine, path, None)?;
+    }
+    let specials = Specials { step: 1, seed, ..Specials::default() };
+    let found = step::run(&mut machine, "gradients", &source.batch(seed, 0)?, &specials)?;
+    weights::write_tensors(to, &found)?;
+    Ok(Exit::Done)
 }
 
 /// Steps in all: as asked, else each given batch once but no more than the recipe has, else those of the recipe.

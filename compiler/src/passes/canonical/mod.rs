@@ -57,7 +57,7 @@ fn reads(region: &Region, from: &[NodeId]) -> Vec<bool> {
 
 /// The region without what nothing reads, in the order in which the outputs come to need it, so that the order in which things
 /// were written does not show. All arguments come first.
-fn compact(region: &Region) -> Region {
+pub(super) fn compact(region: &Region) -> Region {
     let mut b = RegionBuilder::new();
     let mut copy = vec![None; region.nodes.len()];
     let arguments: Vec<_> = region.arguments.iter().map(|ty| b.argument(ty.clone())).collect();

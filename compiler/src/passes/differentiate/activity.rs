@@ -33,8 +33,12 @@ impl Activity {
             let live = match &node.kind {
                 _ if float && start(id) => true,
                 Kind::Op(op) => float && node.operands.iter().enumerate().any(|(i, &o)| out.is(o) && rules::passes(op, i)),
-                Kind::Argument(_) | Kind::Fused(_) => false,
-                Kind::Project(i) => out.scans.get(&node.operands[0]).is_some_and(|walk| walk.results[*i as usize]),
+                Kind::Argument(_) => false,
+                Kind::Fused(_) => node.operands.iter().any(|&o| out.is(o)),
+                Kind::Project(i) => match out.scans.get(&node.operands[0]) {
+                    Some(walk) => walk.results[*i as usize],
+                    None => float && out.is(node.operands[0]),
+                },
                 Kind::Scan(scan) => {
                     let operands: Vec<_> = node.operands.iter().map(|&o| out.is(o)).collect();
                     out.scans.insert(id, Walk::of(scan, operands));
@@ -69,9 +73,9 @@ impl Activity {
             for (i, &operand) in node.operands.iter().enumerate() {
                 let passes = match &node.kind {
                     Kind::Op(op) => self.is(operand) && rules::passes(op, i),
-                    Kind::Scan(_) => self.is(operand),
+                    Kind::Scan(_) | Kind::Fused(_) => self.is(operand),
                     Kind::Project(_) => true,
-                    Kind::Argument(_) | Kind::Fused(_) => false,
+                    Kind::Argument(_) => false,
                 };
                 reached[operand.0 as usize] |= passes;
             }

@@ -1,10 +1,11 @@
 //! Reverse-mode differentiation, graph to graph.
 //!
 //! [`gradient`] walks a region from its end to its start and gives each value its cotangent, by the rules in [`rules`] and the
-//! texts in the operators' rows. The gradient of a scan is a scan in the other direction ([`scan`]). The derivative of attention
-//! is what the rules for contraction and softmax give; that it need not keep its scores is found later, by structure.
+//! texts in the operators' rows. The gradient of a scan is a scan in the other direction ([`scan`]); that of an attention is one
+//! kernel that computes its scores again ([`attention`]).
 
 mod activity;
+mod attention;
 mod cotangent;
 mod rows;
 mod rules;
@@ -21,9 +22,6 @@ use crate::graph::{Graph, Kind, NodeId, RegionBuilder};
 
 /// The gradients of `loss` (a node of the graph's body; where it has axes, of its sum) with respect to nodes of the body, each
 /// with the axes of its node; zeros where the loss does not depend on it. Nodes keep their ids; new ones come after them.
-///
-/// # Panics
-/// On a fused kernel: fusion comes after differentiation.
 pub fn gradient(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Vec<NodeId> {
     let body = std::mem::take(&mut graph.body);
     let outputs = body.outputs.clone();
@@ -63,9 +61,9 @@ fn pull(axes: &mut Axes, b: &mut RegionBuilder, seeds: &[(NodeId, NodeId)], wrt:
                 }
             }
             Kind::Scan(_) => scan::pull(axes, b, &activity, &mut cotangents, id),
-            // A scan gathers the cotangents of its results itself.
+            // Scans and kernels gather the cotangents of their results themselves.
             Kind::Argument(_) | Kind::Project(_) => {}
-            Kind::Fused(_) => panic!("a fused kernel is not differentiated: fusion comes after differentiation"),
+            Kind::Fused(_) => attention::pull(axes, b, &activity, &mut cotangents, id),
         }
     }
     wrt.iter().map(|&at| cotangents.of(at).filter(|_| activity.is(at))).collect()

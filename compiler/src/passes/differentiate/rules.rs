@@ -155,7 +155,7 @@ fn reduction(
 }
 
 /// `Σ_{over} g · other`.
-fn product(axes: &Axes, b: &mut RegionBuilder, g: NodeId, other: NodeId, over: &[Axis]) -> NodeId {
+pub(super) fn product(axes: &Axes, b: &mut RegionBuilder, g: NodeId, other: NodeId, over: &[Axis]) -> NodeId {
     let (present, missing): (Vec<_>, Vec<_>) = over.iter().copied().partition(|&a| b.ty(g).has(a) || b.ty(other).has(a));
     let result = if present.is_empty() {
         b.map(axes, Elementwise::MUL, &[g, other])

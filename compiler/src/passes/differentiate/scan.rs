@@ -48,8 +48,8 @@ fn is_costly(kind: &Kind, ty: &Type) -> bool {
     }
 }
 
-/// The cotangents of the results of a scan, by number.
-fn of_results(b: &RegionBuilder, cotangents: &Cotangents, id: NodeId, results: usize) -> Vec<Option<NodeId>> {
+/// The cotangents of the results of a node that has several, by number.
+pub(super) fn of_results(b: &RegionBuilder, cotangents: &Cotangents, id: NodeId, results: usize) -> Vec<Option<NodeId>> {
     let mut out = vec![None; results];
     for (at, node) in b.region().iter().skip(id.0 as usize) {
         if let Kind::Project(i) = node.kind
@@ -81,7 +81,7 @@ fn pulled(scan: &Scan, walk: &Walk, cotangent: &[Option<NodeId>]) -> Vec<usize> 
 }
 
 /// The nodes of a region's arguments.
-fn arguments(region: &Region) -> Vec<Option<NodeId>> {
+pub(super) fn arguments(region: &Region) -> Vec<Option<NodeId>> {
     let mut out = vec![None; region.arguments.len()];
     for (id, node) in region.iter() {
         if let Kind::Argument(number) = node.kind {
@@ -323,7 +323,7 @@ struct Save {
 }
 
 /// Copies the needed nodes that are not there yet.
-fn copy_into(to: &mut RegionBuilder, from: &Region, needed: &[bool], copy: &mut HashMap<NodeId, NodeId>) {
+pub(super) fn copy_into(to: &mut RegionBuilder, from: &Region, needed: &[bool], copy: &mut HashMap<NodeId, NodeId>) {
     for (id, node) in from.iter().filter(|(id, _)| needed[id.0 as usize]) {
         if !copy.contains_key(&id) {
             let operands = node.operands.iter().map(|o| copy[o]).collect();

@@ -1,5 +1,6 @@
 //! Gradients against central finite differences, through the interpreter.
 
+mod attention;
 mod operators;
 mod scans;
 

@@ -3,6 +3,7 @@
 use weft_dsl::size::Size;
 
 use super::problem::{Along, Problem};
+use crate::kernel::{Reg, Writer};
 use crate::schedule::Machine;
 
 /// What a free size (tokens of a batch) is taken to be where blocks are chosen.
@@ -16,6 +17,8 @@ const MOST_SCRATCH: u64 = 1 << 18;
 pub struct Blocks {
     /// Lanes of a vector.
     pub lanes: u16,
+    /// Whether a multiplication and an addition are one instruction; otherwise they round one after the other.
+    pub fuses: bool,
     /// Rows of a register block; divides the lanes.
     pub mr: u32,
     /// Vectors of a register block.
@@ -31,7 +34,7 @@ pub struct Blocks {
 impl Blocks {
     /// Blocks for a product.
     pub fn choose(problem: &Problem, machine: &Machine) -> Self {
-        let lanes = machine.lanes;
+        let (lanes, fuses) = (machine.lanes, machine.fuses());
         // Registers: `mr · nr` sums, `nr` vectors of `b`, one of `a`.
         let (mr, nr) = match (lanes, machine.registers) {
             (16, _) => (8, 3),
@@ -41,7 +44,8 @@ impl Blocks {
             _ => (4, 3),
         };
         let estimate = |size: Size| size.known().map_or(TYPICAL, |n| n.clamp(1, 1 << 32) as u64);
-        let (m, n, k) = (estimate(problem.rows.volume()), estimate(problem.columns.volume()), estimate(problem.sum.volume()));
+        let (m, n, k) =
+            (estimate(problem.rows.volume()), estimate(problem.columns.volume()), estimate(problem.sum.volume()));
         let batch = estimate(problem.batch.volume());
         let width = u64::from(lanes);
         // Passes over the summed dimension of about equal length.
@@ -52,7 +56,7 @@ impl Blocks {
         if problem.few().is_some() {
             // Tiles for several threads; each packs the rows anew. Columns are taken up to eight at a time.
             let nc = n.min(256).next_multiple_of(width.max(8));
-            return Self { lanes, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
+            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
         }
         for mc in candidates(m, step, 256) {
             for nc in candidates(n, width, 768) {
@@ -66,12 +70,21 @@ impl Blocks {
                 }
             }
         }
-        Self { lanes, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
+        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
     }
 
     /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.
     pub fn row_stride(&self) -> u32 {
         self.kc + u32::from(self.lanes)
+    }
+
+    /// `a · b + c`
+    pub fn fma(&self, w: &mut Writer, a: Reg, b: Reg, c: Reg) -> Reg {
+        if self.fuses {
+            return w.fma(a, b, c);
+        }
+        let product = w.mul(a, b);
+        w.add(product, c)
     }
 
     /// Vectors from one stream of a packed operand to the next, where it lies along its own dimension.

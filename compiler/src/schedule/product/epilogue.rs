@@ -28,6 +28,7 @@ pub fn finish(
 ) {
     let zero = w.int(0);
     let roots: Vec<NodeId> = outputs.iter().map(|o| o.0).collect();
+    e.hoist(w, &roots, base);
     w.repeat((zero, sums.count.0, 1), &[], |w, row, _| {
         let mut env = base.clone();
         let at = w.add(sums.from.0, row);

@@ -102,7 +102,7 @@ fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg
             let a = w.load(packed.a, index, 1, None);
             let a = w.splat(a, blocks.lanes);
             for (j, &b) in b.iter().enumerate() {
-                next.push(w.fma(a, b, sums[r as usize * b_count(width) + j]));
+                next.push(blocks.fma(w, a, b, sums[r as usize * b_count(width) + j]));
             }
         }
         next

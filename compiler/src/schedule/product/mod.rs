@@ -16,6 +16,8 @@ mod skinny;
 mod tests;
 mod transpose;
 
+pub(super) use transpose::transposed;
+
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axes;
 
@@ -112,13 +114,15 @@ impl Tile {
         let k = e.sizes.reg(w, &length);
         let once = length.known().is_some_and(|n| n <= i64::from(blocks.kc));
         let packed = Packing::new(w, problem, blocks, sums);
+        e.hoist(w, &[problem.a, problem.b], &self.env);
         w.repeat((zero, k, blocks.kc), &[], |w, k0, _| {
             let kc = part(w, k, k0, blocks.kc);
             let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, zero]));
             let sum = &problem.sum;
             let own = (&problem.rows, &problem.columns);
             let a = pack::Block { node: problem.a, own: own.0, from: self.m0, count: self.rows, bound: self.m, sum, k0, kc };
-            let b = pack::Block { node: problem.b, own: own.1, from: self.n0, count: self.columns, bound: self.n, sum, k0, kc };
+            let b =
+                pack::Block { node: problem.b, own: own.1, from: self.n0, count: self.columns, bound: self.n, sum, k0, kc };
             match problem.few() {
                 Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on)),
                 None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on),

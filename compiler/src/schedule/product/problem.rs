@@ -97,7 +97,8 @@ pub fn analyse(body: &Region, axes: &Axes, inputs: &[Layout], outputs: &[Layout]
     let sums = widest(&reads_a, &over).or_else(|| widest(&reads_b, &over)).unwrap_or_default();
     let group = |wanted: Vec<Axis>, order: &[Axis]| Group::new(axes, &ordered(wanted, order), joined);
     let both = kept.iter().copied().filter(|&k| body[a].ty.has(k) && body[b].ty.has(k)).collect();
-    let (batch, rows, columns) = (group(both, &order), group(only(a, b).collect(), &order), group(only(b, a).collect(), &order));
+    let (batch, rows, columns) =
+        (group(both, &order), group(only(a, b).collect(), &order), group(only(b, a).collect(), &order));
     let sum = group(over, &sums);
     let (a_along, b_along) = (along(&reads_a, &rows, &sum), along(&reads_b, &columns, &sum));
     let mut problem = Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy: is_heavy(body, b) };
@@ -111,7 +112,8 @@ pub fn analyse(body: &Region, axes: &Axes, inputs: &[Layout], outputs: &[Layout]
 fn is_heavy(body: &Region, root: NodeId) -> bool {
     let (mut seen, mut open) = (HashSet::new(), vec![root]);
     while let Some(id) = open.pop() {
-        let free = matches!(body[id].kind, Kind::Argument(_) | Kind::Op(Op::Constant(..) | Op::Rename(..) | Op::StopGradient));
+        let free =
+            matches!(body[id].kind, Kind::Argument(_) | Kind::Op(Op::Constant(..) | Op::Rename(..) | Op::StopGradient));
         if free || seen.insert(id) {
             open.extend(&body[id].operands);
         }

@@ -52,7 +52,7 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
                 }
                 for (r, &a) in a.iter().enumerate() {
                     let sum = &mut next[r * together as usize + j];
-                    *sum = w.fma(a, b, *sum);
+                    *sum = blocks.fma(w, a, b, *sum);
                 }
             }
             next
@@ -138,7 +138,7 @@ fn sweep(
             let b = value(w, e, block.node, &env);
             for (r, &a) in a.iter().enumerate() {
                 let sum = &mut next[r * together as usize + j];
-                *sum = w.fma(a, b, *sum);
+                *sum = blocks.fma(w, a, b, *sum);
             }
         }
         next

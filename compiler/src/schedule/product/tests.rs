@@ -2,11 +2,14 @@
 
 use weft_dsl::elementwise::Elementwise as E;
 use weft_dsl::op::{Monoid, Op};
-use weft_dsl::types::Elem;
+use weft_dsl::size::Size;
+use weft_dsl::types::{Axis, Elem};
 
 use super::schedule;
-use crate::graph::{Form, NodeId};
-use crate::schedule::testing::{Case, Ready};
+use crate::graph::{Array, Form, Fused, NodeId, Sizes, eval_region};
+use crate::schedule::testing::{Case, Chance, Ready};
+use crate::schedule::{Layout, Machine};
+use crate::target::cpu::{Cpu, Loaded, compile};
 
 /// Several layouts, of each kind of operand, for each number of lanes.
 fn check(ready: &Ready) {
@@ -143,11 +146,9 @@ fn expressions_around() {
         let active = c.map(E::TANH, &[biased]);
         let sum = c.map(E::ADD, &[active, rest]);
         let positive = c.map(E::GT, &[biased, rest]);
-        let whole = c.op(Op::Cast(Elem::Int), &[biased]);
         let steady = c.op(Op::StopGradient, &[sum]);
-        let outputs = vec![steady, z, positive];
-        let _ = whole;
-        check(&c.finish(outputs));
+        let number = c.op(Op::Cast(Elem::Float), &[positive]);
+        check(&c.finish(vec![steady, z, positive, number]));
     }
 }
 
@@ -170,7 +171,7 @@ fn renamed_operands() {
 #[test]
 fn moved_operands() {
     let mut c = Case::default();
-    let (t, w, h, k, o) = (c.free("time", 7), c.axis("width", 24), c.axis("head", 3), c.axis("key", 8), c.axis("out", 20));
+    let (w, h, k, o) = (c.axis("width", 24), c.axis("head", 3), c.axis("key", 8), c.axis("out", 20));
     let (n, m) = (c.axis("vocabulary", 11), c.axis("token", 7));
     let table = c.float(&[n, w]);
     let index = c.index(n, &[m]);
@@ -178,8 +179,6 @@ fn moved_operands() {
     let y = c.float(&[h, k, o]);
     let y = c.op(Op::Merge(vec![h, k], w), &[y]);
     let z = c.op(Op::Contract(vec![w]), &[x, y]);
-    let bias = c.float(&[t]);
-    let _ = bias;
     check(&c.finish(vec![z]));
 }
 
@@ -190,8 +189,60 @@ fn other_bodies_are_refused() {
     let x = c.float(&[t, i]);
     let sum = c.op(Op::Reduce(Monoid::Sum, vec![i]), &[x]);
     let ready = c.finish(vec![sum]);
-    let fused = crate::graph::Fused { form: Form::Product, body: ready.body };
-    let layouts = [crate::schedule::Layout(vec![t, i]), crate::schedule::Layout(vec![t])];
-    let machine = crate::schedule::Machine { lanes: 8, registers: 16, l1: 32 << 10, l2: 1 << 20 };
+    let fused = Fused { form: Form::Product, body: ready.body };
+    let layouts = [Layout(vec![t, i]), Layout(vec![t])];
+    let machine = Machine { lanes: 8, registers: 16, l1: 32 << 10, l2: 1 << 20 };
     assert!(schedule(&fused, &ready.axes, &layouts[..1], &layouts[1..], &machine).is_err());
+}
+
+/// Bounds-checked code of this processor touches nothing outside its buffers, and computes what the body means.
+#[test]
+fn machine_code() {
+    for (seed, shape) in (1..).zip([(5, 7, 9), (300, 70, 33), (17, 50, 300), (2, 40, 20), (64, 131, 48)]) {
+        let mut c = Case::default();
+        let (t, o, i) = (c.free("time", shape.0), c.axis("out", shape.1), c.axis("in", shape.2));
+        let (x, y, bias) = (c.float(&[t, i]), c.float(&[o, i]), c.float(&[o]));
+        let z = c.op(Op::Contract(vec![i]), &[x, y]);
+        let out = c.map(E::ADD, &[z, bias]);
+        let ready = c.finish(vec![out, z]);
+        for inner in [[t, o], [t, i], [i, o], [i, i]] {
+            let last = |axes: [Axis; 2], last: Axis| if axes[1] == last { axes.to_vec() } else { vec![axes[1], axes[0]] };
+            let inputs = [last([t, i], inner[0]), last([o, i], inner[1]), vec![o]].map(Layout);
+            let outputs = [vec![t, o], vec![o, t]].map(Layout);
+            compiled(&ready, &inputs, &outputs, seed);
+        }
+    }
+}
+
+fn compiled(ready: &Ready, inputs: &[Layout], outputs: &[Layout], seed: u64) {
+    let cpu = Cpu::host();
+    let fused = Fused { form: Form::Product, body: ready.body.clone() };
+    let scheduled = schedule(&fused, &ready.axes, inputs, outputs, &cpu.machine()).unwrap();
+    let names = ["product".to_string()];
+    let objects = compile(&[(names[0].clone(), &scheduled.kernel)], &cpu, true).unwrap();
+    let loaded = Loaded::new(&objects, &names).unwrap();
+    let entry = loaded.kernel("product").unwrap();
+
+    let sizes = Sizes::new(&ready.axes, &ready.bound);
+    let arguments = ready.arguments(&mut Chance(seed));
+    let laid = |array: &Array, layout: &Layout| array.in_order(&sizes.dims(&layout.0).unwrap()).unwrap();
+    let expected = eval_region(&sizes, &ready.body, &arguments).unwrap();
+    let mut buffers: Vec<Vec<f32>> =
+        arguments.iter().zip(inputs).map(|(a, l)| laid(a, l).into_iter().map(|v| v as f32).collect()).collect();
+    buffers.extend(expected.iter().map(|array| vec![f32::NAN; array.data.len()]));
+    let mut values: Vec<i64> = scheduled.sizes.iter().map(|s| sizes.value(s).unwrap()).collect();
+    values.extend(buffers.iter().map(|b| b.len() as i64));
+    let count = |(size, block): &(Size, u64)| (sizes.value(size).unwrap() as u64).div_ceil(*block) as i64;
+    let tiles = scheduled.tiles.iter().map(count).product();
+    let args: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr().cast()).collect();
+    let mut scratch = vec![0u64; scheduled.kernel.scratch as usize / 8 + 8];
+    let start = scratch.as_ptr().cast::<u8>().align_offset(64);
+    // SAFETY: the buffers and the scratch memory have the lengths that the kernel is told, and its alignment.
+    unsafe { entry(args.as_ptr(), values.as_ptr(), 0, tiles, scratch.as_mut_ptr().cast::<u8>().add(start)) };
+    assert_eq!(scratch[start / 8], 0, "argument {} at {}", scratch[start / 8].wrapping_sub(1), scratch[start / 8 + 1]);
+    for ((got, array), layout) in buffers[inputs.len()..].iter().zip(&expected).zip(outputs) {
+        for (&got, want) in got.iter().zip(laid(array, layout)) {
+            assert!((f64::from(got) - want).abs() < 1e-3, "{got} is not {want}: {inputs:?}");
+        }
+    }
 }

@@ -12,7 +12,8 @@ pub fn transposed(w: &mut Writer, rows: &[Reg]) -> Vec<Reg> {
     let mut quads = Vec::with_capacity(rows.len());
     for four in rows.chunks_exact(4) {
         let words = |w: &mut Writer, a: Reg, b: Reg, high: u16| {
-            let pattern = |q: u16| [0, 1].into_iter().flat_map(move |i| [4 * q + 2 * high + i, lanes + 4 * q + 2 * high + i]);
+            let pattern =
+                |q: u16| [0, 1].into_iter().flat_map(move |i| [4 * q + 2 * high + i, lanes + 4 * q + 2 * high + i]);
             w.shuffle(a, b, (0..quarters).flat_map(pattern).collect())
         };
         let pairs = |w: &mut Writer, a: Reg, b: Reg, high: u16| {

@@ -1,0 +1,52 @@
+//! What the parts of an attention's body are.
+
+use weft_dsl::op::Op;
+use weft_dsl::types::Axis;
+
+use super::beneath_renames;
+use crate::graph::{Kind, NodeId, Region};
+
+/// The parts of the body of an attention.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The queries as the product reads them: argument 0, renamed.
+    pub queries: NodeId,
+    /// The keys: argument 1, renamed.
+    pub keys: NodeId,
+    /// The values: argument 2, renamed.
+    pub values: NodeId,
+    /// The contraction of queries and keys.
+    pub product: NodeId,
+    /// The scores, of the product's axes.
+    pub score: NodeId,
+    /// Their softmax.
+    pub weights: NodeId,
+    /// The result.
+    pub output: NodeId,
+    /// The axis that queries and keys are contracted over.
+    pub key: Axis,
+    /// The axis that the softmax goes along.
+    pub source: Axis,
+    /// The axis that the values alone have.
+    pub value: Axis,
+}
+
+/// The parts of a body that [`super::find`] wrote; none of another.
+pub fn shape(body: &Region) -> Option<Shape> {
+    let output = *body.outputs.first()?;
+    let contract = |id: NodeId| match (&body[id].kind, body[id].operands.as_slice()) {
+        (Kind::Op(Op::Contract(over)), &[a, b]) if over.len() == 1 => Some((over[0], a, b)),
+        _ => None,
+    };
+    let (source, weights, values) = contract(output)?;
+    let Kind::Op(Op::Softmax(_)) = body[weights].kind else { return None };
+    let score = body[weights].operands[0];
+    let reads = |id: NodeId, number: u32| body[beneath_renames(body, id).0].kind == Kind::Argument(number);
+    let product = body.iter().find_map(|(id, _)| {
+        let (key, q, k) = contract(id)?;
+        (reads(q, 0) && reads(k, 1)).then_some((id, key, q, k))
+    });
+    let (product, key, queries, keys) = product?;
+    let value = body[values].ty.axes.iter().copied().find(|&a| !body[weights].ty.has(a))?;
+    Some(Shape { queries, keys, values, product, score, weights, output, key, source, value })
+}

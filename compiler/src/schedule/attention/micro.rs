@@ -1,0 +1,143 @@
+//! The register block: a few rows by a few vectors of a product of two tiles in scratch memory.
+
+use crate::kernel::{Dtype, Place, Reg, Writer};
+
+use super::problem::WIDTH;
+
+/// The operand whose elements are broadcast: element `(row, step)` lies at `row · row_stride + step · step_stride`.
+#[derive(Clone, Copy)]
+pub struct Left {
+    /// Where it lies.
+    pub place: Place,
+    /// From a row to the next.
+    pub row: u32,
+    /// From a step of the sum to the next.
+    pub step: u32,
+}
+
+/// A tile whose rows are vectors: element `(row, column)` lies at `row · stride + column`.
+#[derive(Clone, Copy)]
+pub struct Tile {
+    /// Where it lies.
+    pub place: Place,
+    /// From a row to the next.
+    pub stride: u32,
+}
+
+/// What the sums begin with.
+#[derive(Clone, Copy)]
+pub enum Begin {
+    /// Nothing.
+    Zero,
+    /// What is there.
+    There,
+    /// What is there, times a number for each row.
+    Scaled(Place),
+}
+
+/// `C += A · B` for `mr` rows from `row`, vectors `from..to` of columns (counted in vectors), over `depth` steps.
+#[derive(Clone, Copy)]
+pub struct Block {
+    /// Broadcast.
+    pub a: Left,
+    /// One vector a step for each vector of columns.
+    pub b: Tile,
+    /// The sums.
+    pub c: Tile,
+    /// What they begin with.
+    pub begin: Begin,
+    /// Rows.
+    pub mr: u32,
+    /// Lanes.
+    pub lanes: u16,
+}
+
+impl Block {
+    /// A number of columns that is known, in whole vectors.
+    pub fn known(&self, w: &mut Writer, row: Reg, vectors: u32, depth: Reg) {
+        let zero = w.int(0);
+        let whole = vectors / WIDTH;
+        if whole > 0 {
+            let to = w.int(i64::from(whole));
+            self.pairs(w, row, (zero, to), depth);
+        }
+        if vectors % WIDTH > 0 {
+            let from = w.int(i64::from(whole * WIDTH * u32::from(self.lanes)));
+            self.write(w, row, from, vectors % WIDTH, depth);
+        }
+    }
+
+    /// Columns in runs of [`WIDTH`] vectors.
+    pub fn pairs(&self, w: &mut Writer, row: Reg, (from, to): (Reg, Reg), depth: Reg) {
+        let by = w.int(i64::from(WIDTH * u32::from(self.lanes)));
+        w.repeat((from, to, 1), &[], |w, pair, _| {
+            let column = w.mul(pair, by);
+            self.write(w, row, column, WIDTH, depth);
+            Vec::new()
+        });
+    }
+
+    fn write(&self, w: &mut Writer, row: Reg, column: Reg, width: u32, depth: Reg) {
+        let lanes = u32::from(self.lanes);
+        let at = |w: &mut Writer, base: Reg, by: u32| {
+            let by = w.int(i64::from(by));
+            w.add(base, by)
+        };
+        let scaled = |w: &mut Writer, x: Reg, by: u32| {
+            let by = w.int(i64::from(by));
+            w.mul(x, by)
+        };
+        let corner = scaled(w, row, self.c.stride);
+        let corner = w.add(corner, column);
+        let mut places = Vec::new();
+        let mut init = Vec::new();
+        for r in 0..self.mr {
+            let factor = match self.begin {
+                Begin::Scaled(place) => {
+                    let index = at(w, row, r);
+                    Some(w.load(place, index, 1, None))
+                }
+                Begin::Zero | Begin::There => None,
+            };
+            for v in 0..width {
+                let index = at(w, corner, r * self.c.stride + v * lanes);
+                places.push(index);
+                init.push(match (self.begin, factor) {
+                    (Begin::Zero, _) => w.constant(Dtype::F32, self.lanes, 0.0),
+                    (_, None) => w.load(self.c.place, index, self.lanes, None),
+                    (_, Some(factor)) => {
+                        let before = w.load(self.c.place, index, self.lanes, None);
+                        w.mul(before, factor)
+                    }
+                });
+            }
+        }
+        let a_start = scaled(w, row, self.a.row);
+        let zero = w.int(0);
+        let sums = w.repeat((zero, depth, 1), &init, |w, k, sums| {
+            let a_at = scaled(w, k, self.a.step);
+            let a_at = w.add(a_start, a_at);
+            let b_at = scaled(w, k, self.b.stride);
+            let b_at = w.add(b_at, column);
+            let b: Vec<Reg> = (0..width)
+                .map(|v| {
+                    let index = at(w, b_at, v * lanes);
+                    w.load(self.b.place, index, self.lanes, None)
+                })
+                .collect();
+            let mut next = Vec::with_capacity(sums.len());
+            for r in 0..self.mr {
+                let index = at(w, a_at, r * self.a.row);
+                let a = w.load(self.a.place, index, 1, None);
+                let a = w.splat(a, self.lanes);
+                for (v, &b) in b.iter().enumerate() {
+                    next.push(w.fma(a, b, sums[(r * width) as usize + v]));
+                }
+            }
+            next
+        });
+        for (index, sum) in places.into_iter().zip(sums) {
+            w.store(self.c.place, index, sum, None);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! What an attention's axes and nodes are to its kernel.
+
+use weft_dsl::elementwise::Elementwise;
+use weft_dsl::op::Op;
+use weft_dsl::size::Size;
+use weft_dsl::types::{Axes, Axis, Type};
+
+use super::bounds::Bounds;
+use crate::graph::{Kind, NodeId, Region};
+use crate::kernel::{Dtype, Reg, Writer};
+use crate::passes::attention::shape;
+use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
+
+/// Rows of a block.
+pub const ROWS: u32 = 32;
+/// Vectors of sources of a block.
+pub const VECTORS: u32 = 4;
+/// Vectors of a register block.
+pub const WIDTH: u32 = 2;
+
+/// The parts of an attention.
+#[derive(Debug)]
+pub struct Problem<'a> {
+    /// The nodes.
+    pub body: &'a Region,
+    /// Their axes.
+    pub axes: &'a Axes,
+    /// Lanes of a vector.
+    pub lanes: u16,
+    /// Rows of a register block.
+    pub mr: u32,
+    /// Queries, keys, values as the body reads them.
+    pub qkv: [NodeId; 3],
+    /// Queries times keys.
+    pub product: NodeId,
+    /// What the softmax is of.
+    pub score: NodeId,
+    /// Axes of the keys, outermost first: a head's keys are shared along the others.
+    pub outer: Vec<Axis>,
+    /// Axes of the queries alone, but for the rows.
+    pub members: Vec<Axis>,
+    /// The axis of rows in a block.
+    pub time: Axis,
+    /// The axis of the softmax.
+    pub source: Axis,
+    /// Queries and keys are contracted over it; its size.
+    pub key: (Axis, u32),
+    /// Of the values; its size.
+    pub value: (Axis, u32),
+    /// Which sources a row can see.
+    pub bounds: Bounds,
+}
+
+/// Nodes of a derivative.
+#[derive(Debug)]
+pub struct Roles {
+    /// The weights, from scores and their log-sum-exp.
+    pub weights: NodeId,
+    /// The cotangent of the product.
+    pub slope: NodeId,
+    /// The result's cotangent times the values.
+    pub rise: NodeId,
+    /// The result's cotangent times the result.
+    pub delta: NodeId,
+    /// The result as the body reads it.
+    pub output: NodeId,
+    /// Its cotangent.
+    pub cotangent: NodeId,
+}
+
+fn fault<T>(why: &str) -> Result<T, Unschedulable> {
+    Err(Unschedulable(format!("attention: {why}")))
+}
+
+impl<'a> Problem<'a> {
+    /// Of an attention's body.
+    pub fn forward(body: &'a Region, axes: &'a Axes, outputs: &[Layout], machine: &Machine) -> Result<Self, Unschedulable> {
+        let Some(s) = shape(body) else { return fault("the body has another form") };
+        let names = [s.source, s.key, s.value];
+        Self::new(body, axes, outputs, machine, [s.queries, s.keys, s.values], (s.product, s.score), names)
+    }
+
+    /// Of the body of a derivative: results are the gradients of queries, keys and values.
+    pub fn backward(
+        body: &'a Region,
+        axes: &'a Axes,
+        outputs: &[Layout],
+        machine: &Machine,
+    ) -> Result<(Self, Roles), Unschedulable> {
+        match Self::parts(body) {
+            Some(((qkv, nodes, names), roles)) => {
+                Ok((Self::new(body, axes, outputs, machine, qkv, nodes, names)?, roles))
+            }
+            None => fault("the derivative's body has another form"),
+        }
+    }
+
+    #[allow(clippy::type_complexity)] // what `new` takes, and the roles
+    fn parts(body: &Region) -> Option<(([NodeId; 3], (NodeId, NodeId), [Axis; 3]), Roles)> {
+        let contract = |id: NodeId| match (&body[id].kind, body[id].operands.as_slice()) {
+            (Kind::Op(Op::Contract(over)), &[a, b]) => Some((over.as_slice(), a, b)),
+            _ => None,
+        };
+        let map = |id: NodeId, op: Elementwise| match &body[id].kind {
+            Kind::Op(Op::Map(own)) if *own == op => Some(body[id].operands.as_slice()),
+            _ => None,
+        };
+        let &[dq, _, dv] = body.outputs.as_slice() else { return None };
+        let (over, slope, keys) = contract(beneath(body, dq))?;
+        let &[source] = over else { return None };
+        let (_, weights, cotangent) = contract(beneath(body, dv))?;
+        let shifted = *map(*map(weights, Elementwise::SELECT)?.get(2)?, Elementwise::EXP)?.first()?;
+        let score = *map(shifted, Elementwise::SUB)?.first()?;
+        let argument = |id: NodeId| match body[beneath(body, id)].kind {
+            Kind::Argument(number) => Some(number as usize),
+            _ => None,
+        };
+        let count = body.arguments.len();
+        let found = body.iter().find_map(|(id, _)| {
+            let (over, q, k) = contract(id)?;
+            (argument(q) == Some(0) && k == keys && over.len() == 1).then_some((id, over[0], q))
+        });
+        let (product, key, queries) = found?;
+        let of_cotangent = |with_source: bool| {
+            body.iter().find_map(|(id, node)| {
+                let (over, g, other) = contract(id)?;
+                (g == cotangent && over.len() == 1 && node.ty.has(source) == with_source && id != beneath(body, dv))
+                    .then_some((id, over[0], other))
+            })
+        };
+        let (rise, value, values) = of_cotangent(true)?;
+        let (delta, _, output) = of_cotangent(false)?;
+        (argument(values) == Some(2) && argument(output)? + 3 == count && argument(cotangent)? + 1 == count).then_some(())?;
+        let roles = Roles { weights, slope, rise, delta, output, cotangent };
+        Some((([queries, keys, values], (product, score), [source, key, value]), roles))
+    }
+
+    fn new(
+        body: &'a Region,
+        axes: &'a Axes,
+        outputs: &[Layout],
+        machine: &Machine,
+        qkv: [NodeId; 3],
+        (product, score): (NodeId, NodeId),
+        [source, key, value]: [Axis; 3],
+    ) -> Result<Self, Unschedulable> {
+        let ty = |id: NodeId| &body[id].ty;
+        let length = |axis: Axis| axes.size(axis).known().and_then(|n| u32::try_from(n).ok());
+        let (Some(keys), Some(values)) = (length(key), length(value)) else {
+            return fault("the size of keys and values is not known");
+        };
+        // As results lie, so that neighbouring tiles write neighbouring memory.
+        let order = outputs.first().map(|l| l.0.clone()).unwrap_or_default();
+        let place = |a: &Axis| order.iter().position(|o| o == a).unwrap_or(usize::MAX);
+        let sorted = |mut axes: Vec<Axis>| {
+            axes.sort_by_key(place);
+            axes
+        };
+        let outer = sorted(ty(qkv[1]).without(&[source, key]).axes);
+        let mut members = sorted(ty(qkv[0]).without(&outer).without(&[key]).axes);
+        let bounds = |time: Axis| Bounds::of(body, score, time, source);
+        // Rows are what bounds speak of; otherwise the longest axis, one whose length is not known first.
+        let size = |a: &Axis| axes.size(*a).known().unwrap_or(i64::MAX);
+        let bounded = members.iter().rev().find(|&&a| !bounds(a).is_empty());
+        let Some(time) = bounded.or(members.iter().rev().max_by_key(|a| size(a))).copied() else {
+            return fault("there is no axis of queries");
+        };
+        members.retain(|&a| a != time);
+        let own = |id: NodeId, but: Axis| sorted(ty(id).without(&[source, but]).axes);
+        if own(qkv[2], value) != outer || !outer.iter().all(|&a| ty(qkv[0]).has(a)) {
+            return fault("keys and values are shared in different ways");
+        }
+        Ok(Self {
+            body,
+            axes,
+            lanes: machine.lanes,
+            mr: if machine.registers >= 32 { 8 } else { 4 },
+            qkv,
+            product,
+            score,
+            outer,
+            members,
+            time,
+            source,
+            key: (key, keys),
+            value: (value, values),
+            bounds: bounds(time),
+        })
+    }
+
+    /// Sources of a block.
+    pub fn columns(&self) -> u32 {
+        VECTORS * u32::from(self.lanes)
+    }
+
+    /// A number of elements, rounded up to whole vectors.
+    pub fn whole(&self, elements: u32) -> u32 {
+        elements.next_multiple_of(u32::from(self.lanes))
+    }
+
+    /// The dtypes of the kernel's arguments.
+    pub fn arguments(&self) -> Vec<Dtype> {
+        let results = self.body.results();
+        self.body.arguments.iter().chain(&results).map(|ty: &Type| dtype(ty)).collect()
+    }
+
+    /// How many places some axes have.
+    pub fn volume(&self, of: &[Axis]) -> Size {
+        self.axes.volume(of)
+    }
+
+    /// Positions on some axes of a place by its number, the last axis innermost.
+    pub fn located(&self, w: &mut Writer, e: &mut Exprs, of: &[Axis], number: Reg, env: &Env) -> Env {
+        let mut env = env.clone();
+        let mut rest = number;
+        for (i, &axis) in of.iter().enumerate().rev() {
+            if i == 0 {
+                env.set(axis, Position::Scalar(rest));
+                break;
+            }
+            let size = e.extent(w, axis);
+            env.set(axis, Position::Scalar(w.map(Elementwise::MOD, &[rest, size])));
+            rest = w.map(Elementwise::IDIV, &[rest, size]);
+        }
+        env
+    }
+
+    /// The positions of the vectors of a block of sources from `base`, lanes beyond the end masked.
+    pub fn sources(&self, w: &mut Writer, e: &mut Exprs, base: Reg, env: &Env) -> Vec<Env> {
+        let whole = self.axes.size(self.source).known().is_some_and(|n| n % i64::from(self.columns()) == 0);
+        let size = e.extent(w, self.source);
+        (0..VECTORS)
+            .map(|v| {
+                let by = w.int(i64::from(v * u32::from(self.lanes)));
+                let at = Position::Lanes(w.add(base, by));
+                let mut env = env.with(self.source, at);
+                if !whole {
+                    let places = at.places(w, self.lanes);
+                    env.mask = Some(w.map(Elementwise::LT, &[places, size]));
+                }
+                env
+            })
+            .collect()
+    }
+}
+
+/// The value that a chain of renames shows.
+fn beneath(body: &Region, mut id: NodeId) -> NodeId {
+    while let Kind::Op(Op::Rename(..)) = body[id].kind {
+        id = body[id].operands[0];
+    }
+    id
+}

@@ -1,0 +1,234 @@
+//! The `weft` command as a user meets it: the built binary, its output and what it returns.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const LINEAR: &str = "\
+model Linear(width = 3) {
+  axis feature = width
+  param weight: [feature] ~ normal(std: 1.0)
+
+  fn (x: [batch, feature]) -> (y: [batch], scaled: [batch, feature]) {
+    (y: dot[feature](x, weight), scaled: x * weight)
+  }
+
+  fn doubled(x: [batch, feature]) -> [batch, feature] = 2 * x
+}
+";
+
+fn weft(folder: &Path, args: &[&str]) -> Output {
+    command(folder, args).output().unwrap()
+}
+
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weft"));
+    command.current_dir(folder).args(args).env_remove("COLUMNS").env_remove("RUST_BACKTRACE").env_remove("CC");
+    command
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("linear.weft"), LINEAR).unwrap();
+    folder
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// `x` [2, 3] as a safetensors file.
+fn write_x(path: &Path) {
+    let header = br#"{"x":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend([1.0f32, 2.0, 3.0, -1.0, 0.5, 0.0].iter().flat_map(|x| x.to_le_bytes()));
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn every_help() {
+    let here = folder();
+    let mut text = out(&weft(here.path(), &["--help"]));
+    for name in ["new", "check", "fmt", "run", "train", "evaluate", "generate", "bench", "build", "graph", "info", "explain"] {
+        let help = weft(here.path(), &[name, "--help"]);
+        assert_eq!(code(&help), 0, "{name}");
+        text += &format!("\n==== weft {name} --help\n\n{}", out(&help));
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn asking_wrongly_is_2() {
+    let here = folder();
+    for args in [&["chek"] as &[&str], &["check"], &["run", "linear.weft", "--set", "width"], &["new"], &["build", "--o"]] {
+        let output = weft(here.path(), args);
+        assert_eq!(code(&output), 2, "{args:?}");
+        assert!(err(&output).contains("--help"), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn faults_are_told_to_people_and_to_programs() {
+    let here = folder();
+    assert_eq!(code(&weft(here.path(), &["check", "linear.weft"])), 0);
+    fs::write(here.path().join("wrong.weft"), LINEAR.replace("2 * x", "2 * z")).unwrap();
+    let people = weft(here.path(), &["check", "linear.weft", "wrong.weft"]);
+    assert_eq!(code(&people), 1);
+    assert!(err(&people).contains("wrong.weft:9:") && err(&people).contains('z'), "{}", err(&people));
+    assert!(!err(&people).contains('\u{1b}'));
+    let colored = weft(here.path(), &["check", "wrong.weft", "--color", "always"]);
+    assert!(err(&colored).contains('\u{1b}'));
+    let programs = weft(here.path(), &["check", "wrong.weft", "--json"]);
+    assert_eq!(code(&programs), 1);
+    let line: serde_json::Value = serde_json::from_str(out(&programs).lines().next().unwrap()).unwrap();
+    assert_eq!((&line["line"], &line["severity"]), (&9.into(), &"error".into()));
+    // Every command that reads a specification tells them alike.
+    assert_eq!(err(&weft(here.path(), &["info", "wrong.weft"])), err(&weft(here.path(), &["check", "wrong.weft"])));
+    let missing = weft(here.path(), &["check", "nowhere.weft"]);
+    assert_eq!(code(&missing), 1);
+    assert!(err(&missing).contains("nowhere.weft"), "{}", err(&missing));
+    fs::write(here.path().join("bytes.weft"), [0xff, 0xfe]).unwrap();
+    assert_eq!(code(&weft(here.path(), &["check", "bytes.weft"])), 1);
+}
+
+#[test]
+fn formatting_settles() {
+    let here = folder();
+    let place = here.path().join("linear.weft");
+    fs::write(&place, LINEAR.replace("width = 3", "width=3")).unwrap();
+    let checked = weft(here.path(), &["fmt", "--check", "linear.weft"]);
+    assert_eq!((code(&checked), out(&checked).as_str()), (1, "linear.weft\n"));
+    assert_eq!(code(&weft(here.path(), &["fmt", "linear.weft"])), 0);
+    assert_eq!(fs::read_to_string(&place).unwrap(), LINEAR);
+    assert_eq!(code(&weft(here.path(), &["fmt", "--check", "linear.weft"])), 0);
+    // What does not parse is left as it is.
+    fs::write(&place, "model {").unwrap();
+    assert_eq!(code(&weft(here.path(), &["fmt", "linear.weft"])), 1);
+    assert_eq!(fs::read_to_string(&place).unwrap(), "model {");
+}
+
+#[test]
+fn codes_are_explained() {
+    let here = folder();
+    let one = weft(here.path(), &["explain", "w0001"]);
+    assert_eq!(code(&one), 0);
+    assert!(out(&one).starts_with("W0001: ") && out(&one).contains("Has it not:"), "{}", out(&one));
+    assert!(out(&weft(here.path(), &["explain"])).lines().count() > 3);
+    let none = weft(here.path(), &["explain", "W9"]);
+    assert_eq!(code(&none), 1);
+    assert!(err(&none).contains("there is no code `W9`"), "{}", err(&none));
+}
+
+#[test]
+fn a_new_project_is_sound_and_trains() {
+    let here = folder();
+    assert_eq!(code(&weft(here.path(), &["new", "hello"])), 0);
+    assert_eq!(code(&weft(here.path(), &["check", "hello/hello.weft"])), 0);
+    assert_eq!(code(&weft(here.path(), &["fmt", "--check", "hello/hello.weft"])), 0);
+    // A second one changes nothing, a name that is none makes nothing.
+    let again = weft(here.path(), &["new", "hello"]);
+    assert_eq!(code(&again), 1);
+    assert!(err(&again).contains("nothing was changed"), "{}", err(&again));
+    assert_eq!(code(&weft(here.path(), &["new", "No way"])), 1);
+    assert!(!here.path().join("No way").exists());
+
+    let trained = weft(here.path(), &["train", "hello/hello.weft", "--steps", "3", "--checked", "-q"]);
+    assert_eq!(code(&trained), 0, "{}", err(&trained));
+    let written = weft(here.path(), &["generate", "hello/hello.weft", "--prompt", "The", "--tokens", "5", "-q"]);
+    assert_eq!(code(&written), 0, "{}", err(&written));
+    // The prompt, five characters (of which some may end lines), the end of the line.
+    assert!(out(&written).starts_with("The"));
+    assert_eq!(out(&written).chars().count(), 9, "{:?}", out(&written));
+    let scored = weft(here.path(), &["evaluate", "hello/hello.weft", "--json", "-q"]);
+    let score: serde_json::Value = serde_json::from_str(&out(&scored)).unwrap();
+    assert!(score["loss"].as_f64().is_some_and(|loss| (2.0..4.0).contains(&loss)), "{score}");
+    let gradients = weft(here.path(), &["train", "hello/hello.weft", "--gradients", "g.safetensors", "-q"]);
+    assert_eq!(code(&gradients), 0, "{}", err(&gradients));
+    let bytes = fs::read(here.path().join("g.safetensors")).unwrap();
+    assert!(String::from_utf8_lossy(&bytes).contains("\"grad.layers.{}.norm_mlp."));
+}
+
+#[test]
+fn an_executable_does_what_the_command_does() {
+    let here = folder();
+    write_x(&here.path().join("x.safetensors"));
+    let built = weft(here.path(), &["build", "linear.weft", "-o", "linear", "--set", "width=3"]);
+    assert_eq!(code(&built), 0, "{}", err(&built));
+    let size = fs::metadata(here.path().join("linear")).unwrap().len();
+    assert!(size < 15 << 20, "{size} bytes");
+    let exe = |args: &[&str]| Command::new(here.path().join("linear")).current_dir(here.path()).args(args).output().unwrap();
+    assert_eq!(out(&exe(&["info"])), out(&weft(here.path(), &["info", "linear.weft"])));
+    for function in [&[] as &[&str], &["doubled"]] {
+        let rest: &[&str] = &["--draw", "7", "--inputs", "x.safetensors"];
+        let of_exe = exe(&[&["run"], function, rest].concat());
+        let of_weft = weft(here.path(), &[&["run", "linear.weft"], function, rest].concat());
+        assert_eq!((code(&of_exe), code(&of_weft)), (0, 0), "{}{}", err(&of_exe), err(&of_weft));
+        assert_eq!(out(&of_exe), out(&of_weft));
+    }
+    assert!(out(&exe(&["run", "doubled", "--draw", "7", "--inputs", "x.safetensors"])).contains("2 4 6 -2 1 0"));
+    let ldd = Command::new("ldd").arg(here.path().join("linear")).output().unwrap();
+    assert!(!out(&ldd).contains("LLVM") && out(&ldd).contains("libc.so"), "{}", out(&ldd));
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_words() {
+    let here = folder();
+    let no_linker = command(here.path(), &["build", "linear.weft"]).env("CC", "no-such-compiler").output().unwrap();
+    assert_eq!(code(&no_linker), 1);
+    assert!(err(&no_linker).contains("apt-get install gcc"), "{}", err(&no_linker));
+    let failing = command(here.path(), &["build", "linear.weft"]).env("CC", "false").output().unwrap();
+    assert_eq!(code(&failing), 1);
+    assert!(err(&failing).contains("the linker `false` failed"), "{}", err(&failing));
+    assert!(!here.path().join("linear").exists());
+    for (args, said) in [
+        (&["build", "linear.weft", "--target-cpu", "z80"] as &[&str], "there is no processor `z80`"),
+        (&["info", "linear.weft", "--item", "Liner"], "no recipe or model `Liner`"),
+        (&["info", "linear.weft", "--dump", "fus"], "there is no stage `fus`"),
+        (&["run", "linear.weft", "tripled"], "`doubled`"),
+        (&["train", "linear.weft"], "needs a recipe"),
+        (&["run", "linear.weft", "--draw", "1"], "--inputs"),
+    ] {
+        let output = weft(here.path(), args);
+        assert_eq!(code(&output), 1, "{args:?}");
+        assert!(err(&output).contains(said), "{args:?}: {}", err(&output));
+    }
+}
+
+#[test]
+fn stages_are_dumped_and_timed() {
+    let here = folder();
+    let printed = weft(here.path(), &["info", "linear.weft", "--dump", "doubled.fuse,plan", "--timings"]);
+    assert_eq!(code(&printed), 0, "{}", err(&printed));
+    let heads: Vec<String> = out(&printed).lines().filter(|line| line.starts_with("== ")).map(Into::into).collect();
+    assert_eq!(heads, ["== doubled.fuse", "== forward.plan", "== doubled.plan"]);
+    assert!(err(&printed).contains("forward.fuse") && err(&printed).contains(" ms"));
+    assert_eq!(code(&weft(here.path(), &["info", "linear.weft", "--dump", "lower", "--dump-dir", "dumps"])), 0);
+    assert!(fs::read_to_string(here.path().join("dumps/lower.txt")).unwrap().contains("graph"));
+}
+
+#[test]
+fn a_graph_is_a_picture_that_graphviz_takes() {
+    let here = folder();
+    weft(here.path(), &["new", "hello"]);
+    let picture = weft(here.path(), &["graph", "hello/hello.weft", "--dot", "-o", "hello.dot"]);
+    assert_eq!(code(&picture), 0, "{}", err(&picture));
+    let text = fs::read_to_string(here.path().join("hello.dot")).unwrap();
+    assert!(text.starts_with("digraph \"forward\" {") && text.contains("× 2"), "{text}");
+    // Where Graphviz is there it has the last word.
+    if let Ok(drawn) = Command::new("dot").args(["-Tsvg", "hello.dot"]).current_dir(here.path()).output() {
+        assert!(drawn.status.success(), "{}", err(&drawn));
+    }
+    let text = weft(here.path(), &["graph", "linear.weft", "--text"]);
+    assert!(weft_compiler::graph::parse(&out(&text)).is_ok(), "{}", out(&text));
+}

@@ -60,7 +60,8 @@ fn write_x(path: &Path) {
 fn every_help() {
     let here = folder();
     let mut text = out(&weft(here.path(), &["--help"]));
-    for name in ["new", "check", "fmt", "run", "train", "evaluate", "generate", "bench", "build", "graph", "info", "explain"] {
+    for name in ["new", "check", "fmt", "run", "train", "evaluate", "generate", "bench", "build", "graph", "info", "explain"]
+    {
         let help = weft(here.path(), &[name, "--help"]);
         assert_eq!(code(&help), 0, "{name}");
         text += &format!("\n==== weft {name} --help\n\n{}", out(&help));

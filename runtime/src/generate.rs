@@ -144,7 +144,8 @@ fn dtype(program: &Program, port: &Port) -> Option<Dtype> {
 fn along(flag: &Port, input: &Port) -> Result<Vec<bool>> {
     let is_time = |(name, size): &(String, Size)| {
         let at = input.axes.iter().position(|axis| axis == &(name.clone(), size.clone()));
-        let at = at.with_context(|| format!("`forward` takes `{}` with an axis `{name}` that `{}` lacks", flag.name, input.name))?;
+        let at = at
+            .with_context(|| format!("`forward` takes `{}` with an axis `{name}` that `{}` lacks", flag.name, input.name))?;
         Ok(at + 1 == input.axes.len())
     };
     flag.axes.iter().map(is_time).collect()
@@ -159,4 +160,40 @@ fn context(program: &Program, time: &Size) -> Option<usize> {
         _ => None,
     };
     limits.chain(fixed).min().and_then(|n| usize::try_from(n).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Buffer, Place};
+
+    fn size(variable: u32) -> Size {
+        Size { terms: vec![(1, vec![variable])] }
+    }
+
+    /// `forward(ids [batch, time], flag [flag_axes]: bool) -> outputs`, each [batch, time, token].
+    fn program(flag_axes: &[(&str, u32)], outputs: &[&str]) -> Program {
+        let axes = |list: &[(&str, u32)]| list.iter().map(|&(name, at)| (name.to_owned(), size(at))).collect();
+        let port =
+            |name: &str, list: &[(&str, u32)], buffer| Port { name: name.into(), axes: axes(list), bound: None, buffer };
+        let buffer = |dtype| Buffer { dtype, len: Size::default(), place: Place::Input };
+        let all = [("batch", 0), ("time", 1), ("token", 2)];
+        Program {
+            sizes: vec!["batch".into(), "time".into(), "token".into()],
+            inputs: vec![port("ids", &all[..2], 0), port("present", flag_axes, 1)],
+            outputs: outputs.iter().map(|name| port(name, &all, 2)).collect(),
+            buffers: vec![buffer(Dtype::I32), buffer(Dtype::Bool), buffer(Dtype::F32)],
+            ..Program::default()
+        }
+    }
+
+    #[test]
+    fn flags_are_filled_and_logits_found_by_name() {
+        let forward = Forward::of(&program(&[("batch", 0), ("time", 1)], &["hidden", "logits"])).unwrap();
+        assert_eq!(forward.output, "logits");
+        assert_eq!(forward.flags, [("present".to_owned(), vec![false, true])]);
+        let fault = |program: &Program| Forward::of(program).unwrap_err().to_string();
+        assert!(fault(&program(&[], &["hidden", "pooled"])).contains("`hidden`, `pooled`"));
+        assert!(fault(&program(&[("token", 2)], &["logits"])).contains("an axis `token` that `ids` lacks"));
+    }
 }

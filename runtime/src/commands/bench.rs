@@ -8,9 +8,9 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use super::{Common, Exit, load_weights};
+use crate::data::Batch;
 use crate::exec::{Compiled, Machine};
 use crate::step::{self, Specials};
-use crate::data::Batch;
 use crate::weights;
 
 /// Options of `bench`.
@@ -58,7 +58,8 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
     if args.on_request {
         for line in std::io::stdin().lock().lines() {
             line?;
-            let times = (0..args.repeat).map(|_| once(&mut machine, args, &inputs, &mut done)).collect::<Result<Vec<_>>>()?;
+            let times =
+                (0..args.repeat).map(|_| once(&mut machine, args, &inputs, &mut done)).collect::<Result<Vec<_>>>()?;
             println!("{}", times.iter().map(|ms| format!("{ms:.4}")).collect::<Vec<_>>().join(" "));
         }
         return Ok(Exit::Done);

@@ -7,6 +7,7 @@
 mod body;
 mod cluster;
 mod roots;
+mod scalars;
 
 use std::collections::HashMap;
 
@@ -18,6 +19,7 @@ use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, RegionBuilder, Scan
 
 /// Makes kernels of a whole program; unless `joined`, one of each operator, to compare with.
 pub fn fuse(graph: &mut Graph, joined: bool) {
+    scalars::widen(graph);
     graph.body = region(&graph.axes, &graph.body, joined);
 }
 

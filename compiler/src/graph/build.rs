@@ -219,9 +219,8 @@ impl Builder {
         value.node
     }
 
-    /// A value's node in a frame at its own depth or deeper.
+    /// A value's node in a frame at its own depth or deeper; a number or position also in one further out.
     fn local(&mut self, value: Value, depth: usize) -> NodeId {
-        assert!(value.depth <= depth, "{value:?} is a value of a loop that is closed");
         if value.depth == depth {
             return value.node;
         }
@@ -230,6 +229,7 @@ impl Builder {
             let (kind, ty) = (Kind::Op(op.clone()), ty.clone());
             return self.frames[depth].region.node(kind, Vec::new(), ty);
         }
+        assert!(value.depth < depth, "{value:?} is a value of a loop that is closed");
         let outer = self.local(value, depth - 1);
         let ty = self.frames[depth - 1].region.ty(outer).clone();
         self.frames[depth].argument(Argument::Invariant(outer), ty)
@@ -377,7 +377,10 @@ impl Emit for Builder {
     }
 
     fn supplied(&mut self, name: &str, elem: Elem) -> Value {
-        self.argument(Input { name: name.into(), elem, axes: Vec::new(), source: Source::Supplied })
+        // The run supplies a step as a float, whoever asks first: rates are functions of it, random numbers are keyed by it.
+        let own = if name == "step" { Elem::Float } else { elem };
+        let value = self.argument(Input { name: name.into(), elem: own, axes: Vec::new(), source: Source::Supplied });
+        if self.type_of(&value).elem == elem { value } else { self.op(Op::Cast(elem), &[value]) }
     }
 }
 

@@ -91,8 +91,7 @@ impl<'a> Request<'a> {
         let (mut builder, objective) = self.objective(false, false)?;
         let metrics = objective.metrics.iter().map(|(name, _)| name.clone()).collect();
         measure(&mut builder, &objective);
-        let weight = builder.means().first().map(|m| m.weight);
-        let weight = match weight {
+        let weight = match builder.batch_weights().first().copied() {
             Some(node) => builder.root(node),
             None => builder.op(Op::Constant(Number(1.0), Elem::Float, Vec::new()), &[]),
         };

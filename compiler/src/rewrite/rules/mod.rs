@@ -11,7 +11,7 @@ mod functions;
 mod guard;
 mod identities;
 mod joined;
-mod matching;
+pub(super) mod matching;
 mod reductions;
 mod renames;
 
@@ -79,8 +79,6 @@ use algebra;
 
 /// A set of rules that is run until it gives nothing new, or until its rounds are over.
 pub struct Stage {
-    /// Its name.
-    pub name: &'static str,
     /// Its rules.
     pub rules: Vec<&'static Rule>,
     /// The most rounds.
@@ -91,17 +89,17 @@ pub struct Stage {
 
 /// The stages, in order. Each also has the rules of those before it.
 pub static STAGES: LazyLock<Vec<Stage>> = LazyLock::new(|| {
-    let sets: [(&str, usize, &[&[Rule]]); 3] = [
-        ("identities", 4, &[identities::RULES, functions::RULES]),
-        ("structure", 3, &[renames::RULES, reductions::RULES, contractions::RULES, joined::RULES]),
-        ("arrangement", 4, &[arrangement::RULES]),
+    let sets: [(usize, &[&[Rule]]); 3] = [
+        (4, &[identities::RULES, functions::RULES]),
+        (3, &[renames::RULES, reductions::RULES, contractions::RULES, joined::RULES]),
+        (4, &[arrangement::RULES]),
     ];
     let mut before: Vec<&Rule> = Vec::new();
     sets.iter()
-        .map(|&(name, rounds, lists)| {
+        .map(|&(rounds, lists)| {
             before.extend(lists.iter().copied().flatten());
             let rewrites = before.iter().flat_map(|rule| matching::rewrites(rule)).collect();
-            Stage { name, rules: before.clone(), rounds, rewrites }
+            Stage { rules: before.clone(), rounds, rewrites }
         })
         .collect()
 });
@@ -109,9 +107,4 @@ pub static STAGES: LazyLock<Vec<Stage>> = LazyLock::new(|| {
 /// All rules.
 pub fn all() -> &'static [&'static Rule] {
     STAGES.last().map_or(&[], |stage| &stage.rules)
-}
-
-/// One rule as egg takes it: a rewrite for each order of commutative operators.
-pub fn rewrites(rule: &'static Rule) -> Vec<Rewrite<ENode, Knowledge>> {
-    matching::rewrites(rule)
 }

@@ -75,11 +75,14 @@ pub struct Specification {
     pub program: Program,
     /// Its folder.
     pub folder: PathBuf,
+    /// What is likely not meant, though it can be compiled.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Reads and checks a specification with the files it uses.
 pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
     let (program, mut faults) = Program::load(&path.display().to_string(), &text, &read);
@@ -89,7 +92,7 @@ pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
     if faults.iter().any(|d| d.severity == weft_dsl::diagnostic::Severity::Error) {
         return Err(Failure::Faults(faults, program.sources().clone()));
     }
-    Ok(Specification { program, folder })
+    Ok(Specification { program, folder, warnings: faults })
 }
 
 impl Specification {
@@ -120,45 +123,56 @@ impl Specification {
 
     /// Compiles a subject.
     pub fn compile(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Output, Failure> {
-        let lowered = self.lower(subject, options, watch)?;
-        let mut plan = Plan { format: plan::FORMAT, name: lowered.name, ..Plan::default() };
-        let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
-        slots.declare(&lowered.parameters)?;
-        let machine = options.cpu.machine();
-        let mut programs = lowered.programs;
-        for Lowered { name, graph, .. } in &mut programs {
-            let start = Instant::now();
-            let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
-            let pipeline = if options.optimise { PIPELINE } else { &[] };
-            run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
-                watch(&format!("{name}.{pass}"), &|| print(graph), time);
-            })
-            .map_err(anyhow::Error::from)?;
-            complete_outputs(graph);
-            fuse(graph, options.optimise);
-            watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
-        }
-        for Lowered { name, graph, limits } in &programs {
-            let start = Instant::now();
-            let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
-            watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
-            plan.programs.push(program);
-        }
-        plan.slots = slots.list;
-        plan.params = slots.params;
+        self.compile_only(subject, &|_| true, options, watch)
+    }
+
+    /// Compiles those programs of a subject whose names are wanted.
+    pub fn compile_only(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        watch: Watch,
+    ) -> std::result::Result<Output, Failure> {
+        let (plan, kernels) = self.plan(subject, wanted, options, watch)?;
+        let objects = code(&kernels, options, watch)?;
+        Ok(Output { plan, objects })
+    }
+
+    /// Plans the wanted programs of a subject; all but the machine code of their kernels.
+    pub fn plan(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        watch: Watch,
+    ) -> std::result::Result<(Plan, Kernels), Failure> {
+        let mut lowered = self.lower(subject, options, watch)?;
+        keep(&mut lowered.programs, wanted)?;
+        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
-        plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
-        plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
             plan.tokenizer = self.tokenizer(&settings.data)?;
         }
         plan.fingerprint = fingerprint(&plan);
-        let start = Instant::now();
-        let list: Vec<_> = kernels.list.iter().map(|(name, kernel)| (name.clone(), kernel)).collect();
-        let objects = cpu::compile(&list, &options.cpu, options.checked)?;
-        watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
-        Ok(Output { plan, objects })
+        Ok((plan, kernels))
+    }
+
+    /// The wanted programs of a subject as graphs of kernels.
+    pub fn graphs(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        watch: Watch,
+    ) -> std::result::Result<Vec<(String, Graph)>, Failure> {
+        let mut programs = self.lower(subject, options, watch)?.programs;
+        keep(&mut programs, wanted)?;
+        for lowered in &mut programs {
+            optimised(lowered, options, watch)?;
+        }
+        Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
 
     fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {
@@ -191,7 +205,11 @@ impl Specification {
                 }
             }
         };
-        watch("lower", &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(), start.elapsed());
+        watch(
+            "lower",
+            &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(),
+            start.elapsed(),
+        );
         Ok(whole)
     }
 
@@ -232,9 +250,7 @@ impl Specification {
             std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
         };
         Ok(match tokenizer {
-            elaborate::Tokenizer::Characters => {
-                characters_of(&paths.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
-            }
+            elaborate::Tokenizer::Characters => characters_of(&paths.iter().map(read).collect::<Result<Vec<_>>>()?.concat()),
             elaborate::Tokenizer::Bytes => plan::Tokenizer::Bytes,
             elaborate::Tokenizer::File(path) => plan::Tokenizer::Json(read(path)?),
         })
@@ -248,6 +264,48 @@ impl Host for Specification {
     }
 }
 
+/// Compiles graphs that share parameters: every pass, kernels, memory, code. `parameters` has an input for each parameter; storage
+/// that it lacks is made where a graph first reads it.
+///
+/// # Errors
+/// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
+pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
+    let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
+    plan.fingerprint = fingerprint(&plan);
+    let objects = code(&kernels, options, watch)?;
+    Ok(Output { plan, objects })
+}
+
+/// Plans programs: all of the plan that follows from them, and their kernels.
+fn planned(name: &str, parameters: &Graph, mut programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<(Plan, Kernels)> {
+    let mut plan = Plan { format: plan::FORMAT, name: name.into(), ..Plan::default() };
+    let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
+    slots.declare(parameters)?;
+    let machine = options.cpu.machine();
+    for program in &mut programs {
+        optimised(program, options, watch)?;
+    }
+    for Lowered { name, graph, limits } in &programs {
+        let start = Instant::now();
+        let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
+        watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
+        plan.programs.push(program);
+    }
+    plan.slots = slots.list;
+    plan.params = slots.params;
+    plan.kernels = kernels.list.iter().map(|(name, _)| name.clone()).collect();
+    plan.target = plan::Target { triple: options.cpu.triple.to_string(), features: options.cpu.features() };
+    Ok((plan, kernels))
+}
+
+/// The machine code of kernels.
+fn code(kernels: &Kernels, options: &Options, watch: Watch) -> Result<Vec<Vec<u8>>> {
+    let start = Instant::now();
+    let objects = cpu::compile(&kernels.list, &options.cpu, options.checked)?;
+    watch("code", &|| format!("{:#?}", kernels.list), start.elapsed());
+    Ok(objects)
+}
+
 /// Everything that was lowered.
 struct Whole {
     name: String,
@@ -256,6 +314,29 @@ struct Whole {
     programs: Vec<Lowered>,
     settings: Option<Settings>,
     metrics: Vec<String>,
+}
+
+/// Leaves the wanted programs.
+fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+    let names: Vec<String> = programs.iter().map(|p| format!("`{}`", p.name)).collect();
+    programs.retain(|p| wanted(&p.name));
+    anyhow::ensure!(!programs.is_empty(), "there is no such function; there are {}", names.join(", "));
+    Ok(())
+}
+
+/// Runs the passes over a program and makes kernels of it.
+fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
+    let Lowered { name, graph, .. } = lowered;
+    let start = Instant::now();
+    let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+    let pipeline = if options.optimise { PIPELINE } else { &[] };
+    run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
+        watch(&format!("{name}.{pass}"), &|| print(graph), time);
+    })?;
+    complete_outputs(graph);
+    fuse(graph, options.optimise);
+    watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
+    Ok(())
 }
 
 /// Gives each output all its declared axes: a value that is the same along some is written out.
@@ -282,7 +363,8 @@ fn layout(layout: &LayoutOut, params: &[plan::Param]) -> Result<plan::Layout> {
         .tensors
         .iter()
         .map(|t| {
-            let param = params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
+            let param =
+                params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
             Ok(plan::Stored {
                 param: param as u32,
                 index: t.index,

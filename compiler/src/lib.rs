@@ -12,3 +12,4 @@ pub mod schedule;
 pub mod plan;
 pub mod target;
 pub mod compile;
+pub mod link;

@@ -100,7 +100,7 @@ impl Size {
     pub fn divide(&self, divisor: &Size) -> Result<Size, DivideError> {
         match (self.known(), divisor.known()) {
             (_, Some(0)) => return Err(DivideError::ByZero),
-            (Some(a), Some(b)) if a % b == 0 => return Ok(Size::of(a / b)),
+            (Some(a), Some(b)) if a.wrapping_rem(b) == 0 => return Ok(Size::of(a.wrapping_div(b))),
             (Some(a), Some(b)) => return Err(DivideError::Inexact(a, b)),
             _ => {}
         }
@@ -126,10 +126,10 @@ impl Size {
                 let at = rest.iter().position(|a| a == atom)?;
                 rest.remove(at);
             }
-            if c % coefficient != 0 {
+            if c.wrapping_rem(coefficient) != 0 {
                 return None;
             }
-            out.put(rest, c / coefficient);
+            out.put(rest, c.wrapping_div(coefficient));
         }
         Some(out)
     }

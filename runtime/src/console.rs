@@ -30,6 +30,17 @@ fn colored(is_terminal: bool) -> bool {
     }
 }
 
+/// Whether errors, which go to standard error, are coloured.
+pub fn colors_errors() -> bool {
+    colored(std::io::stderr().is_terminal())
+}
+
+/// A reader that goes away (`| head`) ends the process quietly, whatever its parent set. For the start of `main`.
+pub fn end_with_reader() {
+    // SAFETY: the default action needs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 /// A heading for standard output.
 pub fn heading(text: &str) -> String {
     if colored(std::io::stdout().is_terminal()) { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
@@ -38,7 +49,7 @@ pub fn heading(text: &str) -> String {
 /// Says why nothing came of it: the error and what led to it, on standard error.
 pub fn error(error: &anyhow::Error) {
     let text = format!("{error:#}");
-    if colored(std::io::stderr().is_terminal()) {
+    if colors_errors() {
         eprintln!("\x1b[1;31merror:\x1b[0m {text}");
     } else {
         eprintln!("error: {text}");
@@ -47,7 +58,7 @@ pub fn error(error: &anyhow::Error) {
 
 /// Says what may surprise, on standard error.
 pub fn warning(text: &str) {
-    if colored(std::io::stderr().is_terminal()) {
+    if colors_errors() {
         eprintln!("\x1b[1;33mwarning:\x1b[0m {text}");
     } else {
         eprintln!("warning: {text}");

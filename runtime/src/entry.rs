@@ -31,9 +31,7 @@ pub struct Descriptor {
 /// `argv` holds `argc` C strings, and the descriptor is as the compiler made it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn weft_main(argc: c_int, argv: *const *const c_char, descriptor: *const Descriptor) -> c_int {
-    // A reader that goes away (`| head`) ends us quietly, whatever the parent process set.
-    // SAFETY: no other thread runs yet, and the default action needs no handler.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    console::end_with_reader();
     // A panic must not cross into C; its message is printed by the hook.
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as this function's own contract.
@@ -50,6 +48,14 @@ pub unsafe extern "C" fn weft_main(argc: c_int, argv: *const *const c_char, desc
         eprintln!("error: this is a fault of Weft, not of yours; what was saved before is whole");
         1
     })
+}
+
+/// A plan as the bytes of a [`Descriptor`].
+///
+/// # Errors
+/// None in practice: a plan is plain data.
+pub fn encode(plan: &Plan) -> Result<Vec<u8>> {
+    postcard::to_stdvec(plan).context("the plan has no bytes")
 }
 
 /// # Safety

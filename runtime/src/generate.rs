@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::exec::Machine;
-use crate::plan::{Program, Size};
+use crate::plan::{Dtype, Port, Program, Size};
 use crate::sample::Sampling;
+use crate::step::{self, Specials};
 use crate::tensor::{Data, Tensor};
 
 /// What is asked for.
@@ -30,6 +31,8 @@ struct Forward {
     batched: bool,
     /// Longest input, where there is one.
     context: Option<usize>,
+    /// Truth values it takes besides (which tokens are present), each with whether an axis of it is time: all true.
+    flags: Vec<(String, Vec<bool>)>,
     output: String,
     /// Which axis of the output is time, and which the vocabulary.
     time: usize,
@@ -61,7 +64,9 @@ pub fn generate(machine: &mut Machine, request: &Request, emit: &mut dyn FnMut(i
 
 impl Forward {
     fn of(program: &Program) -> Result<Self> {
-        let [input] = program.inputs.as_slice() else {
+        let ports = program.inputs.iter().filter(|port| !port.name.starts_with('$'));
+        let (flags, indices): (Vec<&Port>, Vec<&Port>) = ports.partition(|port| dtype(program, port) == Some(Dtype::Bool));
+        let [input] = indices[..] else {
             let names: Vec<_> = program.inputs.iter().map(|port| format!("`{}`", port.name)).collect();
             bail!("text can be generated where `forward` takes indices alone; here it takes {}", names.join(", "));
         };
@@ -74,8 +79,13 @@ impl Forward {
                 axes.len()
             ),
         };
-        let [output] = program.outputs.as_slice() else {
-            bail!("`forward` gives {} results; to generate it needs one, the logits", program.outputs.len());
+        let flags = flags.into_iter().map(|flag| Ok((flag.name.clone(), along(flag, input)?))).collect::<Result<_>>()?;
+        let output = match program.outputs.as_slice() {
+            [output] => output,
+            several => several.iter().find(|port| port.name == "logits").with_context(|| {
+                let names: Vec<_> = several.iter().map(|port| format!("`{}`", port.name)).collect();
+                format!("`forward` gives {}; to generate one must be named `logits`", names.join(", "))
+            })?,
         };
         let position = |name: &str| output.axes.iter().position(|(found, _)| found == name);
         let time = position(time_name).with_context(|| format!("`forward` gives no logits for each `{time_name}`"))?;
@@ -93,6 +103,7 @@ impl Forward {
             input: input.name.clone(),
             batched,
             context: context(program, time_size),
+            flags,
             output: output.name.clone(),
             time,
             vocabulary,
@@ -102,8 +113,13 @@ impl Forward {
     /// The logits behind the last token.
     fn last_logits(&self, machine: &mut Machine, tokens: &[i32]) -> Result<Vec<f32>> {
         let shape = if self.batched { vec![1, tokens.len()] } else { vec![tokens.len()] };
-        let input = Tensor::new(shape, Data::I32(tokens.to_vec()))?;
-        let outputs = machine.run("forward", &[(&self.input, &input)])?;
+        let mut inputs = vec![(self.input.clone(), Tensor::new(shape, Data::I32(tokens.to_vec()))?)];
+        for (name, axes) in &self.flags {
+            let shape: Vec<usize> = axes.iter().map(|&is_time| if is_time { tokens.len() } else { 1 }).collect();
+            let count = shape.iter().product();
+            inputs.push((name.clone(), Tensor::new(shape, Data::Bool(vec![1; count]))?));
+        }
+        let outputs = step::run(machine, "forward", &inputs, &Specials::default())?;
         let found = outputs.iter().find(|(name, _)| *name == self.output);
         let (_, logits) = found.with_context(|| format!("`forward` gave no `{}`", self.output))?;
         let stride = |axis: usize| logits.shape[axis + 1..].iter().product::<usize>();
@@ -117,6 +133,21 @@ impl Forward {
             other => bail!("`forward` gives {}, which are no logits", other.kind()),
         })
     }
+}
+
+/// How a port is stored.
+fn dtype(program: &Program, port: &Port) -> Option<Dtype> {
+    program.buffers.get(port.buffer as usize).map(|buffer| buffer.dtype)
+}
+
+/// For each axis of a port whether it is time, the last axis of the input; the others must be the input's too.
+fn along(flag: &Port, input: &Port) -> Result<Vec<bool>> {
+    let is_time = |(name, size): &(String, Size)| {
+        let at = input.axes.iter().position(|axis| axis == &(name.clone(), size.clone()));
+        let at = at.with_context(|| format!("`forward` takes `{}` with an axis `{name}` that `{}` lacks", flag.name, input.name))?;
+        Ok(at + 1 == input.axes.len())
+    };
+    flag.axes.iter().map(is_time).collect()
 }
 
 /// The longest input: the smallest limit on the size of time.

@@ -25,7 +25,8 @@ pub fn fuse(graph: &mut Graph, joined: bool) {
 fn region(axes: &Axes, source: &Region, joined: bool) -> Region {
     let source = prepared(axes, source, joined);
     let roots = roots::Roots::of(axes, &source, joined);
-    let clusters = if joined { cluster::clusters(axes, &source, &roots) } else { cluster::Clusters::single(&source, &roots) };
+    let clusters =
+        if joined { cluster::clusters(axes, &source, &roots) } else { cluster::Clusters::single(&source, &roots) };
     emit(axes, &source, &roots, &clusters)
 }
 

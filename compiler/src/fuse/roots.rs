@@ -44,7 +44,8 @@ impl Roots {
             }
             for (id, node) in region.iter() {
                 // What is only summed is not: a contraction is a sum of products here.
-                let made = !node.operands.is_empty() && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !summed[id.0 as usize];
+                let made =
+                    !node.operands.is_empty() && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !summed[id.0 as usize];
                 if role[id.0 as usize] == Role::Inline && made {
                     role[id.0 as usize] = Role::Root;
                 }

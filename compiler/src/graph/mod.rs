@@ -9,6 +9,7 @@
 
 mod array;
 mod build;
+mod dot;
 mod eval;
 pub mod philox;
 pub mod random;
@@ -17,6 +18,7 @@ mod validate;
 
 pub use array::{Array, Misshapen};
 pub use build::{Builder, Mean, Value};
+pub use dot::dot;
 pub use eval::{Bindings, EvalError, Sizes, eval, eval_region};
 pub use text::{parse, print, print_region};
 pub use validate::validate;

@@ -12,10 +12,20 @@ use crate::graph::philox::philox;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(pub String);
 
-/// Runs the tiles from `begin` to `end`. Arguments hold an element each place, truth values as 0 and 1.
-pub fn run(kernel: &Kernel, args: &mut [Vec<f64>], sizes: &[i64], begin: i64, end: i64) -> Result<(), Fault> {
-    for tile in begin..end {
-        let mut machine = Machine { kernel, args, sizes, tile, registers: vec![None; kernel.registers.len()], assigned: Vec::new(), scratch: HashMap::new() };
+/// Runs the tiles from 0 to `tiles`. Arguments hold an element each place, truth values as 0 and 1. Where `wide`, 32-bit floats
+/// are not rounded, so that what is left is the kernel's logic.
+pub fn run(kernel: &Kernel, args: &mut [Vec<f64>], sizes: &[i64], tiles: i64, wide: bool) -> Result<(), Fault> {
+    for tile in 0..tiles {
+        let mut machine = Machine {
+            kernel,
+            wide,
+            args,
+            sizes,
+            tile,
+            registers: vec![None; kernel.registers.len()],
+            assigned: Vec::new(),
+            scratch: HashMap::new(),
+        };
         machine.block(&kernel.body)?;
     }
     Ok(())
@@ -23,6 +33,7 @@ pub fn run(kernel: &Kernel, args: &mut [Vec<f64>], sizes: &[i64], begin: i64, en
 
 struct Machine<'a> {
     kernel: &'a Kernel,
+    wide: bool,
     args: &'a mut [Vec<f64>],
     sizes: &'a [i64],
     tile: i64,
@@ -55,7 +66,7 @@ impl Machine<'_> {
         if value.len() != usize::from(shape.lanes) {
             return fault(format!("register {} has {} lanes, not {}", reg.0, shape.lanes, value.len()));
         }
-        self.registers[reg.0 as usize] = Some(value.into_iter().map(|v| rounded(v, shape.dtype)).collect());
+        self.registers[reg.0 as usize] = Some(value.into_iter().map(|v| self.rounded(v, shape.dtype)).collect());
         self.assigned.push(reg);
         Ok(())
     }
@@ -219,7 +230,7 @@ impl Machine<'_> {
                 let mut value = self.get(*value)?;
                 while value.len() > 1 {
                     let upper = value.split_off(value.len() / 2);
-                    let join = |(&a, &b): (&f64, &f64)| rounded((monoid.join().row().eval)(&[a, b]), own);
+                    let join = |(&a, &b): (&f64, &f64)| self.rounded((monoid.join().row().eval)(&[a, b]), own);
                     value = value.iter().zip(&upper).map(join).collect();
                 }
                 value
@@ -252,15 +263,16 @@ impl Machine<'_> {
         let at = |i: usize| -> Vec<f64> { values.iter().map(|v| v[i]).collect() };
         Ok((0..usize::from(lanes)).map(|i| (op.row().eval)(&at(i))).collect())
     }
-}
 
-/// A number as a dtype holds it.
-fn rounded(value: f64, dtype: Dtype) -> f64 {
-    match dtype {
-        Dtype::F32 => f64::from(value as f32),
-        Dtype::F64 => value,
-        Dtype::I32 => f64::from(value as i64 as i32),
-        Dtype::I64 => value.trunc(),
-        Dtype::Bool => f64::from(u8::from(value != 0.0)),
+    /// A number as a dtype holds it.
+    fn rounded(&self, value: f64, dtype: Dtype) -> f64 {
+        match dtype {
+            Dtype::F32 if self.wide => value,
+            Dtype::F32 => f64::from(value as f32),
+            Dtype::F64 => value,
+            Dtype::I32 => f64::from(value as i64 as i32),
+            Dtype::I64 => value.trunc(),
+            Dtype::Bool => f64::from(u8::from(value != 0.0)),
+        }
     }
 }

@@ -5,12 +5,12 @@ mod train;
 pub use train::{Training, training};
 
 use weft_dsl::diagnostic::Diagnostic;
-use weft_dsl::elaborate::{Host, LayoutOut, Limit, Program, Session, Setting};
+use weft_dsl::elaborate::{Entry, Host, LayoutOut, Limit, Program, Session, Setting};
 use weft_dsl::emit::Parameter;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Elem};
 
-use crate::graph::{Builder, Graph, Input, Source};
+use crate::graph::{Builder, Graph, Input, Source, Value};
 
 /// Diagnostics or a value.
 pub type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
@@ -40,11 +40,17 @@ pub struct Model {
 }
 
 /// Lowers every function of a model, or the one that is asked for (`None` of `Some`: the nameless one).
-pub fn model(program: &Program, name: &str, settings: &[(String, Setting)], host: &dyn Host, only: Option<Option<&str>>) -> Result<Model> {
+pub fn model(
+    program: &Program,
+    name: &str,
+    settings: &[(String, Setting)],
+    host: &dyn Host,
+    only: Option<Option<&str>>,
+) -> Result<Model> {
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let model = session.model(name, settings)?;
     let parameters = parameters(&model.parameters, session.emit());
-    let layouts = Vec::new()/*W &model*/;
+    let layouts = session.weights(&model)?;
     let mut functions = Vec::new();
     for function in session.functions(&model) {
         if only.is_none_or(|only| only == function.as_deref()) {
@@ -65,9 +71,14 @@ fn function_of(
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let model = session.model(model, settings)?;
     let entry = session.call(&model, function)?;
+    Ok(called(session, entry))
+}
+
+/// A function that was called, as a program.
+fn called(session: Session<Builder>, entry: Entry<Value>) -> Lowered {
     let outputs = entry.outputs.into_iter().map(|o| (o.name, o.axes, o.value)).collect();
     let graph = session.into_emit().finish(outputs);
-    Ok(Lowered { name: entry.name, graph, limits: limits(&entry.limits) })
+    Lowered { name: entry.name, graph, limits: limits(&entry.limits) }
 }
 
 /// A graph whose inputs are these parameters.

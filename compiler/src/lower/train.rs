@@ -8,7 +8,7 @@ use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::span::Span;
 use weft_dsl::types::{Axes, Elem};
 
-use super::{Lowered, Result, limits, parameters};
+use super::{Lowered, Result, called, limits, parameters};
 use crate::graph::{Builder, Graph, Kind, NodeId, Source, Value};
 use crate::passes::differentiate::gradient;
 use crate::passes::{BEFORE_GRADIENT, Options, run_passes};
@@ -58,7 +58,7 @@ pub fn training(
         let message = format!("the recipe `{recipe}` has {found} models; one is supported so far");
         return Err(vec![Diagnostic::error("W0590", message, Span::default(), "in this specification")]);
     };
-    let layouts = Vec::new()/*W model*/;
+    let layouts = session.weights(model)?;
     let (loss, metrics) = request.loss()?;
     let mut programs = vec![loss];
     if made.settings.accumulate > 1 {
@@ -68,6 +68,9 @@ pub fn training(
     }
     if inspect {
         programs.push(request.gradients()?);
+    }
+    for function in session.functions(model) {
+        programs.push(request.function(function.as_deref())?);
     }
     Ok(Training { settings: made.settings.clone(), model: model.name.clone(), parameters, layouts, metrics, programs })
 }
@@ -97,6 +100,14 @@ impl<'a> Request<'a> {
         Ok((Lowered { name: "loss".into(), graph: builder.finish(Vec::new()), limits: limits(&objective.limits) }, metrics))
     }
 
+    /// A function of the recipe's model, in a session of its own.
+    fn function(&self, name: Option<&str>) -> Result<Lowered> {
+        let mut session = Session::new(self.program, Builder::new(Axes::default()), false, self.host);
+        let recipe = session.recipe(self.recipe, self.settings)?;
+        let entry = session.call(&recipe.models[0].1, name)?;
+        Ok(called(session, entry))
+    }
+
     /// The weights of the objective's means over a micro-batch.
     fn weigh(&self) -> Result<Lowered> {
         let (mut builder, objective) = self.objective(true, false)?;
@@ -118,7 +129,8 @@ impl<'a> Request<'a> {
         let trained: Vec<(Parameter, NodeId)> = trained(&graph);
         let wrt: Vec<NodeId> = trained.iter().map(|(_, node)| *node).collect();
         let gradients = gradient(&mut graph, loss, &wrt);
-        let trained = trained.into_iter().zip(gradients).map(|((parameter, at), gradient)| Trained { parameter, at, gradient });
+        let trained =
+            trained.into_iter().zip(gradients).map(|((parameter, at), gradient)| Trained { parameter, at, gradient });
         let trained = trained.collect();
         Ok(Differentiated { graph, trained, limits: limits(&objective.limits) })
     }
@@ -162,10 +174,8 @@ impl<'a> Request<'a> {
         // Only axes and parameters are of use here.
         let bare = Graph { axes: graph.axes, ..Graph::default() };
         let mut builder = Builder::resume(bare);
-        let trained: Vec<Trained> = trained
-            .into_iter()
-            .map(|t| Trained { at: builder.parameter(&t.parameter).node, ..t })
-            .collect();
+        let trained: Vec<Trained> =
+            trained.into_iter().map(|t| Trained { at: builder.parameter(&t.parameter).node, ..t }).collect();
         let graph = self.updated(builder, &trained, |builder, t| accumulator(builder, &t.parameter))?;
         Ok(Lowered { name: "update".into(), graph, limits: Vec::new() })
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail};
 use weft_dsl::op::Op;
 use weft_dsl::size::Size;
-use weft_dsl::types::{Axes, Type};
+use weft_dsl::types::{Axes, Axis, Type};
 use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
 
 use super::Kernels;
@@ -30,7 +30,7 @@ impl Ref {
     }
 
     /// The part of it that a loop at some depth is at; the loop's axis is the outermost.
-    fn sliced(&self, axes: &Axes, axis: weft_dsl::types::Axis, depth: u32) -> Result<Ref> {
+    fn sliced(&self, axes: &Axes, axis: Axis, depth: u32) -> Result<Ref> {
         let Some((first, rest)) = self.layout.0.split_first() else { bail!("a sliced value has no axes") };
         if *first != axis {
             bail!("a value is walked along an axis that does not lie outermost, which is not supported yet");
@@ -201,17 +201,26 @@ impl<'a> Planner<'a> {
             let layout = Layout(std::iter::once(scan.axis).chain(inner.0).collect());
             yields.push(Ref::whole(self.buffer(ty, ARENA, &[])?, layout));
         }
+        // An odd number of turns ends in the other place than an even one; where the number is not known, each iteration copies
+        // its result back instead.
+        let turns = carried.is_empty() || steps.known().is_some();
         let turn = |place: &Ref, add: u32| {
             let mut place = place.clone();
-            place.strides.push((depth, Count::Turn { add, modulus: 2 }, self.axes.volume(&place.layout.0)));
+            let volume = self.axes.volume(&place.layout.0);
+            if turns {
+                place.strides.push((depth, Count::Turn { add, modulus: 2 }, volume));
+            } else {
+                place.offset = place.offset + volume * Size::of(i64::from(add));
+            }
             place
         };
         let mut arguments: Vec<Ref> = carried.iter().map(|p| turn(p, 0)).collect();
-        for operand in &operands[scan.carried..scan.carried + scan.sliced] {
+        let mut targets: Vec<Ref> = carried.iter().map(|p| turn(p, 1)).collect();
+        for (ty, operand) in scan.body.arguments[scan.carried..].iter().zip(&operands[scan.carried..scan.carried + scan.sliced]) {
+            let operand = self.walkable(&ty.with(&[scan.axis]), operand, scan.axis)?;
             arguments.push(operand.sliced(self.axes, scan.axis, depth)?);
         }
         arguments.extend_from_slice(&operands[scan.carried + scan.sliced..]);
-        let mut targets: Vec<Ref> = carried.iter().map(|p| turn(p, 1)).collect();
         for place in &yields {
             targets.push(place.sliced(self.axes, scan.axis, depth)?);
         }
@@ -220,21 +229,34 @@ impl<'a> Planner<'a> {
         self.opened += 1;
         let order: Vec<NodeId> = scan.body.iter().map(|(id, _)| id).collect();
         self.region(&scan.body, &order, &arguments, &targets)?;
+        if !turns {
+            for ((ty, from), to) in carried_types.iter().zip(&targets).zip(&arguments) {
+                self.copy(ty, from, to)?;
+            }
+        }
         self.open.pop();
         let body = self.blocks.pop().unwrap_or_default();
         let count = self.sizes.convert(&steps)?;
         self.push(Step::Loop { count, reverse: scan.reverse, body });
-        let last = match steps.known() {
-            Some(n) => n % 2,
-            None if scan.carried == 0 => 0,
-            None => bail!("a scan with carried values over an axis of run-time size `{steps}` is not compiled yet"),
-        };
+        let last = steps.known().map_or(0, |n| n % 2);
         let mut places: Vec<Ref> = carried;
         for place in &mut places {
             place.offset = place.offset.clone() + self.axes.volume(&place.layout.0) * Size::of(last);
         }
         places.extend(yields);
         Ok(places)
+    }
+
+    /// A value that lies with an axis outermost: the same, or a copy.
+    fn walkable(&mut self, ty: &Type, value: &Ref, axis: Axis) -> Result<Ref> {
+        if value.layout.0.first() == Some(&axis) {
+            return Ok(value.clone());
+        }
+        let rest = value.layout.0.iter().copied().filter(|&a| a != axis);
+        let layout = Layout(std::iter::once(axis).chain(rest).collect());
+        let place = Ref::whole(self.buffer(ty, ARENA, &[])?, layout);
+        self.copy(ty, value, &place)?;
+        Ok(place)
     }
 
     fn copy(&mut self, ty: &Type, from: &Ref, to: &Ref) -> Result<()> {

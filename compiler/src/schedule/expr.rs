@@ -130,8 +130,7 @@ impl<'a> Exprs<'a> {
     }
 
     /// Evaluates, in the current block, what the roots need and what depends on the positions in `env` alone: before a loop over
-    /// the other axes.
-    /// What waits for a reduction whose value is not yet known is left.
+    /// the other axes. What waits for a reduction whose value is not yet known is left.
     pub fn hoist(&mut self, w: &mut Writer, roots: &[NodeId], env: &Env) {
         let mut waits = vec![false; self.body.nodes.len()];
         for (id, node) in self.body.iter() {
@@ -228,15 +227,16 @@ impl<'a> Exprs<'a> {
             Op::Map(op) => self.map(w, *op, node, env),
             Op::Cast(_) => self.eval_as(w, n.operands[0], env, dtype(&n.ty)),
             Op::StopGradient => self.eval(w, n.operands[0], env),
-            Op::Rename(..) | Op::Split(..) | Op::Merge(..) | Op::Slice(..) | Op::Pad(..) | Op::Concat(..) | Op::Lookup(_) => {
-                self.structural(w, node, op, env)
+            Op::Rename(..)
+            | Op::Split(..)
+            | Op::Merge(..)
+            | Op::Slice(..)
+            | Op::Pad(..)
+            | Op::Concat(..)
+            | Op::Lookup(_) => self.structural(w, node, op, env),
+            Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_) => {
+                self.fail(w, node, "is a reduction whose value is not known here")
             }
-            Op::Reduce(..)
-            | Op::ArgMax(_)
-            | Op::Contract(_)
-            | Op::ScatterAdd(..)
-            | Op::Softmax(_)
-            | Op::LogSumExp(_) => self.fail(w, node, "is a reduction whose value is not known here"),
         }
     }
 
@@ -318,8 +318,5 @@ impl<'a> Exprs<'a> {
 
 /// Whether an operator joins values from several places.
 pub fn is_reduction(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_)
-    )
+    matches!(op, Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_))
 }

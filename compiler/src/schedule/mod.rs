@@ -9,11 +9,14 @@ mod expr;
 mod structure;
 mod simplify;
 pub mod loops;
+pub mod product;
 pub mod scatter;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod native;
+#[cfg(test)]
+mod random_tests;
 
 pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};
@@ -40,6 +43,14 @@ pub struct Machine {
     pub l1: u32,
     /// Bytes of second-level cache of one core.
     pub l2: u32,
+}
+
+impl Machine {
+    /// Whether it has an instruction for `a · b + c` rounded once. All have that come with longer vectors or more registers than
+    /// the first x86-64; there the operation is a slow call.
+    pub fn fuses(&self) -> bool {
+        self.lanes > 4 || self.registers > 16
+    }
 }
 
 /// A kernel with how to launch it.
@@ -91,6 +102,7 @@ pub fn schedule(
     match fused.form {
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
         Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
-        form @ (Form::Product | Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
+        Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
+        form @ (Form::Attention | Form::AttentionBackward) => Err(Unschedulable(format!("{form:?}"))),
     }
 }

@@ -68,8 +68,15 @@ impl Native {
 
     /// Runs tiles; gives what checked code found.
     pub fn run(&self, args: &mut [Buffer], sizes: &[i64], tiles: i64) -> (i64, i64) {
-        let sizes: Vec<i64> = sizes.iter().copied().chain(args.iter().map(|a| a.length as i64)).collect();
-        let pointers: Vec<*mut u8> = args.iter_mut().map(|a| a.lines.as_mut_ptr().cast()).collect();
+        let each: Vec<usize> = (0..args.len()).collect();
+        self.run_at(args, &each, sizes, tiles)
+    }
+
+    /// Runs tiles on arguments that lie in the buffers of these numbers.
+    pub fn run_at(&self, buffers: &mut [Buffer], places: &[usize], sizes: &[i64], tiles: i64) -> (i64, i64) {
+        let sizes: Vec<i64> = sizes.iter().copied().chain(places.iter().map(|&p| buffers[p].length as i64)).collect();
+        let starts: Vec<*mut u8> = buffers.iter_mut().map(|a| a.lines.as_mut_ptr().cast()).collect();
+        let pointers: Vec<*mut u8> = places.iter().map(|&p| starts[p]).collect();
         let mut scratch = vec![Line([0; 64]); self.scratch.div_ceil(STATUS_BYTES as usize)];
         let entry = self.loaded.kernel("kernel").expect("it was looked up");
         // SAFETY: schedules keep to the buffers, as the interpreter has checked before.

@@ -157,7 +157,14 @@ pub fn strides(axes: &Axes, layout: &Layout) -> Vec<(Axis, Size)> {
 }
 
 /// The address of a position in a buffer; `None` where an axis of the layout has no position.
-pub fn address(w: &mut Writer, sizes: &mut SizeTable, axes: &Axes, layout: &Layout, env: &Env, lanes: u16) -> Option<Address> {
+pub fn address(
+    w: &mut Writer,
+    sizes: &mut SizeTable,
+    axes: &Axes,
+    layout: &Layout,
+    env: &Env,
+    lanes: u16,
+) -> Option<Address> {
     let strides = strides(axes, layout);
     let vectors = strides.iter().filter(|(a, _)| env.get(*a).is_some_and(Position::is_vector)).count();
     let mut scalar: Option<Reg> = None;

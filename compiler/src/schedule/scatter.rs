@@ -207,7 +207,13 @@ mod tests {
                 let (g, ids, scale) = (c.float(&[b, t, f]), c.index(v, &[b, t]), c.float(&[f]));
                 let values = c.map(Elementwise::MUL, &[g, scale]);
                 let sum = c.op(Op::ScatterAdd(v, vec![b, t]), &[values, ids]);
-                c.finish(vec![sum]).check(schedule, Form::Scatter, if seed % 2 == 0 { 4 } else { 16 }, seed + 1, with(seed));
+                c.finish(vec![sum]).check_with(
+                    schedule,
+                    Form::Scatter,
+                    if seed % 2 == 0 { 4 } else { 16 },
+                    seed + 1,
+                    with(seed),
+                );
             }
         }
     }
@@ -220,7 +226,7 @@ mod tests {
             let (v, f) = (c.axis("vocab", 4), c.axis("feature", 6));
             let (g, ids) = (c.float(&[t, f]), c.index(v, &[b, t]));
             let sum = c.op(Op::ScatterAdd(v, vec![t]), &[g, ids]);
-            c.finish(vec![sum]).check(schedule, Form::Scatter, 4, seed + 1, with(seed));
+            c.finish(vec![sum]).check_with(schedule, Form::Scatter, 4, seed + 1, with(seed));
         }
     }
 }

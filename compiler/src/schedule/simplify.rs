@@ -42,9 +42,8 @@ impl Problem {
         let pairs = self.layouts().flat_map(|l| l.0.windows(2).map(|p| (p[0], p[1])));
         pairs.into_iter().find(|&(a, b)| {
             let in_layout = |l: &Layout| whole_or_absent(&l.0, a, b, true);
-            let in_type = |t: &Type| {
-                whole_or_absent(&t.axes, a, b, false) && !matches!(t.elem, Elem::Index(of) if of == a || of == b)
-            };
+            let in_type =
+                |t: &Type| whole_or_absent(&t.axes, a, b, false) && !matches!(t.elem, Elem::Index(of) if of == a || of == b);
             self.layouts().all(in_layout)
                 && self.body.arguments.iter().all(in_type)
                 && self.body.nodes.iter().all(|n| in_type(&n.ty) && keeps(n, a, b))

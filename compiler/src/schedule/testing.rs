@@ -22,6 +22,8 @@ pub type Schedule = fn(&Fused, &Axes, &[Layout], &[Layout], &Machine) -> Result<
 pub enum With {
     /// The interpreter of kernels.
     Interpreter,
+    /// The interpreter without the rounding of f32: the logic alone, whatever the sizes of numbers.
+    Wide,
     /// Code for this processor; with 4 lanes it checks its indices.
     Machine,
 }
@@ -131,13 +133,23 @@ impl Ready {
         self.body.arguments.iter().map(argument).collect()
     }
 
-    /// Schedules with random layouts and arguments and compares.
-    pub fn check(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
+    /// Schedules with random layouts and arguments, interprets and compares.
+    pub fn check(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64) -> Scheduled {
+        self.check_with(schedule, form, lanes, seed, With::Interpreter)
+    }
+
+    /// Schedules with random layouts and arguments, runs and compares.
+    pub fn check_with(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, with: With) -> Scheduled {
         let mut chance = Chance(seed);
         let arguments = self.arguments(&mut chance);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         let outputs: Vec<Layout> = self.body.results().iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         self.compare(schedule, form, lanes, (&inputs, &outputs), &arguments, with)
+    }
+
+    /// Whether the body has a value for arguments: an index made up at random may be out of range.
+    pub fn has_value(&self, arguments: &[Rc<Array>]) -> bool {
+        eval_region(&Sizes::new(&self.axes, &self.bound), &self.body, arguments).is_ok()
     }
 
     /// Schedules with axes in the order of memory in which they were made, and compares.
@@ -175,11 +187,12 @@ impl Ready {
             assert_eq!(status, (0, 0), "a place outside its buffer: {inputs:?} {outputs:?}\n{self:?}");
             memory = buffers.iter().map(Buffer::values).collect();
         } else {
-            interpret::run(&scheduled.kernel, &mut memory, &values, 0, tiles)
+            interpret::run(&scheduled.kernel, &mut memory, &values, tiles, with == With::Wide)
                 .unwrap_or_else(|f| panic!("{f:?} with {inputs:?} {outputs:?}\n{:?}\n{:?}", self.body, scheduled.kernel));
         }
         for (i, (value, layout)) in expected.iter().zip(outputs).enumerate() {
             let close = match dtype(&self.body.results()[i]) {
+                Dtype::F32 | Dtype::F64 if with == With::Wide => 1e-9,
                 Dtype::F32 | Dtype::F64 => 2e-5,
                 Dtype::I32 | Dtype::I64 | Dtype::Bool => 0.0,
             };

@@ -66,14 +66,18 @@ pub(super) const CODES: &[Code] = &[
         code: "W0506",
         title: "data that cannot be read",
         explanation: "The size of the vocabulary is part of the model, so text is read when a recipe over it is compiled.",
-        wrong: recipe!("  data = text(\"missing.txt\", tokenizer: characters)\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3"),
+        wrong: recipe!(
+            "  data = text(\"missing.txt\", tokenizer: characters)\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3"
+        ),
         right: RIGHT,
     },
     Code {
         code: "W0507",
         title: "a selector that matches nothing",
         explanation: "A group of parameters is chosen by path (`layers.*.norm`) or by the number of axes; one that holds no parameter is a slip.",
-        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1) {\n    decay = 0.1 on bias\n  }\n  batch = 2; time = 1; steps = 3"),
+        wrong: recipe!(
+            "  objective = o\n  optimizer = sgd(rate: 0.1) {\n    decay = 0.1 on bias\n  }\n  batch = 2; time = 1; steps = 3"
+        ),
         right: RIGHT,
     },
     Code {

@@ -7,8 +7,9 @@ use crate::emit::Emit;
 use crate::span::Span;
 use crate::types::Axis;
 
+use super::arguments::Given;
 use super::axes::mentioned;
-use super::call::{Given, generic_names};
+use super::bind::generic_names;
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{Tensor, Value};
 
@@ -38,7 +39,9 @@ impl<'p, E: Emit> Session<'p, E> {
             };
             let inside: Vec<Axis> = outside.iter().map(|&axis| self.emit.axes().like(axis, &name.node)).collect();
             for (param, slot) in def.params.iter().zip(slots.iter_mut()) {
-                let (Some(ParamType::Tensor(ty)), Some((Value::Tensor(tensor), place))) = (&param.ty, slot) else { continue };
+                let (Some(ParamType::Tensor(ty)), Some((Value::Tensor(tensor), place))) = (&param.ty, slot) else {
+                    continue;
+                };
                 let mut names = Vec::new();
                 mentioned(&ty.axes, &mut names);
                 let mentions = |name: &Name| names.iter().any(|n| n.node == name.node);
@@ -64,9 +67,14 @@ impl<'p, E: Emit> Session<'p, E> {
 
     fn both_bound(&mut self, name: &Name, other: &Name, axes: &[Axis], span: Span) -> Reported {
         let shown = self.show_axes(axes);
-        let d = Diagnostic::error("W0314", format!("`{}` and `{}` are both bound to {shown}", other.node, name.node), span, "in this call")
-            .label(name.span, "one value has both axes")
-            .help("rename one in the argument first: `x[time as source]`");
+        let d = Diagnostic::error(
+            "W0314",
+            format!("`{}` and `{}` are both bound to {shown}", other.node, name.node),
+            span,
+            "in this call",
+        )
+        .label(name.span, "one value has both axes")
+        .help("rename one in the argument first: `x[time as source]`");
         self.report(d)
     }
 
@@ -84,8 +92,13 @@ impl<'p, E: Emit> Session<'p, E> {
                     if let Some((&out, &ins)) = clash {
                         let (shown, name) = (self.show_axes(&[out]), self.name_of(ins));
                         return Err(self.report(
-                            Diagnostic::error("W0314", format!("`{name}` is bound to {shown}, which the result has already"), span, "in this call")
-                                .help("rename one in the argument first: `x[time as source]`"),
+                            Diagnostic::error(
+                                "W0314",
+                                format!("`{name}` is bound to {shown}, which the result has already"),
+                                span,
+                                "in this call",
+                            )
+                            .help("rename one in the argument first: `x[time as source]`"),
                         ));
                     }
                     value = self.recalled(&value, inside, outside, span)?;

@@ -14,7 +14,13 @@ use super::value::{Tensor, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
     /// An infix operator.
-    pub(crate) fn binary(&mut self, op: BinaryOp, a: (Val<'p, E>, Span), b: (Val<'p, E>, Span), span: Span) -> Done<Val<'p, E>> {
+    pub(crate) fn binary(
+        &mut self,
+        op: BinaryOp,
+        a: (Val<'p, E>, Span),
+        b: (Val<'p, E>, Span),
+        span: Span,
+    ) -> Done<Val<'p, E>> {
         let row = match op {
             BinaryOp::Where => return self.masked(a, b, span),
             BinaryOp::Otherwise => return self.otherwise(a, b, span),
@@ -99,7 +105,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let from = usize::from(op.row().signature == Signature::Select).min(values.len());
         if real && Op::Map(op).infer(&refs, self.emit.axes()).is_ok() {
             for value in &mut values[from..] {
-                *value = self.to_float(value);
+                *value = self.as_float(value);
             }
         }
         self.op(Op::Map(op), &values, spans)
@@ -124,7 +130,15 @@ impl<'p, E: Emit> Session<'p, E> {
             return Err(self.error("W0205", "an index is not negative", span, format!("{known}")));
         }
         if !self.checking || n.known().is_some() {
-            self.limit(n.clone() + Size::of(1), size.clone(), format!("axis `{name}` has {size} places, counted from 0"), span)?;
+            self.limit(
+                n.clone() + Size::of(1),
+                size.clone(),
+                format!("axis `{name}` has {size} places, counted from 0"),
+                span,
+            )?;
+        }
+        if let Some(known) = n.known() {
+            return Ok(self.number(known as f64, Elem::Index(axis)));
         }
         let value = self.tensor(&Value::Int(n.clone()), span)?.value;
         Ok(self.sure(Op::Cast(Elem::Index(axis)), &[value]))
@@ -139,7 +153,12 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// `score where mask`
-    fn masked(&mut self, (value, at): (Val<'p, E>, Span), (mask, mask_at): (Val<'p, E>, Span), span: Span) -> Done<Val<'p, E>> {
+    fn masked(
+        &mut self,
+        (value, at): (Val<'p, E>, Span),
+        (mask, mask_at): (Val<'p, E>, Span),
+        span: Span,
+    ) -> Done<Val<'p, E>> {
         let tensor = self.tensor(&value, at)?;
         if matches!(mask, Value::Bool(Some(true))) {
             return Ok(Value::Tensor(tensor));
@@ -150,7 +169,12 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// `e otherwise v`
-    fn otherwise(&mut self, (value, at): (Val<'p, E>, Span), (other, other_at): (Val<'p, E>, Span), span: Span) -> Done<Val<'p, E>> {
+    fn otherwise(
+        &mut self,
+        (value, at): (Val<'p, E>, Span),
+        (other, other_at): (Val<'p, E>, Span),
+        span: Span,
+    ) -> Done<Val<'p, E>> {
         let tensor = self.tensor(&value, at)?;
         let Some(mask) = tensor.mask else { return Ok(Value::Tensor(tensor)) };
         let mask = Value::Tensor(Tensor { value: mask, mask: None });
@@ -181,7 +205,9 @@ impl<'p, E: Emit> Session<'p, E> {
             ([Value::Int(a), Value::Int(b)], Elementwise::SUB) => return Ok(Some(Value::Int(a.clone() - b.clone()))),
             ([Value::Int(a), Value::Int(b)], Elementwise::MUL) => return Ok(Some(Value::Int(a.clone() * b.clone()))),
             ([Value::Int(a)], Elementwise::NEG) => return Ok(Some(Value::Int(Size::of(0) - a.clone()))),
-            ([Value::Int(a), Value::Int(b)], Elementwise::DIV) => return self.divide(a, b, span).map(|s| Some(Value::Int(s))),
+            ([Value::Int(a), Value::Int(b)], Elementwise::DIV) => {
+                return self.divide(a, b, span).map(|s| Some(Value::Int(s)));
+            }
             ([Value::Int(a), Value::Int(b)], Elementwise::IDIV | Elementwise::MOD) => match (a.known(), b.known()) {
                 (_, Some(0)) => return self.divide(a, b, span).map(|s| Some(Value::Int(s))),
                 (Some(_), Some(_)) => {}
@@ -194,7 +220,10 @@ impl<'p, E: Emit> Session<'p, E> {
             ([Value::Int(a), Value::Int(b)], Elementwise::EQ | Elementwise::LE | Elementwise::GE) if a == b => {
                 return Ok(Some(Value::Bool(Some(true))));
             }
-            ([_, Value::Int(_) | Value::Float(_), Value::Bool(_)] | [_, Value::Bool(_), Value::Int(_) | Value::Float(_)], _) => return Ok(None),
+            (
+                [_, Value::Int(_) | Value::Float(_), Value::Bool(_)] | [_, Value::Bool(_), Value::Int(_) | Value::Float(_)],
+                _,
+            ) => return Ok(None),
             _ => {}
         }
         let signature = op.row().signature;
@@ -236,7 +265,9 @@ impl<'p, E: Emit> Session<'p, E> {
                 Some(r) => Value::Int(Size::of(r as i64)),
                 None => Value::Int(Size::var(self.program.sources().text(span))),
             },
-            Signature::Real if op == Elementwise::POW && whole && result.is_some_and(|r| r.fract() == 0.0 && r.abs() < 1e15) => {
+            Signature::Real
+                if op == Elementwise::POW && whole && result.is_some_and(|r| r.fract() == 0.0 && r.abs() < 1e15) =>
+            {
                 Value::Int(Size::of(result.unwrap_or(0.0) as i64))
             }
             _ => Value::Float(result),
@@ -248,9 +279,14 @@ impl<'p, E: Emit> Session<'p, E> {
         a.divide(b).map_err(|fault| match fault {
             DivideError::ByZero => self.error("W0202", "division by zero", span, format!("{a} / 0")),
             DivideError::Inexact(x, y) => self.report(
-                Diagnostic::error("W0201", format!("{x} is not a multiple of {y}"), span, format!("{x} / {y} leaves {}", x % y))
-                    .note("`/` on whole numbers is exact")
-                    .help("`div` rounds down; `float(a) / b` is a real quotient"),
+                Diagnostic::error(
+                    "W0201",
+                    format!("{x} is not a multiple of {y}"),
+                    span,
+                    format!("{x} / {y} leaves {}", x % y),
+                )
+                .note("`/` on whole numbers is exact")
+                .help("`div` rounds down; `float(a) / b` is a real quotient"),
             ),
         })
     }

@@ -81,11 +81,19 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             AxisTerm::Row(name) | AxisTerm::PartOfRow(name) => match scope.row(&name.node) {
                 Some(axes) => Ok(axes),
-                None => Err(self.error("W0306", format!("no row `..{}` is known here", name.node), name.span, "a signature introduces rows")),
+                None => Err(self.error(
+                    "W0306",
+                    format!("no row `..{}` is known here", name.node),
+                    name.span,
+                    "a signature introduces rows",
+                )),
             },
-            AxisTerm::AnyRow(span) => {
-                Err(self.error("W0306", "a row without a name stands only in signatures", *span, "give it a name there: `..r`"))
-            }
+            AxisTerm::AnyRow(span) => Err(self.error(
+                "W0306",
+                "a row without a name stands only in signatures",
+                *span,
+                "give it a name there: `..r`",
+            )),
         }
     }
 
@@ -193,7 +201,9 @@ impl<'p, E: Emit> Session<'p, E> {
         match value {
             Value::Int(size) => Ok(size.clone()),
             Value::Unknown => Err(Reported),
-            other => Err(self.error("W0405", format!("a whole number is needed here, not {}", other.kind()), span, other.kind())),
+            other => {
+                Err(self.error("W0405", format!("a whole number is needed here, not {}", other.kind()), span, other.kind()))
+            }
         }
     }
 
@@ -214,7 +224,12 @@ impl<'p, E: Emit> Session<'p, E> {
             _ => match self.eval(expr, scope)? {
                 Value::Axis(axes) => Ok(axes),
                 Value::Unknown => Err(Reported),
-                other => Err(self.error("W0301", format!("an axis is needed here, not {}", other.kind()), expr.span, other.kind())),
+                other => Err(self.error(
+                    "W0301",
+                    format!("an axis is needed here, not {}", other.kind()),
+                    expr.span,
+                    other.kind(),
+                )),
             },
         }
     }

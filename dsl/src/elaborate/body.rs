@@ -16,6 +16,12 @@ use super::value::{FnValue, Scope, Value};
 /// Where a scope keeps what the steps of a scan yield.
 const YIELD: &str = "yield ";
 
+/// Walks a loop's body in a scope, and gives the next values of what is carried.
+type Step<'a, 'p, E> = dyn Fn(&mut Session<'p, E>, &Names<'p, E>) -> Done<Vec<<E as Emit>::Value>> + 'a;
+
+/// The last carried values, and what the steps yielded, joined.
+type Looped<'p, E> = (Vec<<E as Emit>::Value>, Option<Val<'p, E>>);
+
 impl<'p, E: Emit> Session<'p, E> {
     /// Walks statements; the value of the last, where it is one.
     pub(crate) fn body(&mut self, stmts: &'p [Stmt], scope: &Names<'p, E>) -> Done<Option<Val<'p, E>>> {
@@ -45,7 +51,8 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             Stmt::Fn(def) => {
                 if let Some(name) = &def.name {
-                    let function = FnValue { def, scope: scope.clone(), given: Vec::new(), axes: Vec::new(), name: name.node.clone() };
+                    let function =
+                        FnValue { def, scope: scope.clone(), given: Vec::new(), axes: Vec::new(), name: name.node.clone() };
                     scope.set(&name.node, Value::Fn(Rc::new(function)));
                 }
                 Ok(None)
@@ -70,7 +77,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 let value = self.eval(expr, scope)?;
                 let value = self.whole(&value, expr.span)?;
                 self.scalar(&value, &format!("metric `{}`", name.node), expr.span)?;
-                let value = self.to_float(&value);
+                let value = self.as_float(&value);
                 self.metrics.push((name.node.clone(), value));
                 Ok(None)
             }
@@ -123,7 +130,9 @@ impl<'p, E: Emit> Session<'p, E> {
         let values: Vec<Val<'p, E>> = match (&binding.names[..], value) {
             ([_], Ok(value)) => vec![value],
             (names, Ok(Value::Tuple(values))) if values.len() == names.len() => values,
-            (names, Ok(Value::Record(fields))) if fields.len() == names.len() => fields.into_iter().map(|(_, v)| v).collect(),
+            (names, Ok(Value::Record(fields))) if fields.len() == names.len() => {
+                fields.into_iter().map(|(_, v)| v).collect()
+            }
             (names, other) => {
                 for name in names {
                     scope.set(&name.node, Value::Unknown);
@@ -133,7 +142,12 @@ impl<'p, E: Emit> Session<'p, E> {
                     Ok(Value::Unknown) => Err(Reported),
                     Ok(other) => {
                         let span = names[0].span.to(names[names.len() - 1].span);
-                        let d = Diagnostic::error("W0411", format!("{} names cannot be bound to this", names.len()), binding.value.span, other.kind());
+                        let d = Diagnostic::error(
+                            "W0411",
+                            format!("{} names cannot be bound to this", names.len()),
+                            binding.value.span,
+                            other.kind(),
+                        );
                         Err(self.report(d.label(span, "these names")))
                     }
                 };
@@ -169,14 +183,24 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Unknown => return Err(Reported),
             other => {
                 return Err(self.report(
-                    Diagnostic::error("W0413", format!("`for` goes over a repeated block, not over {}", other.kind()), fold.over.span, other.kind())
-                        .help("a member `layers = Layer(…) * depth` is one"),
+                    Diagnostic::error(
+                        "W0413",
+                        format!("`for` goes over a repeated block, not over {}", other.kind()),
+                        fold.over.span,
+                        other.kind(),
+                    )
+                    .help("a member `layers = Layer(…) * depth` is one"),
                 ));
             }
         };
         let mut names = Vec::new();
         assigned(&fold.body, &mut names);
-        names.retain(|name| matches!(scope.get(name), Some(Value::Tensor(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Param(..))));
+        names.retain(|name| {
+            matches!(
+                scope.get(name),
+                Some(Value::Tensor(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Param(..))
+            )
+        });
         let mut starts = Vec::new();
         for name in &names {
             let value = scope.get(name).unwrap_or(Value::Unknown);
@@ -228,8 +252,13 @@ impl<'p, E: Emit> Session<'p, E> {
                 .map(|(name, _)| match inner.own(&next_name(&name.node)) {
                     Some(value) => session.whole(&value, name.span),
                     None => Err(session.report(
-                        Diagnostic::error("W0414", format!("`{}` has no next value", name.node), name.span, "carried, but never set")
-                            .help(format!("write `next {} = …` in the body", name.node)),
+                        Diagnostic::error(
+                            "W0414",
+                            format!("`{}` has no next value", name.node),
+                            name.span,
+                            "carried, but never set",
+                        )
+                        .help(format!("write `next {} = …` in the body", name.node)),
                     )),
                 })
                 .collect()
@@ -252,8 +281,8 @@ impl<'p, E: Emit> Session<'p, E> {
         read: &[(String, E::Value)],
         scope: &Names<'p, E>,
         span: Span,
-        run: &dyn Fn(&mut Self, &Names<'p, E>) -> Done<Vec<E::Value>>,
-    ) -> Done<(Vec<E::Value>, Option<Val<'p, E>>)> {
+        run: &Step<'_, 'p, E>,
+    ) -> Done<Looped<'p, E>> {
         let (sites, limits) = (self.sites, self.limits.len());
         for _ in 0..8 {
             self.sites = sites;
@@ -291,7 +320,8 @@ impl<'p, E: Emit> Session<'p, E> {
                     _ => {
                         let (old, new) = (self.show(&types[0]), self.show(&new));
                         self.emit.end_loop(&carried, &[]);
-                        let d = Diagnostic::error("W0409", format!("`{name}` changes its type from step to step"), span, "").expected(old, new);
+                        let d = Diagnostic::error("W0409", format!("`{name}` changes its type from step to step"), span, "")
+                            .expected(old, new);
                         return Err(self.report(d));
                     }
                 };
@@ -299,15 +329,24 @@ impl<'p, E: Emit> Session<'p, E> {
                     let own = self.name_of(axis);
                     self.emit.end_loop(&carried, &[]);
                     return Err(self.report(
-                        Diagnostic::error("W0409", format!("`{name}` would carry the axis `{own}` of the loop itself"), span, "")
-                            .help("a value read in the loop is one step's: say it after `over`"),
+                        Diagnostic::error(
+                            "W0409",
+                            format!("`{name}` would carry the axis `{own}` of the loop itself"),
+                            span,
+                            "",
+                        )
+                        .help("a value read in the loop is one step's: say it after `over`"),
                     ));
                 }
             }
             if wider == types {
                 let mut outs = Vec::new();
                 for (value, ty) in next.iter().zip(&types) {
-                    let value = if ty.elem == Elem::Float { self.to_float(value) } else { self.as_elem(value, ty.elem, span, None)? };
+                    let value = if ty.elem == Elem::Float {
+                        self.as_float(value)
+                    } else {
+                        self.as_elem(value, ty.elem, span, None)?
+                    };
                     outs.push(self.spread(&value, &ty.axes));
                 }
                 let yielded = inner.own(YIELD);
@@ -334,7 +373,7 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             self.emit.end_loop(&carried, &[]);
             for (start, ty) in starts.iter_mut().zip(&wider) {
-                let value = if ty.elem == Elem::Float { self.to_float(start) } else { start.clone() };
+                let value = if ty.elem == Elem::Float { self.as_float(start) } else { start.clone() };
                 *start = self.spread(&value, &ty.axes);
             }
         }

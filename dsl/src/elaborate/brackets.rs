@@ -16,7 +16,13 @@ use super::value::{FnValue, Tensor, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
     /// `x[…]`
-    pub(crate) fn bracket(&mut self, expr: &'p Expr, base: &'p Expr, entries: &'p [BracketEntry], scope: &Names<'p, E>) -> Done<Val<'p, E>> {
+    pub(crate) fn bracket(
+        &mut self,
+        expr: &'p Expr,
+        base: &'p Expr,
+        entries: &'p [BracketEntry],
+        scope: &Names<'p, E>,
+    ) -> Done<Val<'p, E>> {
         let value = self.eval(base, scope)?;
         if let Value::Fn(function) = &value {
             let axes = self.said_axes(function.def, entries, scope, &[], base.span)?;
@@ -39,12 +45,22 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 BracketEntry::Axis(term) => {
                     return Err(self.report(
-                        Diagnostic::error("W0308", "an axis alone in brackets says nothing about a tensor", term_span(term), "")
-                            .help("`x[a as b]` renames, `x[a: i]` looks up, `x[a: 1.. as b]` slices; `sum[a](x)` reduces"),
+                        Diagnostic::error(
+                            "W0308",
+                            "an axis alone in brackets says nothing about a tensor",
+                            term_span(term),
+                            "",
+                        )
+                        .help("`x[a as b]` renames, `x[a: i]` looks up, `x[a: 1.. as b]` slices; `sum[a](x)` reduces"),
                     ));
                 }
                 BracketEntry::Sized(name, _) => {
-                    return Err(self.error("W0308", "a size in brackets makes an axis only for random numbers", name.span, ""));
+                    return Err(self.error(
+                        "W0308",
+                        "a size in brackets makes an axis only for random numbers",
+                        name.span,
+                        "",
+                    ));
                 }
             };
         }
@@ -86,7 +102,14 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// `x[a as b]`, either a product.
-    fn called(&mut self, tensor: Tensor<E::Value>, from: &AxisTerm, to: &AxisTerm, scope: &Names<'p, E>, span: Span) -> Done<Tensor<E::Value>> {
+    fn called(
+        &mut self,
+        tensor: Tensor<E::Value>,
+        from: &AxisTerm,
+        to: &AxisTerm,
+        scope: &Names<'p, E>,
+        span: Span,
+    ) -> Done<Tensor<E::Value>> {
         let candidates = self.all_axes(&tensor);
         let old = self.term(from, scope, &candidates)?;
         let new = self.target(to, &old, scope, span)?;
@@ -175,8 +198,13 @@ impl<'p, E: Emit> Session<'p, E> {
                         AxisTerm::Name(path) if path.len() == 1 && self.find_axis(&path[0].node, scope, &[]).is_none() => {
                             if open.is_some() {
                                 return Err(self.report(
-                                    Diagnostic::error("W0301", format!("the size of `{}` is not known", path[0].node), path[0].span, "")
-                                        .help("at most one axis of a split is new; declare the others: `axis a = …`"),
+                                    Diagnostic::error(
+                                        "W0301",
+                                        format!("the size of `{}` is not known", path[0].node),
+                                        path[0].span,
+                                        "",
+                                    )
+                                    .help("at most one axis of a split is new; declare the others: `axis a = …`"),
                                 ));
                             }
                             open = Some((axes.len(), &path[0]));
@@ -203,7 +231,14 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// The tensor with `false` positions of its mask left in: a look-up takes values, and the mask alike.
-    fn look_up(&mut self, tensor: Tensor<E::Value>, axis: &Name, index: &'p Expr, scope: &Names<'p, E>, span: Span) -> Done<Tensor<E::Value>> {
+    fn look_up(
+        &mut self,
+        tensor: Tensor<E::Value>,
+        axis: &Name,
+        index: &'p Expr,
+        scope: &Names<'p, E>,
+        span: Span,
+    ) -> Done<Tensor<E::Value>> {
         let candidates = self.all_axes(&tensor);
         let axes = self.term(&AxisTerm::Name(vec![axis.clone()]), scope, &candidates)?;
         let axis_id = self.single(&axes, axis.span, "a look-up")?;
@@ -239,7 +274,12 @@ impl<'p, E: Emit> Session<'p, E> {
                     if differ && size.known() > at_most.known() {
                         return Err(self.sizes_differ(of, axis, span));
                     }
-                    self.limit(size, at_most.clone(), format!("axis `{into}` has {at_most} places, and `{from}` is looked up in it"), span)?;
+                    self.limit(
+                        size,
+                        at_most.clone(),
+                        format!("axis `{into}` has {at_most} places, and `{from}` is looked up in it"),
+                        span,
+                    )?;
                 }
                 Ok(self.sure(Op::Cast(Elem::Index(axis)), &[index]))
             }
@@ -247,9 +287,14 @@ impl<'p, E: Emit> Session<'p, E> {
                 let ty = self.emit.type_of(&index).of(elem);
                 let (shown, name) = (self.show(&ty), self.name_of(axis));
                 Err(self.report(
-                    Diagnostic::error("W0406", format!("an index into `{name}` is needed, not {shown}"), span, shown.clone())
-                        .expected(format!("of {name}"), shown)
-                        .help(format!("give it the type `of {name}` where it comes in: it is then checked once, at the border")),
+                    Diagnostic::error(
+                        "W0406",
+                        format!("an index into `{name}` is needed, not {shown}"),
+                        span,
+                        shown.clone(),
+                    )
+                    .expected(format!("of {name}"), shown)
+                    .help(format!("give it the type `of {name}` where it comes in: it is then checked once, at the border")),
                 ))
             }
         }
@@ -284,8 +329,13 @@ impl<'p, E: Emit> Session<'p, E> {
         self.limit(start.clone(), end, format!("a slice of `{}` ends after it starts", axis.node), span)?;
         let Some(called) = called else {
             return Err(self.report(
-                Diagnostic::error("W0308", "a slice has another size, so it is another axis", span, "the new axis has no name")
-                    .help(format!("name it: `[{}: … as next]`", axis.node)),
+                Diagnostic::error(
+                    "W0308",
+                    "a slice has another size, so it is another axis",
+                    span,
+                    "the new axis has no name",
+                )
+                .help(format!("name it: `[{}: … as next]`", axis.node)),
             ));
         };
         let known = self.find_axis(&called.node, scope, &[]);
@@ -295,8 +345,13 @@ impl<'p, E: Emit> Session<'p, E> {
                 if self.size_of(&[to]) != length {
                     let size = self.size_of(&[to]);
                     return Err(self.report(
-                        Diagnostic::error("W0203", format!("the slice does not fit `{}`", called.node), span, format!("has {length} places"))
-                            .note(format!("`{}` has size {size}", called.node)),
+                        Diagnostic::error(
+                            "W0203",
+                            format!("the slice does not fit `{}`", called.node),
+                            span,
+                            format!("has {length} places"),
+                        )
+                        .note(format!("`{}` has size {size}", called.node)),
                     ));
                 }
                 to
@@ -315,7 +370,7 @@ impl<'p, E: Emit> Session<'p, E> {
             if !session.emit.type_of(value).has(from) {
                 return Ok(value.clone());
             }
-            session.op(Op::Slice(from, start.clone(), to), &[value.clone()], &[span, span])
+            session.op(Op::Slice(from, start.clone(), to), std::slice::from_ref(value), &[span, span])
         };
         let value = take(self, &tensor.value)?;
         let mask = tensor.mask.map(|mask| take(self, &mask)).transpose()?;
@@ -336,11 +391,12 @@ impl<'p, E: Emit> Session<'p, E> {
         for entry in entries {
             match entry {
                 BracketEntry::At(name, expr) => {
-                    if !super::call::generic_names(def).iter().any(|n| n.node == name.node) {
-                        let names: Vec<_> = super::call::generic_names(def).iter().map(|n| n.node.clone()).collect();
+                    if !super::bind::generic_names(def).iter().any(|n| n.node == name.node) {
+                        let names: Vec<_> = super::bind::generic_names(def).iter().map(|n| n.node.clone()).collect();
                         let near = super::nearest::nearest(&name.node, names.iter().map(String::as_str));
-                        let d = Diagnostic::error("W0309", format!("this function has no axis `{}`", name.node), name.span, "")
-                            .note(format!("its axes: {}", super::nearest::list(names.iter().map(String::as_str))));
+                        let d =
+                            Diagnostic::error("W0309", format!("this function has no axis `{}`", name.node), name.span, "")
+                                .note(format!("its axes: {}", super::nearest::list(names.iter().map(String::as_str))));
                         return Err(self.report(super::nearest::suggest(d, name.span, near)));
                     }
                     said.push((name.node.clone(), self.axes_value(expr, scope, candidates)?));
@@ -354,13 +410,19 @@ impl<'p, E: Emit> Session<'p, E> {
                                 0 => "its axes are bound by name: `[name: axis]`".to_owned(),
                                 n => format!("it lists {n}"),
                             };
-                            let d = Diagnostic::error("W0309", "too many axes for this function", term_span(term), label).label(span, "");
+                            let d = Diagnostic::error("W0309", "too many axes for this function", term_span(term), label)
+                                .label(span, "");
                             return Err(self.report(d));
                         }
                     }
                 }
                 BracketEntry::As(term, _) => {
-                    return Err(self.error("W0309", "a function's axis is not renamed; say `[name: axis]`", term_span(term), ""));
+                    return Err(self.error(
+                        "W0309",
+                        "a function's axis is not renamed; say `[name: axis]`",
+                        term_span(term),
+                        "",
+                    ));
                 }
                 BracketEntry::Range(name, ..) | BracketEntry::Sized(name, _) => {
                     return Err(self.error("W0309", "a function's axis is bound to an axis: `[name: axis]`", name.span, ""));

@@ -34,7 +34,8 @@ impl Program {
     /// Each item is checked by itself, configuration being symbolic. Where that finds nothing, each model is also made with its
     /// defaults and each recipe as it stands, which finds what depends on numbers.
     pub fn check(&self) -> Vec<Diagnostic> {
-        let own: Vec<FileId> = self.sources().iter().filter(|(_, s)| !s.path.starts_with("std.")).map(|(id, _)| id).collect();
+        let own: Vec<FileId> =
+            self.sources().iter().filter(|(_, s)| !s.path.starts_with("std.")).map(|(id, _)| id).collect();
         self.check_files(&own)
     }
 
@@ -168,7 +169,13 @@ impl<'p> Checker<'p> {
             match member {
                 Member::Fn(def) => {
                     let name = def.name.as_ref().map_or("()", |name| name.node.as_str());
-                    let function = FnValue { def, scope: instance.scope.clone(), given: Vec::new(), axes: Vec::new(), name: name.to_owned() };
+                    let function = FnValue {
+                        def,
+                        scope: instance.scope.clone(),
+                        given: Vec::new(),
+                        axes: Vec::new(),
+                        name: name.to_owned(),
+                    };
                     self.check_fn(&Rc::new(function));
                 }
                 Member::If(branch) => {

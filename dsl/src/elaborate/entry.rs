@@ -10,11 +10,15 @@ use crate::size::Size;
 use crate::span::{FileId, Span};
 use crate::types::Axis;
 
-use super::call::{Given, generic_names};
+use super::arguments::Given;
+use super::bind::generic_names;
 use super::nearest::{list, nearest};
 use super::outcome::{Entry, ModelRef, Port, Setting};
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{BlockRef, FnValue, Scope, Tensor, Value};
+
+/// A function's scope, its inputs and its value.
+type Walked<'p, E> = (Names<'p, E>, Vec<Port<<E as Emit>::Value>>, Val<'p, E>);
 
 impl<'p, E: Emit> Session<'p, E> {
     /// Makes a model of the specification with configuration from outside.
@@ -29,7 +33,12 @@ impl<'p, E: Emit> Session<'p, E> {
             Some((file, ItemKind::Block(def))) => (file, def),
             _ => {
                 let models = program.models();
-                let mut d = Diagnostic::error("W0104", format!("there is no model `{name}`"), Span::default(), "in this specification");
+                let mut d = Diagnostic::error(
+                    "W0104",
+                    format!("there is no model `{name}`"),
+                    Span::default(),
+                    "in this specification",
+                );
                 d = d.note(format!("models: {}", list(models.iter().copied())));
                 if let Some(near) = nearest(name, models.iter().copied()) {
                     d = d.help(format!("did you mean `{near}`?"));
@@ -48,8 +57,13 @@ impl<'p, E: Emit> Session<'p, E> {
         for (name, setting) in settings {
             let Some(at) = def.params.iter().position(|p| p.name.node == *name) else {
                 let names = || def.params.iter().map(|p| p.name.node.as_str());
-                let mut d = Diagnostic::error("W0114", format!("`{}` has no configuration `{name}`", def.name.node), def.name.span, "")
-                    .note(format!("configuration: {}", list(names())));
+                let mut d = Diagnostic::error(
+                    "W0114",
+                    format!("`{}` has no configuration `{name}`", def.name.node),
+                    def.name.span,
+                    "",
+                )
+                .note(format!("configuration: {}", list(names())));
                 if let Some(near) = nearest(name, names()) {
                     d = d.help(format!("did you mean `{near}`?"));
                 }
@@ -125,11 +139,7 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// Walks a function's body with inputs for its arguments. `symbolic`: by itself, its configuration and rows unknown.
-    pub(crate) fn walked(
-        &mut self,
-        function: &Rc<FnValue<'p, E::Value>>,
-        symbolic: bool,
-    ) -> Done<(Names<'p, E>, Vec<Port<E::Value>>, Val<'p, E>)> {
+    pub(crate) fn walked(&mut self, function: &Rc<FnValue<'p, E::Value>>, symbolic: bool) -> Done<Walked<'p, E>> {
         let def: &'p Fn = function.def;
         let scope = Scope::within(&function.scope);
         for name in generic_names(def) {
@@ -149,9 +159,9 @@ impl<'p, E: Emit> Session<'p, E> {
                     inputs.push(port.clone());
                     Value::Tensor(Tensor { value: port.value, mask: None })
                 }),
-                (Some(ParamType::Tensor(ty)), Some(_)) if symbolic => {
-                    self.input(&param.name.node, ty, &scope).map(|port| Value::Tensor(Tensor { value: port.value, mask: None }))
-                }
+                (Some(ParamType::Tensor(ty)), Some(_)) if symbolic => self
+                    .input(&param.name.node, ty, &scope)
+                    .map(|port| Value::Tensor(Tensor { value: port.value, mask: None })),
                 _ if symbolic => Ok(self.symbolic(param, &scope)),
                 (Some(ParamType::Tensor(ty)), Some(default)) => {
                     let value = self.eval(default, &scope);
@@ -206,7 +216,12 @@ impl<'p, E: Emit> Session<'p, E> {
         let axes: Vec<Axis> = self.terms(&terms, scope, &[])?;
         if let Some(&twice) = axes.iter().enumerate().find(|(i, a)| axes[..*i].contains(a)).map(|(_, a)| a) {
             let axis = self.name_of(twice);
-            return Err(self.error("W0304", format!("`{name}` has the axis `{axis}` twice"), ty.span, "no tensor has an axis twice"));
+            return Err(self.error(
+                "W0304",
+                format!("`{name}` has the axis `{axis}` twice"),
+                ty.span,
+                "no tensor has an axis twice",
+            ));
         }
         let elem = self.elem(ty.elem.as_ref(), scope)?;
         let value = self.emit.input(name, elem, &axes);

@@ -53,7 +53,9 @@ impl<'p, E: Emit> Session<'p, E> {
                     UnaryOp::Not => self.map(Elementwise::NOT, &[(value, operand.span)], span),
                 }
             }
-            ExprKind::Binary(BinaryOp::Mul, block, times) if self.makes_block(block, scope) => self.repeat(block, times, scope),
+            ExprKind::Binary(BinaryOp::Mul, block, times) if self.makes_block(block, scope) => {
+                self.repeat(block, times, scope)
+            }
             ExprKind::Binary(op, a, b) => {
                 let left = self.eval(a, scope);
                 let right = self.eval(b, scope);
@@ -66,6 +68,10 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             ExprKind::Tuple(parts) => {
                 let values: Vec<_> = parts.iter().map(|e| self.eval_or_unknown(e, scope)).collect();
+                let any_axis = values.iter().any(|value| matches!(value, Value::Axis(_)));
+                if any_axis && values.iter().any(|value| matches!(value, Value::Unknown)) {
+                    return Err(Reported);
+                }
                 let axes = values.iter().map(|value| match value {
                     Value::Axis(axes) => Some(axes.as_slice()),
                     _ => None,
@@ -160,7 +166,8 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 let vars = instance.scope.vars.borrow();
                 let axes = instance.scope.axes.borrow();
-                let mut names: Vec<_> = vars.keys().chain(axes.keys()).filter(|n| !n.contains(['(', ' ']) && *n != "this").cloned().collect();
+                let mut names: Vec<_> =
+                    vars.keys().chain(axes.keys()).filter(|n| !n.contains(['(', ' ']) && *n != "this").cloned().collect();
                 names.sort();
                 names
             }
@@ -174,7 +181,11 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         let d = Diagnostic::error("W0112", format!("{} has no `{}`", value.kind(), name.node), name.span, "no such member")
             .label(base, value.kind());
-        let d = if names.is_empty() { d } else { d.note(format!("it has {}", super::nearest::list(names.iter().map(String::as_str)))) };
+        let d = if names.is_empty() {
+            d
+        } else {
+            d.note(format!("it has {}", super::nearest::list(names.iter().map(String::as_str))))
+        };
         let near = nearest(&name.node, names.iter().map(String::as_str));
         Err(self.report(suggest(d, name.span, near)))
     }
@@ -187,8 +198,13 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Instance(_) => Ok(Some(true)),
             Value::Unknown => Err(Reported),
             other => Err(self.report(
-                Diagnostic::error("W0408", format!("`if` is on configuration, not on {}", other.kind()), cond.span, "not known before the model runs")
-                    .help("to choose by a tensor, write `select(condition, a, b)`"),
+                Diagnostic::error(
+                    "W0408",
+                    format!("`if` is on configuration, not on {}", other.kind()),
+                    cond.span,
+                    "not known before the model runs",
+                )
+                .help("to choose by a tensor, write `select(condition, a, b)`"),
             )),
         }
     }

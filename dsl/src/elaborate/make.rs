@@ -9,19 +9,30 @@ use crate::size::Size;
 use crate::span::Span;
 use crate::types::Axis;
 
-use super::call::Given;
+use super::arguments::Given;
 use super::primitive::PrimitiveCall;
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{BlockRef, FnValue, Instance, Scope, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
     /// A call of a block: makes it, as the member whose value is being evaluated.
-    pub(crate) fn make_member(&mut self, block: BlockRef<'p>, args: &'p [Arg], scope: &Names<'p, E>, span: Span) -> Done<Val<'p, E>> {
+    pub(crate) fn make_member(
+        &mut self,
+        block: BlockRef<'p>,
+        args: &'p [Arg],
+        scope: &Names<'p, E>,
+        span: Span,
+    ) -> Done<Val<'p, E>> {
         let Some(path) = self.member.clone() else {
             let name = &block.def.name.node;
             return Err(self.report(
-                Diagnostic::error("W0113", format!("the block `{name}` cannot be made here"), span, "made anew at each call")
-                    .help("make it as a member of a block, `name = …`, and call the member"),
+                Diagnostic::error(
+                    "W0113",
+                    format!("the block `{name}` cannot be made here"),
+                    span,
+                    "made anew at each call",
+                )
+                .help("make it as a member of a block, `name = …`, and call the member"),
             ));
         };
         let slots = self.matched(&block.def.params, args, scope, &[], span)?;
@@ -126,7 +137,8 @@ impl<'p, E: Emit> Session<'p, E> {
             Member::Fn(def) => {
                 let key = def.name.as_ref().map_or("()", |name| name.node.as_str());
                 let name = def.name.as_ref().map_or_else(|| path.to_owned(), |name| name.node.clone());
-                let function = Value::Fn(Rc::new(FnValue { def, scope: scope.clone(), given: Vec::new(), axes: Vec::new(), name }));
+                let function =
+                    Value::Fn(Rc::new(FnValue { def, scope: scope.clone(), given: Vec::new(), axes: Vec::new(), name }));
                 if def.name.is_none() {
                     scope.set("this", function.clone());
                 }
@@ -170,7 +182,9 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         let start = match start {
             Value::Start(start) => start,
-            Value::Int(_) | Value::Float(_) => Start::Constant(self.config_float(&start, decl.init.span)?.unwrap_or(f64::NAN)),
+            Value::Int(_) | Value::Float(_) => {
+                Start::Constant(self.config_float(&start, decl.init.span)?.unwrap_or(f64::NAN))
+            }
             Value::Unknown => return Err(Reported),
             other => {
                 return Err(self.report(
@@ -179,8 +193,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 ));
             }
         };
-        let parameter = Parameter { path: joined(path, &decl.name.node), stack: self.stack.clone(), axes: axes.clone(), start };
+        let parameter =
+            Parameter { path: joined(path, &decl.name.node), stack: self.stack.clone(), axes: axes.clone(), start };
         if !self.parameters.iter().any(|p| p.path == parameter.path) {
+            self.written_axes.insert(parameter.path.clone(), decl.ty.axes.len());
             self.parameters.push(parameter.clone());
         }
         Ok(Value::Param(Rc::new(parameter), axes))
@@ -200,11 +216,14 @@ impl<'p, E: Emit> Session<'p, E> {
                 for &axis in &axes {
                     self.open_sizes.insert(axis);
                 }
-                let parameter = Parameter { path: name.to_owned(), stack: Vec::new(), axes: axes.clone(), start: Start::Constant(0.0) };
+                let parameter =
+                    Parameter { path: name.to_owned(), stack: Vec::new(), axes: axes.clone(), start: Start::Constant(0.0) };
                 Value::Param(Rc::new(parameter), axes)
             }
             Some(ParamType::Instance(block)) => match self.top(scope.file, &block.node) {
-                Some(Value::Maker(block)) => self.symbolic_block(block, name.to_owned()).map_or(Value::Unknown, Value::Instance),
+                Some(Value::Maker(block)) => {
+                    self.symbolic_block(block, name.to_owned()).map_or(Value::Unknown, Value::Instance)
+                }
                 _ => {
                     self.error("W0104", format!("there is no block `{}`", block.node), block.span, "not a block");
                     Value::Unknown
@@ -243,8 +262,14 @@ impl<'p, E: Emit> Session<'p, E> {
             slots.push(Some((value, param.name.span)));
         }
         // Unknown arguments must not stop the making.
-        let unknown: Vec<&Param> =
-            block.def.params.iter().zip(&slots).filter(|(_, s)| matches!(s, Some((Value::Unknown, _)))).map(|(p, _)| p).collect();
+        let unknown: Vec<&Param> = block
+            .def
+            .params
+            .iter()
+            .zip(&slots)
+            .filter(|(_, s)| matches!(s, Some((Value::Unknown, _))))
+            .map(|(p, _)| p)
+            .collect();
         if unknown.is_empty() {
             return self.make(block, slots, path, block.def.name.span);
         }

@@ -6,26 +6,39 @@
 //! ```text
 //! Program::load(main, text, read) -> (Program, Vec<Diagnostic>)      .check() -> Vec<Diagnostic>   .models() .recipes() .sources()
 //! Session::new(&program, emit, training, &host)
-//!   .model(name, &[(String, Setting)]) -> Result<ModelRef, Vec<Diagnostic>>       .functions(&ModelRef) -> Vec<Option<String>>
-//!   .call(&ModelRef, fn_name: Option<&str>) -> Result<Entry<V>, …>                .weights(&ModelRef) -> Result<Vec<LayoutOut>, …>
-//!   .recipe(name, &[(String, Setting)]) -> Result<Recipe, …>                      .objective(&Recipe) -> Result<Objective<V>, …>
-//!   .states(&Recipe) -> Result<Vec<(String, f64)>, …>                             .rate(&Recipe, step: V) -> Result<V, …>
-//!   .update(&Recipe, &Parameter, p: V, g: V, step: V, states: &[(String, V)]) -> Result<Update<V>, …>
-//!   .emit() -> &mut E    .into_emit() -> E
+//!   .model(name, settings) -> ModelRef       .functions(&ModelRef) -> names        .call(&ModelRef, name) -> Entry
+//!   .weights(&ModelRef) -> Vec<LayoutOut>    .recipe(name, settings) -> Recipe     .objective(&Recipe) -> Objective
+//!   .states(&Recipe) -> names and starts     .rate(&Recipe, step) -> the rate, if the optimizer has a schedule
+//!   .update(&Recipe, &Parameter, p, g, step, states) -> Update                     .emit() .into_emit()
 //! ```
+//!
+//! What the language leaves open is decided here:
+//!
+//! - A generic axis of a called `fn` is, in this order: what the call says in brackets; an axis that the argument has (the caller's
+//!   axis of that name before one whose own name that is); for names that the result or a given argument mentions, the caller's.
+//!   What is left is introduced by the body (`x[time as source]`). A call that gives no tensor, and whose result has an axis that is not
+//!   found, is a function still: `window(width: 4)` as an argument.
+//! - When lowering, a value may lack axes of its type, along which it is constant; renaming, slicing or looking up along such an axis
+//!   leaves it as it is, a reduction multiplies by ones first. When checking, an axis that is not there is an error.
+//! - While a body is checked, a generic axis may be found to be as long as another; axes of a block never.
+//! - Arguments of an entry point that have a default are not inputs: the default is used.
+//! - In an objective, a name such as `token` is the axis of that name in the recipe's model, or in a block within it.
+//! - A `where` mask goes through elementwise operations and into `fn`s; two masks both hold.
 
 mod nearest;
 
-pub mod outcome;
-pub mod value;
+mod outcome;
+mod value;
 
 mod program;
 mod session;
 mod types_only;
 
 mod apart;
+mod arguments;
 mod arith;
 mod axes;
+mod bind;
 mod body;
 mod brackets;
 mod call;
@@ -35,11 +48,17 @@ mod make;
 mod primitive;
 mod recipe;
 mod reduce;
+mod results;
+mod objective;
+mod optimize;
 mod train;
 mod weights;
 mod check;
 
-pub use outcome::{Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer, Update};
+pub use outcome::{
+    Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer,
+    Update,
+};
 pub use program::Program;
 pub use session::Session;
 pub use train::Recipe;

@@ -14,9 +14,33 @@ use super::value::{Tensor, Value};
 
 /// Primitives that are not rows of the table of elementwise operators.
 const OTHERS: &[&str] = &[
-    "sum", "product", "max", "min", "all", "any", "mean", "count", "argmax", "dot", "size", "index", "uniform", "normal",
-    "random_index", "stop_gradient", "concat", "stack", "float", "int", "zeros", "ones", "constant", "text", "batches",
-    "characters", "bytes",
+    "sum",
+    "product",
+    "max",
+    "min",
+    "all",
+    "any",
+    "mean",
+    "count",
+    "argmax",
+    "dot",
+    "size",
+    "index",
+    "uniform",
+    "normal",
+    "random_index",
+    "stop_gradient",
+    "concat",
+    "stack",
+    "float",
+    "int",
+    "zeros",
+    "ones",
+    "constant",
+    "text",
+    "batches",
+    "characters",
+    "bytes",
 ];
 
 /// All names.
@@ -98,7 +122,12 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         if let Some(entry) = call.entries.first() {
             let _ = entry;
-            return Err(self.error("W0309", format!("`{}` works element by element and takes no axes", call.name), call.span, ""));
+            return Err(self.error(
+                "W0309",
+                format!("`{}` works element by element and takes no axes", call.name),
+                call.span,
+                "",
+            ));
         }
         let operands = self.arguments(call, op.row().arity)?;
         self.map(op, &operands, call.span)
@@ -108,12 +137,22 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn arguments(&mut self, call: &PrimitiveCall<'p, '_, E>, n: usize) -> Done<Vec<(Val<'p, E>, Span)>> {
         let values: Vec<_> = call.args.iter().map(|arg| (self.eval(&arg.value, call.scope), arg.value.span)).collect();
         if let Some(name) = call.args.iter().find_map(|arg| arg.name.as_ref()) {
-            return Err(self.error("W0106", format!("`{}` takes no argument by name", call.name), name.span, "leave the name out"));
+            return Err(self.error(
+                "W0106",
+                format!("`{}` takes no argument by name", call.name),
+                name.span,
+                "leave the name out",
+            ));
         }
         if values.len() != n {
             let (code, label) = if values.len() > n { ("W0105", "too many") } else { ("W0108", "too few") };
             let plural = if n == 1 { "" } else { "s" };
-            return Err(self.error(code, format!("`{}` takes {n} argument{plural}, not {}", call.name, values.len()), call.span, label));
+            return Err(self.error(
+                code,
+                format!("`{}` takes {n} argument{plural}, not {}", call.name, values.len()),
+                call.span,
+                label,
+            ));
         }
         values.into_iter().map(|(value, span)| value.map(|v| (v, span))).collect()
     }
@@ -130,8 +169,10 @@ impl<'p, E: Emit> Session<'p, E> {
     fn starting(&mut self, call: &PrimitiveCall<'p, '_, E>, takes: &[&str]) -> Done<Val<'p, E>> {
         let [arg] = call.args else {
             return Err(self.report(
-                Diagnostic::error("W0108", format!("`{}` takes `{}`", call.name, takes[0]), call.span, "")
-                    .help(format!("as the start of a parameter: `{}({}: …)`; for random numbers: `{}[axes]()`", call.name, takes[0], call.name)),
+                Diagnostic::error("W0108", format!("`{}` takes `{}`", call.name, takes[0]), call.span, "").help(format!(
+                    "as the start of a parameter: `{}({}: …)`; for random numbers: `{}[axes]()`",
+                    call.name, takes[0], call.name
+                )),
             ));
         };
         if let Some(name) = arg.name.as_ref().filter(|name| name.node != takes[0]) {
@@ -175,7 +216,12 @@ impl<'p, E: Emit> Session<'p, E> {
                             let known = self.single(&known, name.span, "a size")?;
                             let there = self.size_of(&[known]);
                             if there != size {
-                                return Err(self.error("W0203", format!("`{}` has size {there}, not {size}", name.node), name.span, ""));
+                                return Err(self.error(
+                                    "W0203",
+                                    format!("`{}` has size {there}, not {size}", name.node),
+                                    name.span,
+                                    "",
+                                ));
                             }
                             known
                         }
@@ -218,7 +264,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let uniform = self.random(Distribution::Uniform, axes, call.span)?;
         let size = self.size_of(&[into]);
         let size = self.sure(Op::Extent(size), &[]);
-        let size = self.to_float(&size);
+        let size = self.as_float(&size);
         // A uniform number is at most 1 − 2⁻²⁴, and so the product is below the size for sizes up to 2²³.
         let scaled = self.sure(Op::Map(Elementwise::MUL), &[uniform, size]);
         Ok(plain(self.sure(Op::Cast(Elem::Index(into)), &[scaled])))
@@ -265,7 +311,7 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let elem = operands.iter().map(|v| self.emit.type_of(v).elem).collect::<Vec<_>>();
         if elem.contains(&Elem::Float) && elem.iter().all(|e| *e != Elem::Bool) {
-            operands = operands.iter().map(|v| self.to_float(v)).collect();
+            operands = operands.iter().map(|v| self.as_float(v)).collect();
         }
         let size = parts.iter().fold(Size::of(0), |sum, &axis| sum + self.size_of(&[axis]));
         let outer = parts.iter().any(|&axis| self.emit.axes()[axis].outer);
@@ -285,13 +331,22 @@ impl<'p, E: Emit> Session<'p, E> {
         let size = self.size_of(&[axis]);
         if values.is_empty() || size.known().is_some_and(|n| n != values.len() as i64) {
             let name = self.name_of(axis);
-            return Err(self.error("W0207", format!("`{name}` has {size} places, and {} values are given", values.len()), call.span, ""));
+            return Err(self.error(
+                "W0207",
+                format!("`{name}` has {size} places, and {} values are given", values.len()),
+                call.span,
+                "",
+            ));
         }
         let place = plain(self.sure(Op::Index(axis), &[]));
         let mut values = values.into_iter().enumerate().rev();
         let (mut result, _) = values.next().map(|(_, v)| v).ok_or(Reported)?;
         for (i, (value, span)) in values {
-            let here = self.map(Elementwise::EQ, &[(place.clone(), call.span), (Value::Int(Size::of(i as i64)), call.span)], call.span)?;
+            let here = self.map(
+                Elementwise::EQ,
+                &[(place.clone(), call.span), (Value::Int(Size::of(i as i64)), call.span)],
+                call.span,
+            )?;
             result = self.map(Elementwise::SELECT, &[(here, call.span), (value, span), (result, call.span)], call.span)?;
         }
         let tensor = self.tensor(&result, call.span)?;

@@ -77,7 +77,8 @@ impl Program {
                 Some(text) => self.add(&shown, &text, diagnostics),
                 None => {
                     let span = path.iter().fold(path[0].span, |span, name| span.to(name.span));
-                    let mut diagnostic = Diagnostic::error("W0102", format!("there is no `{shown}` to use"), span, "not found");
+                    let mut diagnostic =
+                        Diagnostic::error("W0102", format!("there is no `{shown}` to use"), span, "not found");
                     diagnostic = if from_library {
                         let names: Vec<_> = library::names().collect();
                         diagnostic.help(format!("the standard library has: {}", names.join(", ")))
@@ -154,12 +155,19 @@ impl Program {
         self.names[file.0 as usize].keys().map(String::as_str)
     }
 
-    /// The models of the specification, in source order.
+    /// The models that the specification defines, in source order; where it defines none, those that it uses.
     pub fn models(&self) -> Vec<&str> {
-        self.main_items(|kind| match kind {
+        let own = self.main_items(|kind| match kind {
             ItemKind::Block(block) if block.is_model => Some(&block.name),
             _ => None,
-        })
+        });
+        let is_model = |name: &str| matches!(self.item(FileId(0), name), Some((_, ItemKind::Block(block))) if block.is_model);
+        if !own.is_empty() {
+            return own;
+        }
+        let mut used: Vec<&str> = self.item_names(FileId(0)).filter(|name| is_model(name)).collect();
+        used.sort_unstable();
+        used
     }
 
     /// The recipes of the specification, in source order.

@@ -6,7 +6,7 @@ use crate::span::Span;
 use super::outcome::{Data, Tokenizer};
 use super::primitive::PrimitiveCall;
 use super::session::{Done, Session, Val};
-use super::value::{ScheduleValue, Value, Scope};
+use super::value::{ScheduleValue, Scope, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
     /// `text("path", tokenizer: characters)`, `batches()`
@@ -27,21 +27,40 @@ impl<'p, E: Emit> Session<'p, E> {
             let value = self.eval(&arg.value, call.scope)?;
             match (&arg.name, value) {
                 (None, Value::Text(Some(path))) => paths.push(path.to_string()),
-                (Some(name), Value::Primitive("characters")) if name.node == "tokenizer" => tokenizer = Some(Tokenizer::Characters),
+                (Some(name), Value::Primitive("characters")) if name.node == "tokenizer" => {
+                    tokenizer = Some(Tokenizer::Characters)
+                }
                 (Some(name), Value::Primitive("bytes")) if name.node == "tokenizer" => tokenizer = Some(Tokenizer::Bytes),
                 (Some(name), Value::Tokenizer(t)) if name.node == "tokenizer" => tokenizer = Some(t),
-                (Some(name), Value::Text(Some(path))) if name.node == "tokenizer" => tokenizer = Some(Tokenizer::File(path.to_string())),
+                (Some(name), Value::Text(Some(path))) if name.node == "tokenizer" => {
+                    tokenizer = Some(Tokenizer::File(path.to_string()))
+                }
                 (Some(name), _) if name.node != "tokenizer" => {
-                    return Err(self.error("W0106", format!("`text` has no argument `{}`", name.node), name.span, "it takes paths and `tokenizer`"));
+                    return Err(self.error(
+                        "W0106",
+                        format!("`text` has no argument `{}`", name.node),
+                        name.span,
+                        "it takes paths and `tokenizer`",
+                    ));
                 }
                 (_, other) => {
-                    return Err(self.error("W0405", format!("`text` cannot take {}", other.kind()), arg.value.span, other.kind()));
+                    return Err(self.error(
+                        "W0405",
+                        format!("`text` cannot take {}", other.kind()),
+                        arg.value.span,
+                        other.kind(),
+                    ));
                 }
             }
         }
         match tokenizer {
             Some(tokenizer) if !paths.is_empty() => Ok(Value::Data(Data::Text { paths, tokenizer })),
-            _ => Err(self.error("W0108", "`text` takes paths and a tokenizer", call.span, "such as `text(\"a.txt\", tokenizer: characters)`")),
+            _ => Err(self.error(
+                "W0108",
+                "`text` takes paths and a tokenizer",
+                call.span,
+                "such as `text(\"a.txt\", tokenizer: characters)`",
+            )),
         }
     }
 
@@ -60,13 +79,20 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// A schedule's rate at a step.
-    pub(crate) fn scheduled(&mut self, schedule: &ScheduleValue<'p, E::Value>, step: (Val<'p, E>, Span), span: Span) -> Done<Val<'p, E>> {
+    pub(crate) fn scheduled(
+        &mut self,
+        schedule: &ScheduleValue<'p, E::Value>,
+        step: (Val<'p, E>, Span),
+        span: Span,
+    ) -> Done<Val<'p, E>> {
         let scope = Scope::within(&schedule.scope);
         scope.set(&schedule.def.step.node, step.0);
         let value = self.deeper(span, |session| session.body(&schedule.def.body, &scope))?;
         match value {
             Some(value) => Ok(value),
-            None => Err(self.error("W0410", "this schedule has no value", schedule.def.name.span, "its body ends without one")),
+            None => {
+                Err(self.error("W0410", "this schedule has no value", schedule.def.name.span, "its body ends without one"))
+            }
         }
     }
 }

@@ -48,8 +48,13 @@ impl<'p, E: Emit> Session<'p, E> {
                     let name = self.name_of(axis);
                     let shown = self.show_axes(candidates);
                     return Err(self.report(
-                        Diagnostic::error("W0303", format!("{shown} has no axis `{name}`"), term_span(term), "not an axis of the argument")
-                            .note("an axis that the argument lacks can be reduced only where a value of this body has it"),
+                        Diagnostic::error(
+                            "W0303",
+                            format!("{shown} has no axis `{name}`"),
+                            term_span(term),
+                            "not an axis of the argument",
+                        )
+                        .note("an axis that the argument lacks can be reduced only where a value of this body has it"),
                     ));
                 }
                 axes.push(axis);
@@ -70,7 +75,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let (value, elem) = match elem {
             Elem::Bool => (tensor.value.clone(), Elem::Bool),
             // An infinity is not an integer.
-            Elem::Int | Elem::Index(_) if identity.is_infinite() => (self.to_float(&tensor.value), Elem::Float),
+            Elem::Int | Elem::Index(_) if identity.is_infinite() => (self.as_float(&tensor.value), Elem::Float),
             Elem::Int | Elem::Index(_) => (tensor.value.clone(), Elem::Int),
             Elem::Float => (tensor.value.clone(), Elem::Float),
         };
@@ -84,7 +89,14 @@ impl<'p, E: Emit> Session<'p, E> {
         self.reduce(monoid, &tensor, axes, span, call.span).map(plain)
     }
 
-    fn reduce(&mut self, monoid: Monoid, tensor: &Tensor<E::Value>, axes: Vec<Axis>, span: Span, whole: Span) -> Done<E::Value> {
+    fn reduce(
+        &mut self,
+        monoid: Monoid,
+        tensor: &Tensor<E::Value>,
+        axes: Vec<Axis>,
+        span: Span,
+        whole: Span,
+    ) -> Done<E::Value> {
         let value = self.counted(tensor, monoid.identity(), span)?;
         if axes.is_empty() {
             return Ok(value);
@@ -97,7 +109,7 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn mean(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
         let (tensor, axes, span) = self.reduced(call)?;
         // Of truth values: the share of those that hold.
-        let value = self.to_float(&tensor.value);
+        let value = self.as_float(&tensor.value);
         self.mean_of(Tensor { value, ..tensor }, axes, span, call.span)
     }
 
@@ -110,7 +122,7 @@ impl<'p, E: Emit> Session<'p, E> {
                     Some(n) => self.number(n as f64, Elem::Float),
                     None => {
                         let size = self.sure(Op::Extent(size), &[]);
-                        self.to_float(&size)
+                        self.as_float(&size)
                     }
                 }
             }
@@ -162,7 +174,7 @@ impl<'p, E: Emit> Session<'p, E> {
             let tensor = self.tensor(value, *span)?;
             let value = self.counted(&tensor, 0.0, *span)?;
             let ty = self.emit.type_of(&value);
-            let value = if ty.elem.is_integer() { self.to_float(&value) } else { value };
+            let value = if ty.elem.is_integer() { self.as_float(&value) } else { value };
             candidates.extend(ty.axes);
             operands.push(value);
             spans.push(*span);

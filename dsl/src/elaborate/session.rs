@@ -53,6 +53,8 @@ pub struct Session<'p, E: Emit> {
     pub(crate) member: Option<String>,
     /// All parameters in order of making.
     pub(crate) parameters: Vec<Parameter>,
+    /// With how many axes each parameter is declared: a product that a block was given as one axis counts once.
+    pub(crate) written_axes: HashMap<String, usize>,
     /// Functions being walked: text and scope.
     pub(crate) calls: Vec<(*const ast::Fn, usize)>,
     /// Blocks being made.
@@ -65,6 +67,8 @@ pub struct Session<'p, E: Emit> {
     /// Axes whose size a body may find out (generic axes while checking).
     pub(crate) open_sizes: HashSet<Axis>,
     pub(crate) metrics: Vec<(String, E::Value)>,
+    /// What an earlier step was refused for: a later one that builds on it is refused for the same.
+    refused: Vec<Diagnostic>,
     depth: usize,
 }
 
@@ -88,6 +92,7 @@ impl<'p, E: Emit> Session<'p, E> {
             stack: Vec::new(),
             member: None,
             parameters: Vec::new(),
+            written_axes: HashMap::new(),
             calls: Vec::new(),
             making: Vec::new(),
             trace: Vec::new(),
@@ -95,6 +100,7 @@ impl<'p, E: Emit> Session<'p, E> {
             sites: 0,
             open_sizes: HashSet::new(),
             metrics: Vec::new(),
+            refused: Vec::new(),
             depth: 0,
         }
     }
@@ -123,14 +129,25 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// Reports an error at a place.
-    pub(crate) fn error(&mut self, code: &'static str, message: impl Into<String>, span: Span, label: impl Into<String>) -> Reported {
+    pub(crate) fn error(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Reported {
         self.report(Diagnostic::error(code, message, span, label))
     }
 
     /// Runs a step one level deeper.
     pub(crate) fn deeper<T>(&mut self, span: Span, step: impl FnOnce(&mut Self) -> Done<T>) -> Done<T> {
         if self.depth >= DEPTH {
-            return Err(self.error("W0111", "this is nested too deeply", span, "expressions and calls nest more than 400 deep here"));
+            return Err(self.error(
+                "W0111",
+                "this is nested too deeply",
+                span,
+                "expressions and calls nest more than 400 deep here",
+            ));
         }
         self.depth += 1;
         let result = step(self);
@@ -143,7 +160,11 @@ impl<'p, E: Emit> Session<'p, E> {
         let diagnostics = std::mem::take(&mut self.diagnostics);
         match result {
             Ok(value) if diagnostics.is_empty() => Ok(value),
-            _ => Err(diagnostics),
+            Err(Reported) if diagnostics.is_empty() => Err(self.refused.clone()),
+            _ => {
+                self.refused.clone_from(&diagnostics);
+                Err(diagnostics)
+            }
         }
     }
 
@@ -205,8 +226,9 @@ impl<'p, E: Emit> Session<'p, E> {
         let shown: Vec<_> = types.iter().map(|t| self.show(t)).collect();
         let diagnostic = match *misfit {
             Misfit::Elem(i, takes) => {
-                let mut d = Diagnostic::error("W0402", format!("this takes {takes}, not {}", shown[i]), at(i), shown[i].clone())
-                    .expected(takes, &shown[i]);
+                let mut d =
+                    Diagnostic::error("W0402", format!("this takes {takes}, not {}", shown[i]), at(i), shown[i].clone())
+                        .expected(takes, &shown[i]);
                 if types[i].elem == Elem::Bool {
                     let source = self.program.sources().text(at(i)).to_owned();
                     d = d.fix(at(i), format!("select({source}, 1, 0)"), "make numbers of the truth values");
@@ -220,7 +242,12 @@ impl<'p, E: Emit> Session<'p, E> {
                 .label(at(j), shown[j].clone()),
             Misfit::Lacks(i, axis) => {
                 let name = self.name_of(axis);
-                Diagnostic::error("W0303", format!("{} has no axis `{name}`", shown[i]), at(i), format!("has the axes {}", shown[i]))
+                Diagnostic::error(
+                    "W0303",
+                    format!("{} has no axis `{name}`", shown[i]),
+                    at(i),
+                    format!("has the axes {}", shown[i]),
+                )
             }
             Misfit::Has(i, axis) => {
                 let name = self.name_of(axis);
@@ -291,7 +318,8 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Param(parameter, axes) => self.read(parameter, axes, span),
             Value::Unknown => return Err(Reported),
             other => {
-                let mut d = Diagnostic::error("W0401", format!("a tensor is needed here, not {}", other.kind()), span, other.kind());
+                let mut d =
+                    Diagnostic::error("W0401", format!("a tensor is needed here, not {}", other.kind()), span, other.kind());
                 if matches!(other, Value::Fn(_)) {
                     d = d.help("call it; if it is called already, an axis that it needs could not be found here by name");
                 } else if matches!(other, Value::Axis(_)) {
@@ -310,8 +338,13 @@ impl<'p, E: Emit> Session<'p, E> {
         match tensor.mask {
             None => Ok(tensor.value),
             Some(_) => Err(self.report(
-                Diagnostic::error("W0404", "a masked value is used where every element counts", span, "`where` leaves elements out of this")
-                    .help("reduce it (`sum`, `mean`, `max` …), or say what the others are: `x where m otherwise 0`"),
+                Diagnostic::error(
+                    "W0404",
+                    "a masked value is used where every element counts",
+                    span,
+                    "`where` leaves elements out of this",
+                )
+                .help("reduce it (`sum`, `mean`, `max` …), or say what the others are: `x where m otherwise 0`"),
             )),
         }
     }
@@ -354,10 +387,10 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// The value as floats.
-    pub(crate) fn to_float(&mut self, value: &E::Value) -> E::Value {
+    pub(crate) fn as_float(&mut self, value: &E::Value) -> E::Value {
         match self.emit.type_of(value).elem {
             Elem::Float => value.clone(),
-            Elem::Int | Elem::Index(_) | Elem::Bool => self.sure(Op::Cast(Elem::Float), &[value.clone()]),
+            Elem::Int | Elem::Index(_) | Elem::Bool => self.sure(Op::Cast(Elem::Float), std::slice::from_ref(value)),
         }
     }
 
@@ -367,7 +400,13 @@ impl<'p, E: Emit> Session<'p, E> {
         match rest.known() {
             Some(n) if n >= 0 => Ok(()),
             Some(_) => Err(self.report(
-                Diagnostic::error("W0205", "this goes past the end of an axis", span, format!("needs {size}, there are {at_most}")).note(why),
+                Diagnostic::error(
+                    "W0205",
+                    "this goes past the end of an axis",
+                    span,
+                    format!("needs {size}, there are {at_most}"),
+                )
+                .note(why),
             )),
             None => {
                 let limit = Limit { size, at_most, why, span };

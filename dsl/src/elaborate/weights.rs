@@ -12,6 +12,9 @@ use super::outcome::{LayoutOut, ModelRef, Setting, StoredTensor};
 use super::session::{Done, Names, Reported, Session};
 use super::value::Value;
 
+/// How many tensors of a file one parameter may be spread over.
+const MOST_REPETITIONS: u64 = 100_000;
+
 /// A line of a `weights` item with the groups around it.
 struct Line<'p> {
     parts: Vec<&'p PathPart>,
@@ -55,7 +58,8 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     fn layout(&mut self, weights: &'p Weights, model: &ModelRef<'p, E::Value>) -> Done<LayoutOut> {
-        let mut layout = LayoutOut { name: weights.name.node.clone(), config: Vec::new(), require: Vec::new(), tensors: Vec::new() };
+        let mut layout =
+            LayoutOut { name: weights.name.node.clone(), config: Vec::new(), require: Vec::new(), tensors: Vec::new() };
         let mut lines = Vec::new();
         self.entries(&weights.entries, &[], &[], model, &mut layout, &mut lines)?;
         let mut covered: Vec<(String, Span)> = Vec::new();
@@ -66,8 +70,12 @@ impl<'p, E: Emit> Session<'p, E> {
             }
         }
         fine?;
-        let missing: Vec<_> =
-            model.parameters.iter().map(|p| p.path.as_str()).filter(|path| !covered.iter().any(|(c, _)| c == path)).collect();
+        let missing: Vec<_> = model
+            .parameters
+            .iter()
+            .map(|p| p.path.as_str())
+            .filter(|path| !covered.iter().any(|(c, _)| c == path))
+            .collect();
         if !missing.is_empty() {
             return Err(self.report(
                 Diagnostic::error("W0513", format!("`{}` leaves parameters out", weights.name.node), weights.name.span, "")
@@ -93,8 +101,13 @@ impl<'p, E: Emit> Session<'p, E> {
                     for (ours, theirs) in pairs {
                         let params = || model.instance.block.def.params.iter().map(|p| p.name.node.as_str());
                         if !params().any(|name| name == ours.node) {
-                            let d = Diagnostic::error("W0114", format!("`{}` has no configuration `{}`", model.name, ours.node), ours.span, "")
-                                .note(format!("configuration: {}", list(params())));
+                            let d = Diagnostic::error(
+                                "W0114",
+                                format!("`{}` has no configuration `{}`", model.name, ours.node),
+                                ours.span,
+                                "",
+                            )
+                            .note(format!("configuration: {}", list(params())));
                             return Err(self.report(suggest(d, ours.span, nearest(&ours.node, params()))));
                         }
                         layout.config.push((ours.node.clone(), theirs.node.clone()));
@@ -109,7 +122,12 @@ impl<'p, E: Emit> Session<'p, E> {
                             Value::Float(Some(f)) => Setting::Float(f),
                             Value::Int(n) if n.known().is_some() => Setting::Int(n.known().unwrap_or(0)),
                             other => {
-                                return Err(self.error("W0405", format!("a requirement cannot be {}", other.kind()), expr.span, "a text, a number or a truth value"));
+                                return Err(self.error(
+                                    "W0405",
+                                    format!("a requirement cannot be {}", other.kind()),
+                                    expr.span,
+                                    "a text, a number or a truth value",
+                                ));
                             }
                         };
                         layout.require.push((name.node.clone(), setting));
@@ -176,9 +194,17 @@ impl<'p, E: Emit> Session<'p, E> {
             .collect();
         // The group that is joined is the first without a partner on the right.
         let partners = left.len().saturating_sub(usize::from(joined));
-        let join = joined.then(|| left.iter().position(|names| !right.iter().any(|r| r.len() == names.len())).unwrap_or(left.len().saturating_sub(1)));
-        let paired: Vec<&Vec<ast::Name>> = left.iter().enumerate().filter(|(i, _)| Some(*i) != join).map(|(_, names)| *names).collect();
-        if right.len() != partners || paired.iter().zip(&right).any(|(l, r)| l.len() != r.len()) || (joined && left.is_empty()) {
+        let join = joined.then(|| {
+            left.iter()
+                .position(|names| !right.iter().any(|r| r.len() == names.len()))
+                .unwrap_or(left.len().saturating_sub(1))
+        });
+        let paired: Vec<&Vec<ast::Name>> =
+            left.iter().enumerate().filter(|(i, _)| Some(*i) != join).map(|(_, names)| *names).collect();
+        if right.len() != partners
+            || paired.iter().zip(&right).any(|(l, r)| l.len() != r.len())
+            || (joined && left.is_empty())
+        {
             return Err(self.report(
                 Diagnostic::error("W0515", "the alternatives on the two sides do not walk together", line.text_span, "")
                     .label(line.pattern.span, "these parameters")
@@ -195,7 +221,12 @@ impl<'p, E: Emit> Session<'p, E> {
             let Some(parameter) = model.parameters.iter().find(|p| p.path == path) else {
                 let paths = || model.parameters.iter().map(|p| p.path.as_str());
                 let shown = path.replace("{}", "{i}");
-                let mut d = Diagnostic::error("W0511", format!("`{}` has no parameter `{shown}`", model.name), line.pattern.span, "");
+                let mut d = Diagnostic::error(
+                    "W0511",
+                    format!("`{}` has no parameter `{shown}`", model.name),
+                    line.pattern.span,
+                    "",
+                );
                 d = match nearest(&path, paths()) {
                     Some(near) => d.help(format!("the nearest is `{}`", near.replace("{}", "{i}"))),
                     None => d.note(format!("parameters: {}", list(paths().take(12)))),
@@ -203,7 +234,8 @@ impl<'p, E: Emit> Session<'p, E> {
                 return Err(self.report(d));
             };
             if let Some((_, first)) = covered.iter().find(|(p, _)| *p == path) {
-                let d = Diagnostic::error("W0512", format!("`{path}` is read twice"), line.pattern.span, "again here").label(*first, "first here");
+                let d = Diagnostic::error("W0512", format!("`{path}` is read twice"), line.pattern.span, "again here")
+                    .label(*first, "first here");
                 return Err(self.report(d));
             }
             covered.push((path, line.pattern.span));
@@ -252,9 +284,9 @@ impl<'p, E: Emit> Session<'p, E> {
                         let size = self.known_size(&axes, term_span(term))?;
                         past |= other.path == parameter.path;
                         if !past {
-                            before += size;
+                            before = size.saturating_add(before);
                         }
-                        whole += size;
+                        whole = size.saturating_add(whole);
                     }
                     (before, whole)
                 }
@@ -276,15 +308,15 @@ impl<'p, E: Emit> Session<'p, E> {
         let mut strides = vec![0; parameter.axes.len()];
         let (mut stride, mut offset) = (1, 0);
         for (axes, before, whole) in dims.iter().rev() {
-            offset += before * stride;
+            offset = before.saturating_mul(stride).saturating_add(offset);
             let mut inner = stride;
             for &axis in axes.iter().rev() {
                 if let Some(at) = parameter.axes.iter().position(|&a| a == axis) {
                     strides[at] = inner;
                 }
-                inner *= self.known_size(&[axis], span)?;
+                inner = self.known_size(&[axis], span)?.saturating_mul(inner);
             }
-            stride *= whole;
+            stride = whole.saturating_mul(stride);
         }
         let stack = parameter.stack.iter().map(|&axis| self.known_size(&[axis], span)).collect::<Done<Vec<_>>>()?;
         let indices: Vec<&str> = line
@@ -295,7 +327,17 @@ impl<'p, E: Emit> Session<'p, E> {
                 _ => None,
             })
             .collect();
-        for index in 0..stack.iter().product() {
+        let repetitions = stack.iter().fold(1, |product: u64, &size| product.saturating_mul(size));
+        if repetitions > MOST_REPETITIONS {
+            let message = format!("`{}` repeats {repetitions} times", parameter.path);
+            return Err(self.error(
+                "W0508",
+                message,
+                line.pattern.span,
+                format!("more than {MOST_REPETITIONS} stored tensors"),
+            ));
+        }
+        for index in 0..repetitions {
             let mut rest = index;
             let mut at = vec![0; stack.len()];
             for (place, &size) in at.iter_mut().zip(&stack).rev() {
@@ -309,7 +351,14 @@ impl<'p, E: Emit> Session<'p, E> {
         Ok(())
     }
 
-    fn stored_name(&mut self, line: &Line<'p>, choice: &[usize], join: Option<usize>, indices: &[&str], at: &[u64]) -> Done<String> {
+    fn stored_name(
+        &mut self,
+        line: &Line<'p>,
+        choice: &[usize],
+        join: Option<usize>,
+        indices: &[&str],
+        at: &[u64],
+    ) -> Done<String> {
         let mut taken = choice.iter().enumerate().filter(|(i, _)| Some(*i) != join).map(|(_, c)| *c);
         let mut used = 0;
         let mut name = String::new();
@@ -323,13 +372,23 @@ impl<'p, E: Emit> Session<'p, E> {
                         name.push_str(&value.to_string());
                     }
                     None => {
-                        return Err(self.error("W0515", format!("`{{{}}}` stands for nothing here", names[0]), line.text_span, "no index of that name on the left"));
+                        return Err(self.error(
+                            "W0515",
+                            format!("`{{{}}}` stands for nothing here", names[0]),
+                            line.text_span,
+                            "no index of that name on the left",
+                        ));
                     }
                 },
             }
         }
         if used < at.len() {
-            let d = Diagnostic::error("W0515", "each repetition needs a name of its own", line.text_span, "no index in this name");
+            let d = Diagnostic::error(
+                "W0515",
+                "each repetition needs a name of its own",
+                line.text_span,
+                "no index in this name",
+            );
             return Err(self.report(d.help("write `{i}` on both sides: `layers.{i} <- \"h.{i}\" { … }`")));
         }
         Ok(name)
@@ -354,7 +413,12 @@ impl<'p, E: Emit> Session<'p, E> {
         let size = self.size_of(axes);
         match size.known().and_then(|n| u64::try_from(n).ok()) {
             Some(n) => Ok(n),
-            None => Err(self.error("W0405", "a stored tensor's sizes are known when the model is built", span, format!("{size}"))),
+            None => Err(self.error(
+                "W0405",
+                "a stored tensor's sizes are known when the model is built",
+                span,
+                format!("{size}"),
+            )),
         }
     }
 }

@@ -24,7 +24,7 @@ use walk::Walk;
 /// A kernel of loops for a fused node whose arguments and results have these layouts.
 ///
 /// A result may lie where an argument lay that has the same layout: each row's arguments are read before its results are
-/// stored.
+/// stored. A result that lacks axes of its kernel's rows is stored by their first row, and so not at all where there is none.
 ///
 /// # Errors
 /// Where the body holds what loops do not compute: a scatter-add, or reductions over different axes one of which keeps what the

@@ -16,6 +16,8 @@ use crate::schedule::{Machine, Unschedulable, is_reduction};
 
 /// Elements that a tile handles, about: enough to pay for handing it out, few enough for the second-level cache.
 const TILE: i64 = 16 * 1024;
+/// The longest row to which further axes are added.
+const SHORT: i64 = 1024;
 /// The longest row of which values are kept in scratch memory from pass to pass.
 const BUFFER: i64 = 16 * 1024;
 
@@ -76,6 +78,7 @@ impl Chooser<'_> {
             rows = body.outputs.iter().flat_map(|&o| body[o].ty.axes.iter().copied()).collect();
             if let Some(lane) = self.best(rows.iter().copied()) {
                 rows.remove(&lane);
+                self.lengthen(lane, &mut rows);
             }
         }
         let mut passes = self.reduction_passes(&reductions, &levels, &rows)?;
@@ -87,8 +90,7 @@ impl Chooser<'_> {
             if let Some(lane) = across
                 && score(across) > score(along)
             {
-                let most = self.size(lane).map_or(2, |n| (n as u64).div_ceil(self.lanes as u64).clamp(1, 2) as u16);
-                column = Some((lane, most));
+                column = Some((lane, self.columns(lane, reductions.len())));
                 rows.remove(&lane);
             }
         }
@@ -118,6 +120,28 @@ impl Chooser<'_> {
             row_block = 1;
         }
         Ok(Plan { rows, row_block, column, split, passes, row_outputs })
+    }
+
+    /// Takes short axes from the rows into the pass, as far as every result has them: a position on several row axes costs
+    /// divisions, which a row of a few vectors does not pay for.
+    fn lengthen(&self, lane: Axis, rows: &mut BTreeSet<Axis>) {
+        let body = &self.problem.body;
+        let everywhere = |axis: Axis| body.outputs.iter().all(|&o| body[o].ty.has(axis));
+        let Some(mut length) = self.size(lane).filter(|_| everywhere(lane)) else { return };
+        let order = self.ordered(&rows.iter().copied().collect::<Vec<_>>(), false);
+        for &axis in order.iter().rev() {
+            match self.size(axis) {
+                Some(n) if n > 0 && everywhere(axis) && length * n <= SHORT => length *= n,
+                _ => return,
+            }
+            rows.remove(&axis);
+        }
+    }
+
+    /// Vectors of a tile along a kept axis: long stretches of each row of memory, but at least two tiles.
+    fn columns(&self, lane: Axis, reductions: usize) -> u16 {
+        let most = if reductions > 2 { 2 } else { 4 };
+        self.size(lane).map_or(2, |n| (n / self.lanes / 2).clamp(1, most) as u16)
     }
 
     fn size(&self, axis: Axis) -> Option<i64> {
@@ -198,9 +222,7 @@ impl Chooser<'_> {
     /// How much memory is contiguous along an axis, in a way: arrays that have it innermost count by their rank, results twice,
     /// and less where the axis does not fill a vector. An array whose innermost axis is renamed counts under the new name.
     fn score(&self, axis: Axis) -> f64 {
-        let renamed = |inner: Axis| {
-            self.problem.body.nodes.iter().any(|n| n.kind == Kind::Op(Op::Rename(inner, axis)))
-        };
+        let renamed = |inner: Axis| self.problem.body.nodes.iter().any(|n| n.kind == Kind::Op(Op::Rename(inner, axis)));
         let side = |layouts: &[crate::schedule::Layout], weight: f64| -> f64 {
             let innermost = layouts.iter().filter(|l| l.0.last().is_some_and(|&inner| inner == axis || renamed(inner)));
             innermost.map(|l| weight * l.0.len() as f64).sum()
@@ -246,7 +268,8 @@ impl Chooser<'_> {
             let already: BTreeSet<NodeId> = passes[..early].iter().flat_map(|p| p.kept.iter().copied()).collect();
             let again = |id: &NodeId| {
                 !already.contains(id)
-                    && (early + 1..passes.len()).any(|late| passes[late].axes == passes[early].axes && needed[late].contains(id))
+                    && (early + 1..passes.len())
+                        .any(|late| passes[late].axes == passes[early].axes && needed[late].contains(id))
             };
             passes[early].kept = needed[early].iter().copied().filter(again).collect();
         }

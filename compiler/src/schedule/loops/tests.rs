@@ -7,6 +7,8 @@ use weft_dsl::types::Elem;
 
 use super::schedule;
 use crate::graph::{Array, Form, NodeId};
+use crate::kernel::Dtype;
+use crate::schedule::native::{Buffer, Native};
 use crate::schedule::testing::{Case, Chance, Ready, With};
 use std::rc::Rc;
 
@@ -14,7 +16,7 @@ use std::rc::Rc;
 fn check(ready: &Ready) {
     for seed in 0..6 {
         let with = if seed < 2 { With::Machine } else { With::Interpreter };
-        ready.check(schedule, Form::Loops, if seed % 2 == 0 { 4 } else { 16 }, seed + 1, with);
+        ready.check_with(schedule, Form::Loops, if seed % 2 == 0 { 4 } else { 16 }, seed + 1, with);
     }
 }
 
@@ -223,4 +225,33 @@ fn long_rows_are_cut_into_tiles() {
     let arguments: Vec<Rc<Array>> = ready.arguments(&mut Chance(1));
     let scheduled = ready.check_plain(schedule, Form::Loops, 16, &arguments);
     assert_eq!(scheduled.tiles, [(Size::var("n"), 16 * 1024)]);
+}
+
+#[test]
+fn turned_heads() {
+    let mut c = Case::default();
+    let (b, t) = (c.free("batch", 2), c.free("time", 5));
+    let (h, k) = (c.axis("head", 3), c.axis("key", 20));
+    let (x, y) = (c.float(&[b, h, t, k]), c.float(&[b, t, k]));
+    let sum = c.map(E::ADD, &[x, y]);
+    let product = c.map(E::MUL, &[x, sum]);
+    check(&c.finish(vec![sum, product]));
+}
+
+/// Results over their arguments: what an optimizer does.
+#[test]
+fn results_may_lie_where_arguments_lay() {
+    let n = 1000;
+    let mut c = Case::default();
+    let f = c.axis("n", n);
+    let (p, m) = (c.float(&[f]), c.float(&[f]));
+    let sum = c.map(E::ADD, &[p, m]);
+    let difference = c.map(E::SUB, &[p, m]);
+    let ready = c.finish(vec![sum, difference]);
+    let scheduled = ready.check_plain(schedule, Form::Loops, 4, &ready.arguments(&mut Chance(1)));
+    let (p, m): (Vec<f64>, Vec<f64>) = (0..n).map(|i| (i as f64, 0.5 * i as f64)).unzip();
+    let mut buffers = [Buffer::new(Dtype::F32, &p), Buffer::new(Dtype::F32, &m)];
+    Native::new(&scheduled.kernel, false).run_at(&mut buffers, &[0, 1, 1, 0], &[], 1);
+    let expect = |i: usize| (0..n).map(|j| if i == 1 { 1.5 } else { 0.5 } * j as f64).collect::<Vec<_>>();
+    assert!(buffers[0].values() == expect(0) && buffers[1].values() == expect(1));
 }

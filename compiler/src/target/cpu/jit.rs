@@ -13,15 +13,13 @@ use inkwell::llvm_sys::orc2::lljit::{
 };
 use inkwell::llvm_sys::orc2::{LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess, LLVMOrcJITDylibAddGenerator};
 use inkwell::targets::{InitializationConfig, Target};
-
-/// A kernel's code, as the runtime calls it: arguments, sizes, first tile, end of tiles, scratch memory.
-pub type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, i64, i64, *mut u8);
+use weft_runtime::launch::Kernel;
 
 /// Kernels in this process's memory, which is freed with this.
 #[derive(Debug)]
 pub struct Loaded {
     jit: LLVMOrcLLJITRef,
-    entries: HashMap<String, Entry>,
+    entries: HashMap<String, Kernel>,
 }
 
 // SAFETY: the code is not changed once it is loaded; `jit` is only used to free it.
@@ -69,7 +67,7 @@ impl Loaded {
                 let symbol = CString::new(name.as_str())?;
                 let mut address = 0;
                 outcome(LLVMOrcLLJITLookup(loaded.jit, &raw mut address, symbol.as_ptr()))?;
-                let entry = std::mem::transmute::<usize, Entry>(usize::try_from(address)?);
+                let entry = std::mem::transmute::<usize, Kernel>(usize::try_from(address)?);
                 loaded.entries.insert(name.clone(), entry);
             }
         }
@@ -77,7 +75,7 @@ impl Loaded {
     }
 
     /// A kernel's code; valid while this lives.
-    pub fn kernel(&self, name: &str) -> Option<Entry> {
+    pub fn kernel(&self, name: &str) -> Option<Kernel> {
         self.entries.get(name).copied()
     }
 }

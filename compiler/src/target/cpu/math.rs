@@ -119,12 +119,12 @@ impl Math<'_> {
     }
 
     /// The bits.
-    pub fn to_bits(&mut self, a: &str) -> Value {
+    pub fn bits_of(&mut self, a: &str) -> Value {
         self.code.cast("bitcast", self.ty, a, self.bits())
     }
 
     /// The value of bits.
-    pub fn of_bits(&mut self, a: &str) -> Value {
+    pub fn value_of(&mut self, a: &str) -> Value {
         self.code.cast("bitcast", self.bits(), a, self.ty)
     }
 
@@ -139,7 +139,7 @@ impl Math<'_> {
     pub fn nearest(&mut self, a: &str) -> (Value, Value) {
         let big = self.c(if self.ty.elem == Elem::F64 { 1.5 * 52f64.exp2() } else { 1.5 * 23f64.exp2() });
         let shifted = self.add(a, &big);
-        (self.sub(&shifted, &big), self.to_bits(&shifted))
+        (self.sub(&shifted, &big), self.bits_of(&shifted))
     }
 
     /// `exp(a)` by Cody and Waite's reduction: `exp(n ln 2 + r) = 2ⁿ exp(r)`, `|r| ≤ ln 2 / 2`; the polynomial is that of
@@ -171,7 +171,7 @@ impl Math<'_> {
         [half, rest].iter().fold(p, |product, part| {
             let exponent = self.with_int("add", part, 127);
             let power = self.with_int("shl", &exponent, 23);
-            let power = self.of_bits(&power);
+            let power = self.value_of(&power);
             self.mul(&product, &power)
         })
     }
@@ -188,13 +188,13 @@ impl Math<'_> {
         let tiny = self.is(a, "olt", &self.c(f64::from(f32::MIN_POSITIVE)));
         let raised = self.mul(a, &self.c(23f64.exp2()));
         let normal = self.choose(&tiny, &raised, a);
-        let bits = self.to_bits(&normal);
+        let bits = self.bits_of(&normal);
         let above = self.with_int("sub", &bits, i64::from(std::f32::consts::FRAC_1_SQRT_2.to_bits()));
         let exponent = self.with_int("ashr", &above, 23);
         let shifted = self.with_int("shl", &exponent, 23);
         let ty = self.bits();
         let mantissa = self.code.binary("sub", ty, &bits, &shifted);
-        let mantissa = self.of_bits(&mantissa);
+        let mantissa = self.value_of(&mantissa);
         let e = self.code.cast("sitofp", ty, &exponent, self.ty);
         let lowered = self.sub(&e, &self.c(23.0));
         let e = self.choose(&tiny, &lowered, &e);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::emit::Emit;
-use super::text::{Elem, Ty, Value};
+use super::text::{Code, Elem, Ty, Value};
 use crate::kernel::{Dtype, Place, Reg, STATUS_BYTES, Shape};
 
 /// Writes to the status what went wrong first.
@@ -29,6 +29,14 @@ struct Access {
     shape: Shape,
     lanes: u16,
     mask: Option<Value>,
+}
+
+/// Indices as values.
+enum Indices<'a> {
+    /// The first of a run.
+    Run(&'a str),
+    /// Each lane's.
+    Each(&'a str),
 }
 
 impl Access {
@@ -67,7 +75,7 @@ impl Emit<'_, '_> {
                 self.as_scalar(ty, loaded)
             }
         };
-        Ok(self.from_memory(result.dtype, ty, value))
+        Ok(self.in_register(result.dtype, ty, value))
     }
 
     /// Lanes from an index each.
@@ -87,7 +95,7 @@ impl Emit<'_, '_> {
         ];
         let name = format!("llvm.masked.gather.{}.{}", ty.suffix(), pointers.suffix());
         let value = self.code.call(&ty.to_string(), &name, &args);
-        Ok(self.from_memory(result.dtype, ty, value))
+        Ok(self.in_register(result.dtype, ty, value))
     }
 
     /// Stores lanes that follow one another, or each at its own index.
@@ -147,7 +155,7 @@ impl Emit<'_, '_> {
         self.code.let_(format_args!("extractelement {} {value}, i64 0", ty.vector()))
     }
 
-    fn from_memory(&mut self, dtype: Dtype, ty: Ty, value: Value) -> Value {
+    fn in_register(&mut self, dtype: Dtype, ty: Ty, value: Value) -> Value {
         if dtype == Dtype::Bool { self.code.binary("icmp ne", ty, &value, &ty.int(0)) } else { value }
     }
 
@@ -162,11 +170,12 @@ impl Emit<'_, '_> {
             Dtype::I64 => access.index.clone(),
             _ => self.code.cast("sext", Ty::of(access.shape), &access.index, Ty::of(access.shape).with(Elem::I64)),
         };
-        let each = if access.lanes > 1 && !access.scattered() {
+        let run = access.lanes > 1 && !access.scattered();
+        let each = if run {
             let first = self.splat(scalar, &index, access.lanes);
             self.code.binary("add", wide, &first, &wide.iota())
         } else {
-            index
+            index.clone()
         };
         let (number, length) = match access.place {
             Place::Arg(number) => (u64::from(number) + 1, format!("%len{number}")),
@@ -184,11 +193,12 @@ impl Emit<'_, '_> {
             None => (beyond, within),
             Some(mask) => (self.code.binary("and", bits, &beyond, mask), self.code.binary("and", bits, &within, mask)),
         };
-        self.report(wide, &each, &beyond, number);
+        self.report(wide, if run { Indices::Run(&index) } else { Indices::Each(&each) }, &beyond, number);
         allowed
     }
 
-    fn report(&mut self, wide: Ty, each: &str, beyond: &str, number: u64) {
+    /// Calls the fault's function if a lane is beyond.
+    fn report(&mut self, wide: Ty, indices: Indices, beyond: &str, number: u64) {
         let (fault, on) = (self.code.label("fault"), self.code.label("on"));
         let lanes = wide.lanes;
         let word = format!("i{lanes}");
@@ -196,11 +206,20 @@ impl Emit<'_, '_> {
         let any = self.code.let_(format_args!("icmp ne {word} {bits}, 0"));
         self.code.line(format_args!("br i1 {any}, label %{fault}, label %{on}"));
         self.code.start(&fault);
-        let index = if lanes == 1 {
-            each.to_string()
-        } else {
-            let lane = self.code.call(&word, &format!("llvm.cttz.{word}"), &[(word.clone(), &bits), ("i1".into(), "true")]);
-            self.code.let_(format_args!("extractelement {wide} {each}, {word} {lane}"))
+        let lane = |code: &mut Code| {
+            code.call(&word, &format!("llvm.cttz.{word}"), &[(word.clone(), &bits), ("i1".into(), "true")])
+        };
+        let index = match indices {
+            Indices::Each(each) if lanes == 1 => each.to_string(),
+            Indices::Each(each) => {
+                let lane = lane(&mut self.code);
+                self.code.let_(format_args!("extractelement {wide} {each}, {word} {lane}"))
+            }
+            Indices::Run(first) => {
+                let lane = lane(&mut self.code);
+                let lane = self.code.let_(format_args!("zext {word} {lane} to i64"));
+                self.code.binary("add", Ty::new(Elem::I64, 1), first, &lane)
+            }
         };
         let number = number.to_string();
         let args = [("ptr".to_string(), "%scratch"), ("i64".to_string(), &*number), ("i64".to_string(), &*index)];

@@ -19,6 +19,6 @@ mod tests;
 mod text;
 mod trigonometry;
 
-pub use jit::{Entry, Loaded};
+pub use jit::Loaded;
 pub use object::{compile, executable_object, text};
 pub use processor::Cpu;

@@ -48,13 +48,13 @@ pub(super) fn power(m: &mut Math) -> Value {
 
 /// `log₂` of a double that a float became, to 2⁻³⁹ of its size: `2/ln 2 · artanh((m − 1) / (m + 1))` and the exponent.
 fn log2(m: &mut Math, a: &str) -> Value {
-    let bits = m.to_bits(a);
+    let bits = m.bits_of(a);
     let above = m.with_int("sub", &bits, std::f64::consts::FRAC_1_SQRT_2.to_bits() as i64);
     let exponent = m.with_int("ashr", &above, 52);
     let shifted = m.with_int("shl", &exponent, 52);
     let ty = m.bits();
     let mantissa = m.code.binary("sub", ty, &bits, &shifted);
-    let mantissa = m.of_bits(&mantissa);
+    let mantissa = m.value_of(&mantissa);
     let e = m.code.cast("sitofp", ty, &exponent, m.ty);
     let (less, more) = (m.sub(&mantissa, &m.c(1.0)), m.add(&mantissa, &m.c(1.0)));
     let s = m.div(&less, &more);
@@ -87,10 +87,10 @@ fn exp2(m: &mut Math, a: &str) -> Value {
     series.reverse();
     let p = m.polynomial(&f, &series);
     let exponent = m.with_int("shl", &bits, 52);
-    let bits = m.to_bits(&p);
+    let bits = m.bits_of(&p);
     let ty = m.bits();
     let bits = m.code.binary("add", ty, &bits, &exponent);
-    let power = m.of_bits(&bits);
+    let power = m.value_of(&bits);
     // NaN has no bits to add to.
     let number = m.is(&a, "ord", &a);
     m.choose(&number, &power, &a)

@@ -46,10 +46,10 @@ fn turned(m: &mut Math, turn: i64) -> Value {
     // Quadrants 2 and 3 are below the axis: the quadrant's second bit is the sign.
     let sign = m.with_int("shl", &quadrant, 30);
     let sign = m.with_int("and", &sign, i64::from(i32::MIN));
-    let bits = m.to_bits(&value);
+    let bits = m.bits_of(&value);
     let ty = m.bits();
     let bits = m.code.binary("xor", ty, &bits, &sign);
-    let value = m.of_bits(&bits);
+    let value = m.value_of(&bits);
     if turn > 0 {
         return value;
     }

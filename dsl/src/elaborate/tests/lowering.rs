@@ -22,7 +22,12 @@ fn lowered(text: &str, model: &str, settings: &[(&str, i64)], function: Option<&
 #[test]
 fn gpt2() {
     let text = crate::library::library("gpt2").unwrap_or_default();
-    insta::assert_snapshot!(lowered(text, "Gpt2", &[("vocab", 11), ("context", 6), ("width", 8), ("depth", 2), ("heads", 2)], None));
+    insta::assert_snapshot!(lowered(
+        text,
+        "Gpt2",
+        &[("vocab", 11), ("context", 6), ("width", 8), ("depth", 2), ("heads", 2)],
+        None
+    ));
 }
 
 /// Where parameters lie in a file, one line each.
@@ -32,8 +37,9 @@ fn stored_tensors() {
     let program = load(text);
     let mut session = Session::new(&program, Recording::default(), false, &NoData);
     let shown = |d: Vec<_>| render(&d, program.sources(), Style::default());
-    let settings: Vec<_> =
-        [("vocab", 11), ("context", 6), ("width", 8), ("depth", 2), ("heads", 2)].map(|(n, v)| (n.to_owned(), Setting::Int(v))).into();
+    let settings: Vec<_> = [("vocab", 11), ("context", 6), ("width", 8), ("depth", 2), ("heads", 2)]
+        .map(|(n, v)| (n.to_owned(), Setting::Int(v)))
+        .into();
     let model = session.model("Gpt2", &settings).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
     let layouts = session.weights(&model).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
     let lines: Vec<_> = layouts[0]
@@ -43,7 +49,8 @@ fn stored_tensors() {
         .map(|t| format!("{} = {} {:?} at {} by {:?}", t.path, t.name, t.shape, t.offset, t.strides))
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
-    let names: Vec<_> = layouts[0].tensors.iter().filter(|t| t.path == "layers.{}.mlp.up.weight").map(|t| t.name.as_str()).collect();
+    let names: Vec<_> =
+        layouts[0].tensors.iter().filter(|t| t.path == "layers.{}.mlp.up.weight").map(|t| t.name.as_str()).collect();
     assert_eq!(names, ["transformer.h.0.mlp.c_fc.weight", "transformer.h.1.mlp.c_fc.weight"]);
 }
 
@@ -56,7 +63,8 @@ fn recipe() {
     let program = load(text);
     let mut session = Session::new(&program, Recording::default(), true, &NoData);
     let shown = |d: Vec<_>| render(&d, program.sources(), Style::default());
-    let recipe = session.recipe("small", &[("steps".into(), Setting::Int(7))]).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
+    let recipe =
+        session.recipe("small", &[("steps".into(), Setting::Int(7))]).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
     assert_eq!((recipe.settings.steps, recipe.settings.batch), (7, 2));
     let objective = session.objective(&recipe).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
     let names: Vec<_> = objective.inputs.iter().map(|port| port.name.as_str()).collect();

@@ -1,6 +1,7 @@
 //! Tests of elaboration.
 
 mod codes;
+mod hard_cases;
 mod lowering;
 mod mutations;
 mod recording;

@@ -91,7 +91,13 @@ impl Emit for Recording {
         let line = format!("{}loop {}{}", "  ".repeat(self.loops.len()), self.axes[axis].name, shown.concat());
         self.lines.push(line);
         self.loops.push(axis);
-        carried.iter().map(|v| self.types[v.0].clone()).collect::<Vec<_>>().into_iter().map(|ty| self.value("carried".into(), ty)).collect()
+        carried
+            .iter()
+            .map(|v| self.types[v.0].clone())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .map(|ty| self.value("carried".into(), ty))
+            .collect()
     }
 
     fn slice(&mut self, value: &Id, axis: Axis) -> Id {

@@ -89,7 +89,7 @@ fn columns(op: Elementwise, dtype: Dtype) -> Vec<Vec<f64>> {
     if op.row().signature == Signature::Integer {
         rows.retain(|row| row[1] != 0.0);
     }
-    while rows.len() % 16 != 0 {
+    while !rows.len().is_multiple_of(16) {
         rows.push(rows[0].clone());
     }
     (0..op.row().arity).map(|i| rows.iter().map(|row| row[i]).collect()).collect()

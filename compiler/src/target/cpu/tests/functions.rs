@@ -2,7 +2,8 @@
 
 use weft_dsl::elementwise::Elementwise;
 
-use super::{Data, run};
+use super::super::Cpu;
+use super::{Data, Ready};
 use crate::kernel::{Dtype, Kernel, Place, Writer};
 
 /// How far a float is from the true value, in units of its last place.
@@ -34,9 +35,13 @@ fn kernel(op: Elementwise, lanes: u16) -> Kernel {
 }
 
 fn apply(op: Elementwise, lanes: u16, columns: &[Vec<f32>]) -> Vec<f32> {
+    apply_on(&Cpu::host(), op, lanes, columns)
+}
+
+fn apply_on(cpu: &Cpu, op: Elementwise, lanes: u16, columns: &[Vec<f32>]) -> Vec<f32> {
     let mut args: Vec<Data> = columns.iter().map(|column| Data::F32(column.clone())).collect();
     args.push(Data::F32(vec![0.0; columns[0].len()]));
-    run(&kernel(op, lanes), &mut args, &[columns[0].len() as i64], 1);
+    Ready::on(cpu, &kernel(op, lanes), false).run(&mut args, &[columns[0].len() as i64], 1);
     match args.pop() {
         Some(Data::F32(values)) => values,
         _ => unreachable!("the last was just added"),
@@ -118,19 +123,27 @@ fn powers_are_close() {
 }
 
 #[test]
-fn scalars_have_the_bits_of_vectors() {
+fn scalars_and_lower_levels_have_the_same_bits() {
     let values: Vec<f32> = floats(70_001).into_iter().chain(grid(-8.0, 8.0).into_iter().step_by(64)).collect();
     let values = values[..values.len() / 16 * 16].to_vec();
+    let host = Cpu::host();
+    // Without `fma` instructions the C library's function is called.
+    let levels = ["x86-64", "x86-64-v2", "x86-64-v3"].map(|name| Cpu::named(name).expect("a level"));
+    let levels = levels.into_iter().filter(|level| level.triple == host.triple && level.name <= host.name);
+    let levels: Vec<Cpu> = levels.chain([host.clone()]).collect();
     for name in ["exp", "log", "log1p", "tanh", "erf", "sin", "cos", "pow"] {
         let op = Elementwise::named(name).expect("a row");
         let mut columns = vec![values.clone()];
         if op.row().arity == 2 {
             columns.push(values.iter().rev().copied().collect());
         }
-        let bits =
-            |lanes| apply(op, lanes, &columns).iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect::<Vec<_>>();
-        let scalar = bits(1);
-        assert!(scalar == bits(16) && scalar == bits(8) && scalar == bits(4), "{name}");
+        let bits = |cpu: &Cpu, lanes| -> Vec<u32> {
+            apply_on(cpu, op, lanes, &columns).iter().map(|v| if v.is_nan() { 1 } else { v.to_bits() }).collect()
+        };
+        let scalar = bits(&host, 1);
+        for level in &levels {
+            assert!([4, 8, 16].iter().all(|&lanes| bits(level, lanes) == scalar), "{name} on {}", level.name);
+        }
     }
 }
 
@@ -187,7 +200,7 @@ fn special_values_are_exact() {
 #[test]
 fn exp_never_falls() {
     let values = grid(-104.5, 89.5);
-    let results = apply(Elementwise::EXP, 16, &[values.clone()]);
+    let results = apply(Elementwise::EXP, 16, std::slice::from_ref(&values));
     for i in 1..values.len() {
         assert!(results[i] >= results[i - 1], "exp {} > exp {}", values[i - 1], values[i]);
     }

@@ -65,8 +65,13 @@ struct Ready {
 
 impl Ready {
     fn new(kernel: &Kernel, checked: bool) -> Self {
+        Self::on(&Cpu::host(), kernel, checked)
+    }
+
+    /// For a processor level, which this one has.
+    fn on(cpu: &Cpu, kernel: &Kernel, checked: bool) -> Self {
         let name = "kernel".to_string();
-        let objects = compile(&[(name.clone(), kernel)], &Cpu::host(), checked).expect("the kernel is well formed");
+        let objects = compile(&[(name.clone(), kernel)], cpu, checked).expect("the kernel is well formed");
         Self { loaded: Loaded::new(&objects, &[name]).expect("it loads"), scratch: kernel.scratch as usize }
     }
 

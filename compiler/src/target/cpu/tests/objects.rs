@@ -122,3 +122,42 @@ fn the_text_of_a_kernel_is_its_instructions() {
     }
     ");
 }
+
+/// With `cc`, as executables are made; the runtime's part is played by a few lines of C.
+#[test]
+fn objects_link_to_an_executable() {
+    let folder = std::env::temp_dir().join(format!("weft-link-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let name = "weft_k0".to_string();
+    let kernel = kernel();
+    let mut objects = compile(&[(name.clone(), &kernel)], &Cpu::host(), false).unwrap();
+    objects.push(executable_object(b"plan", &[name], &Cpu::host()).unwrap());
+    std::fs::write(
+        folder.join("runtime.c"),
+        "#include <stdio.h>
+        typedef void kernel(void **, const long *, long, long, char *);
+        struct descriptor { const char *plan; unsigned long length; kernel **kernels; unsigned long count; };
+        int weft_main(int argc, char **argv, const struct descriptor *d) {
+            float a[8] = {0, 1}, b[8];
+            void *args[] = {a, b};
+            d->kernels[0](args, 0, 0, 1, 0);
+            printf(\"%.*s %lu %d %.5f %.5f\", (int)d->length, d->plan, d->count, argc, b[0], b[1]);
+            return 7;
+        }",
+    )
+    .unwrap();
+    for (i, object) in objects.iter().enumerate() {
+        std::fs::write(folder.join(format!("{i}.o")), object).unwrap();
+    }
+    let program = folder.join("program");
+    let linked = std::process::Command::new("cc")
+        .args(["runtime.c", "0.o", "1.o", "-o", "program", "-lm"])
+        .current_dir(&folder)
+        .status()
+        .unwrap();
+    assert!(linked.success());
+    let output = std::process::Command::new(&program).arg("x").output().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "plan 1 2 1.00000 2.71828");
+    assert_eq!(output.status.code(), Some(7));
+}

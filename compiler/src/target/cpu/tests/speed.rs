@@ -8,8 +8,9 @@ use crate::kernel::{Dtype, Kernel, Place, Writer};
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Monoid;
 
-/// `c[i, j] = Σ_k a[k, i] b[k, j]` for 14 rows and two vectors: `a` is `[k, 14]`, `b` is `[k, 2 lanes]`, both packed.
-fn tile(lanes: u16, rows: u16) -> Kernel {
+/// `c[i, j] = Σ_k a[k, i] b[k, j]` for some rows and two vectors: `a` is packed as `[k, i]`, or as it is, `[i, k]`; `b` is
+/// packed as `[k, j]`.
+fn tile(lanes: u16, rows: u16, packed: bool) -> Kernel {
     let columns = i64::from(lanes) * 2;
     let mut w = Writer::new(vec![Dtype::F32; 3], 1);
     let (zero, depth) = (w.int(0), w.size(0));
@@ -24,7 +25,12 @@ fn tile(lanes: u16, rows: u16) -> Kernel {
         let mut next = Vec::new();
         for i in 0..rows {
             let offset = w.int(i64::from(i));
-            let at = w.add(row, offset);
+            let at = if packed {
+                w.add(row, offset)
+            } else {
+                let start = w.mul(offset, depth);
+                w.add(start, k)
+            };
             let scalar = w.load(Place::Arg(0), at, 1, None);
             for (j, &b) in b.iter().enumerate() {
                 next.push(w.fma(scalar, b, inside[2 * usize::from(i) + j]));
@@ -44,30 +50,25 @@ fn tile(lanes: u16, rows: u16) -> Kernel {
 fn register_tile() {
     let lanes = Cpu::host().machine().lanes;
     let rows = if lanes == 16 { 14 } else { 6 };
-    let kernel = tile(lanes, rows);
-    let start = Instant::now();
-    let objects = compile(&[("kernel".to_string(), &kernel)], &Cpu::host(), false).unwrap();
-    println!("compiled in {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    std::fs::write(std::env::temp_dir().join("tile.o"), &objects[0]).unwrap();
-    let ready = Ready::new(&kernel, false);
-    let depth = 384;
-    let width = 2 * usize::from(lanes);
-    let mut args = [
-        Data::F32(vec![0.5; depth * usize::from(rows)]),
-        Data::F32(vec![0.25; depth * width]),
-        Data::F32(vec![0.0; usize::from(rows) * width]),
-    ];
-    let times = 20_000;
-    let best = (0..10)
-        .map(|_| {
-            let start = Instant::now();
-            ready.run(&mut args, &[depth as i64], times);
-            start.elapsed().as_secs_f64()
-        })
-        .fold(f64::INFINITY, f64::min);
-    let flops = 2.0 * depth as f64 * f64::from(rows) * width as f64 * times as f64;
-    println!("{:.1} GFLOP/s", flops / best / 1e9);
-    assert_eq!(args[2].values()[0], 0.125 * depth as f64);
+    for packed in [true, false] {
+        let ready = Ready::new(&tile(lanes, rows, packed), false);
+        let (depth, times, width) = (384, 20_000, 2 * usize::from(lanes));
+        let mut args = [
+            Data::F32(vec![0.5; depth * usize::from(rows)]),
+            Data::F32(vec![0.25; depth * width]),
+            Data::F32(vec![0.0; usize::from(rows) * width]),
+        ];
+        let best = (0..10)
+            .map(|_| {
+                let start = Instant::now();
+                ready.run(&mut args, &[depth as i64], times);
+                start.elapsed().as_secs_f64()
+            })
+            .fold(f64::INFINITY, f64::min);
+        let operations = 2.0 * depth as f64 * f64::from(rows) * width as f64 * times as f64;
+        println!("packed {packed}: {:.1} GFLOP/s", operations / best / 1e9);
+        assert_eq!(args[2].values()[0], 0.125 * depth as f64);
+    }
 }
 
 /// A row's softmax in three passes, the tail masked.
@@ -141,7 +142,7 @@ fn softmax_and_compile_times() {
         })
         .fold(f64::INFINITY, f64::min);
     println!("softmax: {:.2} ns an element", best * 1e9 / (rows * size) as f64);
-    for (name, kernel) in [("softmax", softmax(lanes)), ("tile", tile(lanes, 14))] {
+    for (name, kernel) in [("softmax", softmax(lanes)), ("tile", tile(lanes, 14, true))] {
         for checked in [false, true] {
             for count in [1, 4, 16] {
                 let kernels: Vec<(String, &Kernel)> = (0..count).map(|i| (format!("k{i}"), &kernel)).collect();

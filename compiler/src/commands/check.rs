@@ -1,0 +1,36 @@
+//! `weft check`: what is wrong with specifications.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use weft_compiler::compile;
+
+use super::{FAILED, Outcome, Shown, report};
+
+pub const EXAMPLE: &str = "\
+Example: all faults of two specifications, then more about one of them
+  weft check gpt.weft bert.weft
+  weft explain W0203";
+
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// The specifications
+    #[arg(value_name = "SPEC", required = true)]
+    pub specs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+pub fn check(args: &CheckArgs) -> Outcome {
+    let mut code = 0;
+    for spec in &args.specs {
+        match compile::load(spec) {
+            Ok(specification) => args.shown.diagnostics(&specification.warnings, specification.program.sources()),
+            Err(failure) => {
+                report(&failure, &args.shown);
+                code = FAILED;
+            }
+        }
+    }
+    Ok(code)
+}

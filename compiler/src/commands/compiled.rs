@@ -1,0 +1,142 @@
+//! Options of every command that compiles, and compiling as they say.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use weft_compiler::compile::{self, Failure, Options, Specification, Subject};
+use weft_compiler::target::cpu::Cpu;
+use weft_dsl::elaborate::Setting;
+use weft_runtime::whole_file;
+
+use super::Shown;
+
+/// Options of every command that compiles.
+#[derive(Args, Clone, Debug)]
+pub struct CompileArgs {
+    /// The specification
+    #[arg(value_name = "SPEC")]
+    pub spec: PathBuf,
+    /// Which recipe or model [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub item: Option<String>,
+    /// Configuration: `--set depth=2`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
+    pub set: Vec<(String, Setting)>,
+    /// Print what a stage made: lower, canonical, fuse, plan, code; of one program: forward.fuse
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    pub dump: Vec<String>,
+    /// Write dumps into files of this folder instead
+    #[arg(long, value_name = "DIR", requires = "dump")]
+    pub dump_dir: Option<PathBuf>,
+    /// Say how long each stage took
+    #[arg(long)]
+    pub timings: bool,
+    /// Compile as written: neither rewrite nor fuse
+    #[arg(long)]
+    pub no_optimise: bool,
+    /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64
+    #[arg(long, value_name = "NAME", default_value = "native", hide_default_value = true)]
+    pub target_cpu: String,
+}
+
+/// `name=value`
+fn setting(text: &str) -> Result<(String, Setting), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), Setting::parse(value.trim()))),
+        _ => Err("it is written NAME=VALUE".into()),
+    }
+}
+
+impl CompileArgs {
+    /// Reads and checks the specification; says its warnings.
+    pub fn load(&self, shown: &Shown) -> Result<Specification, Failure> {
+        let specification = compile::load(&self.spec)?;
+        shown.diagnostics(&specification.warnings, specification.program.sources());
+        Ok(specification)
+    }
+
+    /// What is compiled.
+    pub fn subject(&self, specification: &Specification) -> Result<Subject> {
+        specification.subject(self.item.as_deref())
+    }
+
+    /// How it is compiled.
+    pub fn options(&self, checked: bool) -> Result<Options> {
+        Ok(Options {
+            settings: self.set.clone(),
+            optimise: !self.no_optimise,
+            checked,
+            // Each pass is checked where somebody looks for a fault.
+            validate: checked || cfg!(debug_assertions),
+            gradients: false,
+            cpu: Cpu::named(&self.target_cpu)?,
+        })
+    }
+
+    /// What watches the stages.
+    pub fn watcher(&self) -> Watcher<'_> {
+        Watcher { args: self, times: Vec::new(), seen: Vec::new(), dumped: vec![false; self.dump.len()], failed: None }
+    }
+}
+
+/// Dumps stages and takes their times.
+pub struct Watcher<'a> {
+    args: &'a CompileArgs,
+    times: Vec<(String, Duration)>,
+    seen: Vec<String>,
+    dumped: Vec<bool>,
+    failed: Option<anyhow::Error>,
+}
+
+impl Watcher<'_> {
+    /// To be called as each stage ends.
+    pub fn stage(&mut self, name: &str, text: &dyn Fn() -> String, time: Duration) {
+        self.times.push((name.into(), time));
+        let last = name.rsplit('.').next().unwrap_or(name);
+        if !self.seen.iter().any(|seen| seen == last) {
+            self.seen.push(last.into());
+        }
+        let mut asked = false;
+        for (dump, dumped) in self.args.dump.iter().zip(&mut self.dumped) {
+            if dump == name || dump == last {
+                (asked, *dumped) = (true, true);
+            }
+        }
+        if asked && self.failed.is_none() {
+            self.failed = write(name, &text(), self.args.dump_dir.as_deref()).err();
+        }
+    }
+
+    /// Says the times, and whether every dump that was asked for came about.
+    pub fn finish(self) -> Result<()> {
+        if self.args.timings {
+            let width = self.times.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            for (name, time) in &self.times {
+                eprintln!("{name:<width$}  {:>9.1} ms", time.as_secs_f64() * 1e3);
+            }
+        }
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let unknown = self.args.dump.iter().zip(&self.dumped).find(|(_, dumped)| !**dumped);
+        ensure!(
+            unknown.is_none(),
+            "there is no stage `{}` here; there are {}",
+            unknown.map_or("", |(name, _)| name),
+            self.seen.join(", ")
+        );
+        Ok(())
+    }
+}
+
+/// Prints a dump, or writes it into a file of its name.
+fn write(name: &str, text: &str, folder: Option<&Path>) -> Result<()> {
+    let Some(folder) = folder else {
+        println!("== {name}\n{}", text.trim_end());
+        return Ok(());
+    };
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    whole_file::write_bytes(&folder.join(format!("{name}.txt")), text.as_bytes())
+}

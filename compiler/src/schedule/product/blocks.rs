@@ -1,0 +1,127 @@
+//! How much of a product one tile, one pass and one register block take: functions of sizes and of the kind of processor alone.
+
+use weft_dsl::size::Size;
+
+use super::problem::{Along, Problem};
+use crate::kernel::{Reg, Writer};
+use crate::schedule::Machine;
+
+/// What a free size (tokens of a batch) is taken to be where blocks are chosen.
+const TYPICAL: u64 = 768;
+
+/// Elements of scratch memory that a tile may use.
+const MOST_SCRATCH: u64 = 1 << 18;
+
+/// Block sizes, in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blocks {
+    /// Lanes of a vector.
+    pub lanes: u16,
+    /// Whether a multiplication and an addition are one instruction; otherwise they round one after the other.
+    pub fuses: bool,
+    /// Rows of a register block; divides the lanes.
+    pub mr: u32,
+    /// Vectors of a register block.
+    pub nr: u32,
+    /// Rows of a tile; a multiple of `mr`, and of the lanes where `a` is read along its rows.
+    pub mc: u32,
+    /// Columns of a tile; a multiple of the lanes.
+    pub nc: u32,
+    /// Places of the summed dimension taken at a time; a multiple of the lanes.
+    pub kc: u32,
+}
+
+impl Blocks {
+    /// Blocks for a product.
+    pub fn choose(problem: &Problem, machine: &Machine) -> Self {
+        let (lanes, fuses) = (machine.lanes, machine.fuses());
+        // Registers: `mr · nr` sums, `nr` vectors of `b`, one of `a`.
+        let (mr, nr) = match (lanes, machine.registers) {
+            (16, _) => (8, 3),
+            (8, 32..) => (8, 3),
+            (8, _) => (4, 3),
+            (_, 32..) => (4, 4),
+            _ => (4, 3),
+        };
+        let estimate = |size: Size| size.known().map_or(TYPICAL, |n| n.clamp(1, 1 << 32) as u64);
+        let (m, n, k) =
+            (estimate(problem.rows.volume()), estimate(problem.columns.volume()), estimate(problem.sum.volume()));
+        let batch = estimate(problem.batch.volume());
+        let width = u64::from(lanes);
+        // Passes over the summed dimension of about equal length.
+        let passes = k.div_ceil(256);
+        let kc = k.div_ceil(passes).next_multiple_of(width);
+        let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
+        let mut best = (u64::MAX, step, width);
+        if problem.few().is_some() {
+            // Tiles for several threads; each packs the rows anew. Columns are taken up to eight at a time.
+            let nc = n.min(256).next_multiple_of(width.max(8));
+            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
+        }
+        for mc in candidates(m, step, 256) {
+            for nc in candidates(n, width, 768) {
+                let scratch = mc * (kc + width) + nc * (kc + 1) + mc * nc;
+                if scratch > MOST_SCRATCH {
+                    continue;
+                }
+                let time = time(problem, (batch, m, n, k), (mc, nc), (mr, width));
+                if time < best.0 {
+                    best = (time, mc, nc);
+                }
+            }
+        }
+        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
+    }
+
+    /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.
+    pub fn row_stride(&self) -> u32 {
+        self.kc + u32::from(self.lanes)
+    }
+
+    /// `a · b + c`
+    pub fn fma(&self, w: &mut Writer, a: Reg, b: Reg, c: Reg) -> Reg {
+        if self.fuses {
+            return w.fma(a, b, c);
+        }
+        let product = w.mul(a, b);
+        w.add(product, c)
+    }
+
+    /// Vectors from one stream of a packed operand to the next, where it lies along its own dimension.
+    pub fn stream(&self) -> u32 {
+        self.kc + 1
+    }
+}
+
+/// Block lengths to be tried: equal parts of a dimension, up to a most.
+fn candidates(size: u64, step: u64, most: u64) -> Vec<u64> {
+    let mut out: Vec<u64> = (1..=16)
+        .map(|parts| size.div_ceil(parts).next_multiple_of(step))
+        .chain([64, 128, 192, 256, 384].map(|n: u64| n.next_multiple_of(step)))
+        .filter(|&n| n <= most.next_multiple_of(step) && n <= size.next_multiple_of(step))
+        .collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// An estimate of the time on two threads, in hundredths of a vector operation.
+fn time(problem: &Problem, (batch, m, n, k): (u64, u64, u64, u64), (mc, nc): (u64, u64), (mr, lanes): (u64, u64)) -> u64 {
+    let pack = |along: Along, transposes: bool| match along {
+        Along::Sum if transposes => 700,
+        _ => 300,
+    };
+    let (tiles_m, tiles_n) = (m.div_ceil(mc), n.div_ceil(nc));
+    let tiles = batch.saturating_mul(tiles_m).saturating_mul(tiles_n);
+    let (rows, columns) = (mc.min(m).next_multiple_of(mr), nc.min(n).next_multiple_of(lanes));
+    let vectors = columns / lanes;
+    // A register block of few vectors waits for loads.
+    let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 52 };
+    let packing = (rows * pack(problem.a_along, false) + columns * pack(problem.b_along, true)) * k / lanes;
+    let finish = rows * vectors * 400;
+    let one = multiply.saturating_add(packing).saturating_add(finish).saturating_add(20_000);
+    // Small work stays on one thread; large work should divide among several.
+    let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;
+    let rounds = if large { tiles.div_ceil(4) * 4 } else { tiles };
+    one.saturating_mul(rounds)
+}

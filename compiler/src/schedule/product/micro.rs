@@ -1,0 +1,126 @@
+//! The register block: sums of `mr` rows by some vectors of columns, kept in registers over one block of the summed dimension.
+
+use weft_dsl::elementwise::Elementwise;
+
+use super::blocks::Blocks;
+use super::group::{blocks as ceiling, place};
+use super::problem::Along;
+use crate::kernel::{Place, Reg, Writer};
+
+/// A packed tile.
+pub struct Packed {
+    /// Rows.
+    pub a: Place,
+    /// How they lie.
+    pub a_along: Along,
+    /// Columns, as streams.
+    pub b: Place,
+    /// Sums, row by row, `nc` to a row.
+    pub c: Place,
+}
+
+/// `C += A · B` for a packed block; where `goes_on` (a Bool vector) is false, `C = A · B`.
+pub fn multiply(
+    w: &mut Writer,
+    blocks: &Blocks,
+    packed: &Packed,
+    (rows, columns, kc): (Reg, Reg, Reg),
+    goes_on: Option<Reg>,
+) {
+    let lanes = u32::from(blocks.lanes);
+    let zero = w.int(0);
+    let vectors = ceiling(w, columns, lanes);
+    let mut from = zero;
+    // As many full register blocks as leave no lone vector over, then narrower ones.
+    for width in (1..=blocks.nr).rev() {
+        let left = w.sub(vectors, from);
+        let by = w.int(i64::from(width));
+        let mut count = w.map(Elementwise::IDIV, &[left, by]);
+        if width > 2 {
+            let rest = w.map(Elementwise::MOD, &[left, by]);
+            let one = w.int(1);
+            let lone = w.map(Elementwise::EQ, &[rest, one]);
+            let fewer = w.sub(count, one);
+            let fewer = w.map(Elementwise::MAX, &[fewer, zero]);
+            count = w.map(Elementwise::SELECT, &[lone, fewer, count]);
+        }
+        let length = w.mul(count, by);
+        let to = w.add(from, length);
+        w.repeat((from, to, width), &[], |w, v, _| {
+            w.repeat((zero, rows, blocks.mr), &[], |w, row, _| {
+                block(w, blocks, packed, (row, v, width), kc, goes_on);
+                Vec::new()
+            });
+            Vec::new()
+        });
+        from = to;
+    }
+}
+
+/// One register block, from a row and a vector of columns.
+fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg, Reg, u32), kc: Reg, goes_on: Option<Reg>) {
+    let lanes = u32::from(blocks.lanes);
+    let zero = w.int(0);
+    let column = place(w, v, lanes, zero);
+    let corner = place(w, row, blocks.nc, column);
+    let sums: Vec<(u32, Reg)> = (0..blocks.mr * width)
+        .map(|i| {
+            let index = offset(w, corner, i / width * blocks.nc + i % width * lanes);
+            (i, index)
+        })
+        .collect();
+    let init: Vec<Reg> = sums
+        .iter()
+        .map(|&(_, index)| match goes_on {
+            Some(mask) => w.load(packed.c, index, blocks.lanes, Some(mask)),
+            None => w.constant(crate::kernel::Dtype::F32, blocks.lanes, 0.0),
+        })
+        .collect();
+    // Where the rows begin, how far the next one and the next place of the sum are.
+    let (a_start, a_row, a_step) = match packed.a_along {
+        Along::Sum => (place(w, row, blocks.row_stride(), zero), blocks.row_stride(), 1),
+        Along::Own => {
+            let by = w.int(i64::from(lanes));
+            let within = w.map(Elementwise::MOD, &[row, by]);
+            let stream = w.sub(row, within);
+            (place(w, stream, blocks.stream(), within), 1, lanes)
+        }
+    };
+    let b_start = place(w, column, blocks.stream(), zero);
+    let done = w.repeat((zero, kc, 1), &init, |w, k, sums| {
+        let a_at = place(w, k, a_step, a_start);
+        let b_at = place(w, k, lanes, b_start);
+        let b: Vec<Reg> = (0..width)
+            .map(|j| {
+                let index = offset(w, b_at, j * lanes * blocks.stream());
+                w.load(packed.b, index, blocks.lanes, None)
+            })
+            .collect();
+        let mut next = Vec::with_capacity(sums.len());
+        for r in 0..blocks.mr {
+            let index = offset(w, a_at, r * a_row);
+            let a = w.load(packed.a, index, 1, None);
+            let a = w.splat(a, blocks.lanes);
+            for (j, &b) in b.iter().enumerate() {
+                next.push(blocks.fma(w, a, b, sums[r as usize * b_count(width) + j]));
+            }
+        }
+        next
+    });
+    for (&(_, index), &sum) in sums.iter().zip(&done) {
+        w.store(packed.c, index, sum, None);
+    }
+}
+
+fn b_count(width: u32) -> usize {
+    width as usize
+}
+
+/// A place a known distance further on.
+fn offset(w: &mut Writer, at: Reg, by: u32) -> Reg {
+    if by == 0 {
+        return at;
+    }
+    let by = w.int(i64::from(by));
+    w.add(at, by)
+}

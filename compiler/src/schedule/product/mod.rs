@@ -1,0 +1,215 @@
+//! Matrix products, after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008).
+//!
+//! A tile is a block of rows by a block of columns. For each block of the summed dimension both operands are packed into scratch
+//! memory ([`pack`]), which is where their expressions are evaluated, and multiplied in register blocks ([`micro`]); a product
+//! of a few rows packs those alone ([`skinny`]). Then the outputs are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
+//! `a · b + c`; block borders depend on sizes alone.
+
+mod blocks;
+mod epilogue;
+mod group;
+mod micro;
+mod pack;
+mod problem;
+mod skinny;
+#[cfg(test)]
+mod tests;
+mod transpose;
+
+use weft_dsl::elementwise::Elementwise;
+use weft_dsl::types::Axes;
+
+use self::blocks::Blocks;
+use self::group::least;
+use self::problem::{Along, Problem};
+use super::{Env, Exprs, Layout, Machine, Scheduled, Unschedulable, dtype};
+use crate::graph::Fused;
+use crate::kernel::{Dtype, Place, Reg, Writer};
+
+/// The kernel of a body with one contraction: `Σ a · b` of two expressions, and outputs that are expressions of it over its axes.
+/// `inputs` and `outputs` say how the fused node's operands and results lie in memory.
+///
+/// # Errors
+/// Where the body is not of this form.
+pub fn schedule(
+    fused: &Fused,
+    axes: &Axes,
+    inputs: &[Layout],
+    outputs: &[Layout],
+    machine: &Machine,
+) -> Result<Scheduled, Unschedulable> {
+    let body = &fused.body;
+    let problem = problem::analyse(body, axes, inputs, outputs)?;
+    let blocks = Blocks::choose(&problem, machine);
+    let dtypes: Vec<Dtype> = body.arguments.iter().map(dtype).chain(body.results().iter().map(dtype)).collect();
+    let mut w = Writer::new(dtypes, 0);
+    let mut e = Exprs::new(body, axes, inputs, machine.lanes);
+    let first = body.arguments.len() as u32;
+    let results: Vec<_> = (first..)
+        .zip(body.outputs.iter().zip(outputs))
+        .map(|(number, (&node, layout))| (node, Place::Arg(number), layout.clone()))
+        .collect();
+
+    let sums = w.scratch(Dtype::F32, blocks.mc * blocks.nc);
+    let tile = Tile::new(&mut w, &mut e, &problem, &blocks);
+    tile.multiply(&mut w, &mut e, &problem, &blocks, sums);
+    let finished = epilogue::Sums { place: sums, from: (tile.m0, tile.n0), count: (tile.rows, tile.columns) };
+    epilogue::finish(&mut w, &mut e, (&problem, &blocks), &tile.env, &finished, &results);
+
+    let length = problem.sum.volume().known().unwrap_or(1024).max(1) as f64;
+    Ok(Scheduled {
+        kernel: w.finish(),
+        sizes: e.finish()?.into_sizes(),
+        tiles: vec![
+            (problem.batch.volume(), 1),
+            (problem.rows.volume(), u64::from(blocks.mc)),
+            (problem.columns.volume(), u64::from(blocks.nc)),
+        ],
+        cost: 2.0 * f64::from(blocks.mc) * f64::from(blocks.nc) * length,
+    })
+}
+
+/// Where a tile is.
+struct Tile {
+    /// Positions of the batch axes.
+    env: Env,
+    /// First row.
+    m0: Reg,
+    /// First column.
+    n0: Reg,
+    /// How many rows.
+    rows: Reg,
+    /// How many columns.
+    columns: Reg,
+    /// All rows of the product.
+    m: Reg,
+    /// All columns of the product.
+    n: Reg,
+}
+
+impl Tile {
+    fn new(w: &mut Writer, e: &mut Exprs, problem: &Problem, blocks: &Blocks) -> Self {
+        let (m, n) = (e.sizes.reg(w, &problem.rows.volume()), e.sizes.reg(w, &problem.columns.volume()));
+        let (down, across) = (group::blocks(w, m, blocks.mc), group::blocks(w, n, blocks.nc));
+        let number = w.tile();
+        let column = w.map(Elementwise::MOD, &[number, across]);
+        let rest = w.map(Elementwise::IDIV, &[number, across]);
+        let row = w.map(Elementwise::MOD, &[rest, down]);
+        let batch = w.map(Elementwise::IDIV, &[rest, down]);
+        let zero = w.int(0);
+        let (m0, n0) = (group::place(w, row, blocks.mc, zero), group::place(w, column, blocks.nc, zero));
+        let mut env = Env::new();
+        problem.batch.at(w, e, &mut env, batch);
+        let rows = part(w, m, m0, blocks.mc);
+        let columns = part(w, n, n0, blocks.nc);
+        Self { env, m0, n0, rows, columns, m, n }
+    }
+
+    /// The tile's sums into scratch memory, row by row.
+    fn multiply(&self, w: &mut Writer, e: &mut Exprs, problem: &Problem, blocks: &Blocks, sums: Place) {
+        let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
+        let length = problem.sum.volume();
+        let k = e.sizes.reg(w, &length);
+        let once = length.known().is_some_and(|n| n <= i64::from(blocks.kc));
+        let packed = Packing::new(w, problem, blocks, sums);
+        e.hoist(w, &[problem.a, problem.b], &self.env);
+        w.repeat((zero, k, blocks.kc), &[], |w, k0, _| {
+            let kc = part(w, k, k0, blocks.kc);
+            let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, zero]));
+            let sum = &problem.sum;
+            let own = (&problem.rows, &problem.columns);
+            let a = pack::Block { node: problem.a, own: own.0, from: self.m0, count: self.rows, bound: self.m, sum, k0, kc };
+            let b =
+                pack::Block { node: problem.b, own: own.1, from: self.n0, count: self.columns, bound: self.n, sum, k0, kc };
+            match problem.few() {
+                Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on)),
+                None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on),
+            }
+            Vec::new()
+        });
+        if length.known().is_none_or(|n| n == 0) {
+            let empty = w.map(Elementwise::EQ, &[k, zero]);
+            w.when(empty, |w| {
+                let all = w.int(i64::from(blocks.mc * blocks.nc));
+                let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
+                w.repeat((zero, all, lanes), &[], |w, at, _| {
+                    w.store(sums, at, nothing, None);
+                    Vec::new()
+                });
+            });
+        }
+    }
+}
+
+impl Tile {
+    /// A block of the sum, both operands packed.
+    fn many(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        (problem, blocks): (&Problem, &Blocks),
+        packed: &Packing,
+        (a, b): (pack::Block, pack::Block),
+        goes_on: Option<Reg>,
+    ) {
+        let zero = w.int(0);
+        let padded = group::blocks(w, self.rows, blocks.mr);
+        let padded = group::place(w, padded, blocks.mr, zero);
+        match problem.b_along {
+            Along::Own => pack::streams(w, e, blocks, &self.env, &b, packed.tile.b),
+            Along::Sum => pack::transposes(w, e, blocks, &self.env, &b, (packed.tile.b, packed.staged)),
+        }
+        match problem.a_along {
+            Along::Own => pack::streams(w, e, blocks, &self.env, &a, packed.tile.a),
+            Along::Sum => pack::rows(w, e, blocks, &self.env, &pack::Block { count: padded, ..a }, packed.tile.a),
+        }
+        let goes_on = goes_on.map(|g| w.splat(g, blocks.lanes));
+        micro::multiply(w, blocks, &packed.tile, (padded, self.columns, b.kc), goes_on);
+    }
+
+    /// A block of the sum for a few rows.
+    fn few(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        (problem, blocks): (&Problem, &Blocks),
+        packed: &Packing,
+        (a, b): (&pack::Block, &pack::Block),
+        (count, goes_on): (u32, Option<Reg>),
+    ) {
+        pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
+        let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
+        match problem.b_along {
+            Along::Own => skinny::sweeps(w, e, blocks, &self.env, b, &rows),
+            Along::Sum => skinny::dots(w, e, blocks, &self.env, b, &rows),
+        }
+    }
+}
+
+/// Scratch memory of packed operands.
+struct Packing {
+    /// The tile.
+    tile: micro::Packed,
+    /// Rows of a square that are evaluated before they are transposed.
+    staged: Option<Place>,
+}
+
+impl Packing {
+    fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, sums: Place) -> Self {
+        let a = match problem.a_along {
+            Along::Sum => blocks.mc * blocks.row_stride(),
+            Along::Own => blocks.mc * blocks.stream(),
+        };
+        let b = if problem.few().is_some() { 0 } else { blocks.nc * blocks.stream() };
+        let stages = problem.few().is_none() && problem.b_along == Along::Sum && problem.b_heavy;
+        let staged = stages.then(|| w.scratch(Dtype::F32, u32::from(blocks.lanes) * blocks.row_stride()));
+        let (a, b) = (w.scratch(Dtype::F32, a), w.scratch(Dtype::F32, b));
+        Self { tile: micro::Packed { a, a_along: problem.a_along, b, c: sums }, staged }
+    }
+}
+
+/// How many of `all` places a block from `from` has.
+fn part(w: &mut Writer, all: Reg, from: Reg, block: u32) -> Reg {
+    let (rest, block) = (w.sub(all, from), w.int(i64::from(block)));
+    least(w, rest, block)
+}

@@ -25,6 +25,7 @@ pub const BEFORE_GRADIENT: &[Pass] = &[Pass { name: "canonical", run: canonical:
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "canonical", run: canonical::canonicalise },
     Pass { name: "release", run: differentiate::release },
+    Pass { name: "rewrite", run: crate::rewrite::rewrite },
     Pass { name: "settle", run: canonical::canonicalise },
 ];
 
@@ -89,7 +90,7 @@ mod tests {
                 names.push(name)
             });
             assert_eq!(done, Ok(()), "{seed}");
-            assert_eq!(names, ["canonical", "release", "settle"]);
+            assert_eq!(names, ["canonical", "release", "rewrite", "settle"]);
         }
     }
 

@@ -51,7 +51,8 @@ pub fn extract(space: &Space, outputs: &[Id], source: &[ENode]) -> Option<(Choic
         .min_by(|a, b| a.1.total_cmp(&b.1))?;
     let mut order = Vec::new();
     let price = market.price(&best.0, &mut order)?;
-    let choice = |class: &usize| Some((market.classes[*class], market.candidates[*class].get(best.0[*class]?)?.node.clone()));
+    let choice =
+        |class: &usize| Some((market.classes[*class], market.candidates[*class].get(best.0[*class]?)?.node.clone()));
     Some((order.iter().filter_map(choice).collect(), price))
 }
 
@@ -222,7 +223,9 @@ impl Market {
 
 /// The classes of a set, in order.
 fn members(set: &[u64]) -> impl Iterator<Item = usize> {
-    set.iter().enumerate().flat_map(|(word, &bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
+    set.iter()
+        .enumerate()
+        .flat_map(|(word, &bits)| (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| word * 64 + bit))
 }
 
 /// Whether two nodes are the same but for unions since.

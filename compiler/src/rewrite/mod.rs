@@ -18,7 +18,7 @@ mod tests;
 use std::time::Duration;
 
 use egg::{Runner, SimpleScheduler, StopReason};
-use weft_dsl::types::Axes;
+use weft_dsl::types::{Axes, Type};
 
 pub use self::report::{RegionReport, Report};
 use self::rules::STAGES;
@@ -75,7 +75,11 @@ fn improve(axes: &mut Axes, region: &mut Region, place: &str, report: &mut Repor
         let after = region::seconds(&space.analysis.axes, &better);
         if after < before * (1.0 - WORTH) {
             (done.seconds.1, done.taken) = (after, true);
-            *axes = entered.space.analysis.axes;
+            // Axes that rules made stay only where they are used.
+            let made = |ty: &Type| ty.axes.last().is_some_and(|a| a.0 as usize >= axes.len());
+            if better.nodes.iter().any(|node| made(&node.ty)) {
+                *axes = entered.space.analysis.axes;
+            }
             *region = better;
         }
     }

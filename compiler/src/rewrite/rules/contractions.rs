@@ -47,7 +47,8 @@ fn scale_out(space: &mut Space, class: Id) -> Vec<(Id, Id)> {
         for operands in maps(space, scaled, Elementwise::MUL) {
             for (s, a) in [(operands[0], operands[1]), (operands[1], operands[0])] {
                 if lacks(space, s, &over) {
-                    let made = add(space, Op::Contract(over.clone()), &[a, b]).and_then(|c| map(space, Elementwise::MUL, &[s, c]));
+                    let made =
+                        add(space, Op::Contract(over.clone()), &[a, b]).and_then(|c| map(space, Elementwise::MUL, &[s, c]));
                     equal.extend(made.filter(|&m| ty(space, m) == ty(space, class)).map(|m| (class, m)));
                 }
             }
@@ -66,7 +67,8 @@ fn scale_in(space: &mut Space, class: Id) -> Vec<(Id, Id)> {
                 let fits = ty(space, s).axes.iter().all(|&x| ty(space, a).has(x)) && lacks(space, s, &over);
                 let small = volume(axes, &ty(space, a).axes) < volume(axes, &ty(space, class).axes);
                 if fits && small {
-                    let made = map(space, Elementwise::MUL, &[s, a]).and_then(|sa| add(space, Op::Contract(over.clone()), &[sa, b]));
+                    let made = map(space, Elementwise::MUL, &[s, a])
+                        .and_then(|sa| add(space, Op::Contract(over.clone()), &[sa, b]));
                     equal.extend(made.filter(|&m| ty(space, m) == ty(space, class)).map(|m| (class, m)));
                 }
             }
@@ -91,9 +93,11 @@ fn chain(space: &mut Space, class: Id) -> Vec<(Id, Id)> {
             };
             let of = |id: Id| ty(space, id).axes.as_slice();
             let second = ty(space, b).with(of(c)).without(&outer);
-            let (before, after) = (work(of(a), of(b)) + work(of(first), of(c)), work(of(b), of(c)) + work(of(a), &second.axes));
+            let (before, after) =
+                (work(of(a), of(b)) + work(of(first), of(c)), work(of(b), of(c)) + work(of(a), &second.axes));
             if after < before {
-                let made = add(space, Op::Contract(outer.clone()), &[b, c]).and_then(|bc| add(space, Op::Contract(inner), &[a, bc]));
+                let made = add(space, Op::Contract(outer.clone()), &[b, c])
+                    .and_then(|bc| add(space, Op::Contract(inner), &[a, bc]));
                 equal.extend(made.filter(|&m| ty(space, m) == ty(space, class)).map(|m| (class, m)));
             }
         }

@@ -11,7 +11,7 @@ use weft_dsl::types::Axis;
 
 use super::contractions::contractions;
 use super::{Form, Rule, Sort};
-use crate::rewrite::analysis::{Space, add, ty};
+use crate::rewrite::analysis::{Space, add, structural, ty};
 
 pub(super) const RULES: &[Rule] = &[Rule {
     name: "products-of-one-operand",
@@ -50,17 +50,15 @@ fn column(space: &Space, class: Id, over: &[Axis], x: Id) -> Option<Column> {
         let own = ty(space, weight).without(over).axes;
         let has = over.iter().all(|&k| ty(space, weight).has(k) && ty(space, x).has(k));
         // A weight that was joined by this rule is not joined again.
-        let whole = || structural_concat(space, weight);
+        let whole = || structural(space, weight).iter().any(|(op, _)| matches!(op, Op::Concat(..)));
         match own.as_slice() {
-            &[axis] if axes == over && first == x && has && !ty(space, x).has(axis) && !whole() => Some(Column { class, weight, axis }),
+            &[axis] if axes == over && first == x && has && !ty(space, x).has(axis) && !whole() => {
+                Some(Column { class, weight, axis })
+            }
             _ => None,
         }
     };
     contractions(space, class).into_iter().find_map(with)
-}
-
-fn structural_concat(space: &Space, id: Id) -> bool {
-    crate::rewrite::analysis::structural(space, id).iter().any(|(op, _)| matches!(op, Op::Concat(..)))
 }
 
 fn join(space: &mut Space, over: &[Axis], x: Id, columns: &[Column]) -> Option<Vec<(Id, Id)>> {

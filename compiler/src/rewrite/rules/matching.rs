@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use egg::{Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, RecExpr, Rewrite, SearchMatches, Searcher, Subst, Symbol as Name, Var};
+use egg::{
+    Applier, ENodeOrVar, Id, Language, Pattern, PatternAst, RecExpr, Rewrite, SearchMatches, Searcher, Subst,
+    Symbol as Name, Var,
+};
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
 use weft_dsl::types::{Elem, Type};
@@ -17,7 +20,9 @@ pub fn rewrites(rule: &Rule) -> Vec<Rewrite<ENode, Knowledge>> {
         Form::Algebra(left, right, guard) => {
             let right = pattern(rule, right);
             let orders = orders(&pattern(rule, left).ast).into_iter().enumerate();
-            orders.map(|(i, left)| Rewrite::new(format!("{}#{i}", rule.name), left, Checked { right: right.clone(), guard })).collect()
+            orders
+                .map(|(i, left)| Rewrite::new(format!("{}#{i}", rule.name), left, Checked { right: right.clone(), guard }))
+                .collect()
         }
         Form::Structure(at, equal) => vec![Rewrite::new(rule.name, At(at), Equal(equal))],
     };
@@ -52,12 +57,15 @@ fn orders(ast: &PatternAst<ENode>) -> Vec<Pattern<ENode>> {
                 for &child in node.children() {
                     operands = operands
                         .iter()
-                        .flat_map(|so_far| terms[usize::from(child)].iter().map(|t| [so_far.as_slice(), std::slice::from_ref(t)].concat()))
+                        .flat_map(|so_far| {
+                            terms[usize::from(child)].iter().map(|t| [so_far.as_slice(), std::slice::from_ref(t)].concat())
+                        })
                         .collect();
                 }
                 let mut all = Vec::new();
                 for operands in operands {
-                    if matches!(node.symbol, Symbol::Map(Elementwise::ADD | Elementwise::MUL)) && operands[0] != operands[1] {
+                    if matches!(node.symbol, Symbol::Map(Elementwise::ADD | Elementwise::MUL)) && operands[0] != operands[1]
+                    {
                         all.push(Term::Node(node.symbol, vec![operands[1].clone(), operands[0].clone()]));
                     }
                     all.push(Term::Node(node.symbol, operands));

@@ -55,7 +55,8 @@ fn of_quotient(space: &mut Space, class: Id) -> Vec<(Id, Id)> {
     for (over, quotient) in sums(space, class) {
         for operands in maps(space, quotient, Elementwise::DIV) {
             if lacks(space, operands[1], &over) {
-                let made = total(space, &over, operands[0]).and_then(|sum| map(space, Elementwise::DIV, &[sum, operands[1]]));
+                let made =
+                    total(space, &over, operands[0]).and_then(|sum| map(space, Elementwise::DIV, &[sum, operands[1]]));
                 equal.extend(made.filter(|&m| ty(space, m) == ty(space, class)).map(|m| (class, m)));
             }
         }

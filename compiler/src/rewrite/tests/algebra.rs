@@ -1,13 +1,14 @@
 //! The one-liners: left side ⇒ right side over all ways to give axes to their variables.
 
 use egg::{ENodeOrVar, Language, Pattern, Subst, Var};
+use weft_dsl::op::Op;
 use weft_dsl::types::{Axis, Elem};
 
 use super::{Sketch, agree, proves};
 use crate::graph::{Graph, NodeId};
 use crate::rewrite::language::{ENode, Symbol};
 use crate::rewrite::region;
-use crate::rewrite::rules::{Form, all};
+use crate::rewrite::rules::{Form, Guard, all};
 
 fn pattern(text: &str) -> Pattern<ENode> {
     text.parse().expect("a pattern")
@@ -45,7 +46,7 @@ fn write(sketch: &mut Sketch, text: &str, of: &[(Var, NodeId)]) -> Option<NodeId
                 let operands: Vec<NodeId> = node.children().iter().map(|&c| made[usize::from(c)]).collect();
                 match node.symbol {
                     Symbol::Number(number) => sketch.b.number(number.0),
-                    Symbol::Map(op) => sketch.b.try_op(&sketch.axes, weft_dsl::op::Op::Map(op), &operands).ok()?,
+                    Symbol::Map(op) => sketch.b.try_op(&sketch.axes, Op::Map(op), &operands).ok()?,
                     Symbol::Op(_) | Symbol::Opaque(_) => return None,
                 }
             }
@@ -80,10 +81,10 @@ fn left_sides_become_right_sides_where_guards_hold() {
             let entered = region::enter(graph.axes.clone(), &graph.body);
             let mut subst = Subst::default();
             for (var, node) in &of {
-                let arguments = graph.body.iter().take_while(|(id, _)| id <= node).count() - 1;
-                let number = argument(&graph, arguments);
-                let found = entered.space.classes().find(|c| c.nodes.iter().any(|n| is_argument(&entered.space, n, number)));
-                subst.insert(*var, found.expect("every variable is read").id);
+                let kind = &graph.body[*node].kind;
+                let is = |n: &ENode| entered.space.analysis.operators.hidden(n.symbol).is_some_and(|(k, _)| k == kind);
+                let class = entered.space.classes().find(|c| c.nodes.iter().any(is));
+                subst.insert(*var, class.expect("every variable is read").id);
             }
             let types = (graph.body[graph.body.outputs[0]].ty.clone(), graph.body[graph.body.outputs[1]].ty.clone());
             let may = guard.holds(&entered.space, &subst) && types.0 == types.1;
@@ -96,20 +97,9 @@ fn left_sides_become_right_sides_where_guards_hold() {
             }
         }
         assert!(fired > 0, "{} never fires", rule.name);
-        let guarded = !matches!(guard, crate::rewrite::rules::Guard::All(&[]));
+        let guarded = !matches!(guard, Guard::All(&[]));
         assert!(!guarded || failed > 0, "the guard of {} always holds", rule.name);
     }
-}
-
-fn argument(graph: &Graph, node: usize) -> u32 {
-    match graph.body.nodes[node].kind {
-        crate::graph::Kind::Argument(number) => number,
-        _ => panic!("a variable is an argument"),
-    }
-}
-
-fn is_argument(space: &crate::rewrite::analysis::Space, node: &ENode, number: u32) -> bool {
-    matches!(space.analysis.operators.hidden(node.symbol), Some((crate::graph::Kind::Argument(n), _)) if *n == number)
 }
 
 /// Integers divide and overflow otherwise than floats do: one-liners leave them alone.

@@ -57,7 +57,9 @@ impl Sketch {
 
     pub fn finish(self, outputs: &[NodeId]) -> Graph {
         let list = outputs.iter().enumerate();
-        let outs = list.map(|(i, &o)| Output { name: format!("y{i}"), axes: self.b.ty(o).axes.clone(), sink: Sink::Port }).collect();
+        let outs = list
+            .map(|(i, &o)| Output { name: format!("y{i}"), axes: self.b.ty(o).axes.clone(), sink: Sink::Port })
+            .collect();
         let graph = Graph { axes: self.axes, inputs: self.inputs, body: self.b.finish(outputs.to_vec()), outputs: outs };
         validate(&graph).unwrap_or_else(|fault| panic!("{fault}\n{}", print(&graph)));
         graph

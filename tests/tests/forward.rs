@@ -45,7 +45,8 @@ const GPT2: Model = Model {
 
 const MASKED: Model = Model { case: "bert-mlm", file: "bert", name: "BertMaskedLm", config: BERT, classes: None };
 
-const CLASSIFIER: Model = Model { case: "bert-classify", file: "bert", name: "BertClassifier", config: BERT, classes: Some(3) };
+const CLASSIFIER: Model =
+    Model { case: "bert-classify", file: "bert", name: "BertClassifier", config: BERT, classes: Some(3) };
 
 fn reproduces(model: &Model, way: Way) {
     let case = Case::open(model.case).unwrap();

@@ -244,6 +244,52 @@ fn a_full_disk() {
 }
 
 #[test]
+fn a_disk_that_fills_up_in_training() {
+    let desk = Desk::new();
+    let train = |line: &str, blocks: &str| {
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {blocks}; exec '{}' train --quiet --data text.txt --out out {line}",
+            executable().display()
+        );
+        command(Path::new("/bin/sh"), desk.folder.path(), &["-c", &script]).output().unwrap()
+    };
+    said(&train("--steps 1", "unlimited"), 0).unwrap_or_else(|e| panic!("{e:#}"));
+    let state = || {
+        let kept = files(desk.folder.path()).unwrap().into_iter();
+        // Metrics and curve grow as training goes on; all others are kept or replaced whole.
+        kept.map(
+            |(path, content)| {
+                if path.extension().is_some_and(|e| e == "safetensors") { (path, content) } else { (path, Vec::new()) }
+            },
+        )
+        .collect::<Vec<_>>()
+    };
+    let before = state();
+    let words = said(&train("--resume --steps 2", "1"), 1).unwrap_or_else(|e| panic!("{e:#}"));
+    assert_snapshot!("a_full_disk_in_training", words);
+    assert!(state() == before, "a file came or went, or a checkpoint was changed");
+    // With room again it goes on.
+    said(&train("--resume --steps 2", "unlimited"), 0).unwrap_or_else(|e| panic!("{e:#}"));
+}
+
+#[test]
+fn text_that_cannot_be_compiled_with() {
+    let desk = Desk::new();
+    fs::copy(case("bigram.weft"), desk.path("bigram.weft")).unwrap();
+    let refused = || {
+        let error = build(&desk.path("bigram.weft"), &desk.path("bigram")).unwrap_err();
+        assert!(!desk.path("bigram").exists());
+        format!("{error:#}").replace(&desk.folder.path().display().to_string(), "DIR")
+    };
+    desk.write("text.txt", b"ab\xe4d");
+    assert_snapshot!("a_vocabulary_of_another_encoding", refused());
+    desk.write("text.txt", b"");
+    assert_snapshot!("a_vocabulary_of_nothing", refused());
+    fs::remove_file(desk.path("text.txt")).unwrap();
+    assert_snapshot!("a_vocabulary_of_a_missing_text", refused());
+}
+
+#[test]
 fn no_linker() {
     let desk = Desk::new();
     desk.write("old", b"the executable that was there before");

@@ -1,7 +1,7 @@
 //! What programs compile to, by structure: the same kernel for the same thing however it is written, nothing of positions by
 //! positions in memory, one kernel where one is enough, no more kernels for a deeper model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use weft_compiler::compile::{Options, Specification, Subject};
 use weft_compiler::kernel::Kernel;
@@ -28,11 +28,15 @@ impl Planned {
         Self { plan, kernels }
     }
 
-    /// The only recipe or model of a case.
-    fn case(name: &str, settings: &[(&str, i64)]) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("cases/structure/{name}.weft"));
-        let specification = read(&path);
-        Self::of(&specification, &specification.subject(None).unwrap(), settings)
+    /// The only model of a case.
+    fn case(name: &str) -> Self {
+        let specification = read(&case_path(name));
+        Self::of(&specification, &specification.subject(None).unwrap(), &[])
+    }
+
+    /// A recipe of the case of recipes.
+    fn recipe(name: &str) -> Self {
+        Self::of(&read(&case_path("recipe")), &Subject::Recipe(name.into()), &[])
     }
 
     /// A model of the library.
@@ -67,6 +71,10 @@ impl Planned {
     }
 }
 
+fn case_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("cases/structure/{name}.weft"))
+}
+
 fn read(path: &Path) -> Specification {
     specification(path).unwrap_or_else(|e| panic!("{e:#}"))
 }
@@ -90,28 +98,46 @@ fn power(size: &Size, variable: u32) -> usize {
     size.terms.iter().map(|(_, variables)| variables.iter().filter(|&&v| v == variable).count()).max().unwrap_or(0)
 }
 
+/// That two cases launch the same forms of kernels, and the same kernel of attention.
+fn same_attention(one: &str, other: &str) {
+    let (first, second) = (Planned::case(one), Planned::case(other));
+    assert_eq!(first.forms("forward"), second.forms("forward"), "`{one}` and `{other}`");
+    let same = first.attention("forward") == second.attention("forward");
+    assert!(same, "`{one}` and `{other}` have different kernels of attention");
+}
+
 #[test]
-fn attention_is_one_kernel_however_it_is_written() {
-    let expected = Planned::case("attention_library", &[]);
-    for name in ["attention_own_names", "attention_scaled_query", "attention_additive_mask"] {
-        let written = Planned::case(name, &[]);
-        assert_eq!(written.forms("forward"), expected.forms("forward"), "{name}");
-        assert!(written.attention("forward") == expected.attention("forward"), "{name}: the kernel is another one");
-    }
+fn attention_is_one_kernel_with_other_names() {
+    same_attention("attention_library", "attention_own_names");
+}
+
+#[test]
+fn attention_is_one_kernel_with_the_scale_on_the_queries() {
+    same_attention("attention_library", "attention_scaled_query");
+}
+
+#[test]
+fn attention_is_one_kernel_with_a_mask_that_is_added() {
+    same_attention("attention_library", "attention_additive_mask");
+}
+
+#[test]
+fn attention_of_shared_keys_is_one_kernel_with_other_names() {
+    same_attention("grouped_library", "grouped_own_names");
 }
 
 #[test]
 fn another_mask_is_another_kernel() {
     // The comparison above can fail.
-    let causal = Planned::case("attention_library", &[]);
-    let all = Planned::library("bert", "Bert", &[("width", 64), ("heads", 4), ("depth", 1)]);
-    assert!(causal.attention("forward") != all.attention("forward"));
+    let causal = Planned::case("attention_library");
+    let grouped = Planned::case("grouped_library");
+    assert!(causal.attention("forward") != grouped.attention("forward"));
 }
 
 #[test]
 fn nothing_of_positions_by_positions_is_stored() {
     let mut seen = 0;
-    let cases = ["library", "own_names", "scaled_query", "additive_mask"].map(|n| Planned::case(&format!("attention_{n}"), &[]));
+    let cases = ["attention_library", "attention_additive_mask", "grouped_library", "grouped_own_names"].map(Planned::case);
     let models = [Planned::library("gpt2", "Gpt2", &[]), Planned::library("bert", "Bert", &[])];
     for planned in cases.iter().chain(&models) {
         for program in &planned.plan.programs {
@@ -130,7 +156,7 @@ fn nothing_of_positions_by_positions_is_stored() {
 
 #[test]
 fn training_stores_nothing_of_positions_by_positions() {
-    let planned = Planned::case("recipe", &[]);
+    let planned = Planned::recipe("shallow");
     let (mut positions, square) = (0, 97 * 97);
     for program in &planned.plan.programs {
         for buffer in &program.buffers {
@@ -149,21 +175,22 @@ fn training_stores_nothing_of_positions_by_positions() {
 
 #[test]
 fn a_linear_map_with_bias_and_gelu_is_one_product() {
-    assert_eq!(Planned::case("linear_gelu", &[]).forms("forward"), ["product"]);
+    assert_eq!(Planned::case("linear_gelu").forms("forward"), ["product"]);
 }
 
 #[test]
 fn a_layer_norm_is_one_pass() {
-    assert_eq!(Planned::case("layer_norm", &[]).forms("forward"), ["loops"]);
+    assert_eq!(Planned::case("layer_norm").forms("forward"), ["loops"]);
 }
 
 #[test]
 fn kernels_do_not_grow_with_depth() {
-    let of = |depth: i64| {
+    let of = |depth: i64, recipe: &str| {
         let settings = [("depth", depth)];
-        [Planned::library("gpt2", "Gpt2", &settings), Planned::library("bert", "Bert", &settings), Planned::case("recipe", &settings)]
+        let model = |file: &str, name: &str| Planned::library(file, name, &settings);
+        [model("gpt2", "Gpt2"), model("bert", "Bert"), Planned::recipe(recipe)]
     };
-    for (shallow, deep) in of(12).iter().zip(&of(48)) {
+    for (shallow, deep) in of(12, "shallow").iter().zip(&of(48, "deep")) {
         let name = &shallow.plan.name;
         assert_eq!(shallow.kernels.list.len(), deep.kernels.list.len(), "{name}: number of kernels");
         for (one, other) in shallow.plan.programs.iter().zip(&deep.plan.programs) {

@@ -277,7 +277,13 @@ pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options:
 }
 
 /// Plans programs: all of the plan that follows from them, and their kernels.
-fn planned(name: &str, parameters: &Graph, mut programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<(Plan, Kernels)> {
+fn planned(
+    name: &str,
+    parameters: &Graph,
+    mut programs: Vec<Lowered>,
+    options: &Options,
+    watch: Watch,
+) -> Result<(Plan, Kernels)> {
     let mut plan = Plan { format: plan::FORMAT, name: name.into(), ..Plan::default() };
     let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
     slots.declare(parameters)?;

@@ -53,7 +53,8 @@ pub const GPT2: Model = Model {
 pub const MASKED: Model = Model { case: "bert-mlm", file: "bert", name: "BertMaskedLm", config: BERT, classes: None };
 
 /// BERT with the head that classifies.
-pub const CLASSIFIER: Model = Model { case: "bert-classify", file: "bert", name: "BertClassifier", config: BERT, classes: Some(3) };
+pub const CLASSIFIER: Model =
+    Model { case: "bert-classify", file: "bert", name: "BertClassifier", config: BERT, classes: Some(3) };
 
 impl Model {
     /// The file of the library, which is a specification by itself.

@@ -70,7 +70,8 @@ impl Oracle {
     }
 
     fn whole(&self, path: &str) -> Result<Whole> {
-        let (_, stack, axes) = self.parameters.iter().find(|p| p.0 == path).with_context(|| format!("no parameter `{path}`"))?;
+        let (_, stack, axes) =
+            self.parameters.iter().find(|p| p.0 == path).with_context(|| format!("no parameter `{path}`"))?;
         let data = self.slots.get(path).cloned();
         Ok(Whole { shape: axes.clone(), data: data.unwrap_or_else(|| vec![0.0; stack.iter().chain(axes).product()]) })
     }
@@ -81,7 +82,9 @@ impl Oracle {
         let data = match &input.source {
             Source::Port => port(given, input)?.clone(),
             Source::Supplied => vec![special(&input.name, specials)?],
-            Source::Parameter(_) => self.slots.get(&input.name).with_context(|| format!("`{}` has no value", input.name))?.clone(),
+            Source::Parameter(_) => {
+                self.slots.get(&input.name).with_context(|| format!("`{}` has no value", input.name))?.clone()
+            }
             Source::State(_, start) => self.slots.get(&input.name).cloned().unwrap_or_else(|| vec![start.0; length(&dims)]),
             Source::Accumulator => self.slots.get(&input.name).cloned().unwrap_or_else(|| vec![0.0; length(&dims)]),
         };
@@ -94,7 +97,8 @@ fn length(dims: &[(weft_dsl::types::Axis, usize)]) -> usize {
 }
 
 fn port(given: &Tensors, input: &Input) -> Result<Vec<f64>> {
-    let (_, tensor) = given.iter().find(|(name, _)| *name == input.name).with_context(|| format!("`{}` is not given", input.name))?;
+    let (_, tensor) =
+        given.iter().find(|(name, _)| *name == input.name).with_context(|| format!("`{}` is not given", input.name))?;
     let mut data = floats(tensor);
     if input.elem == Elem::Bool {
         data.iter_mut().for_each(|x| *x = f64::from(*x != 0.0));
@@ -175,7 +179,8 @@ impl Engine for Oracle {
     }
 
     fn save(&self, layout: &str) -> Result<Tensors> {
-        let wholes = self.parameters.iter().map(|(path, _, _)| Ok((path.clone(), self.whole(path)?))).collect::<Result<_>>()?;
+        let wholes =
+            self.parameters.iter().map(|(path, _, _)| Ok((path.clone(), self.whole(path)?))).collect::<Result<_>>()?;
         stored::write(&wholes, &self.layout(layout)?)
     }
 

@@ -69,7 +69,8 @@ impl Sample {
     /// # Errors
     /// It is not compiled.
     pub fn compiled(&self, optimise: bool, checked: bool, threads: usize) -> Result<Native> {
-        let options = Options { settings: Vec::new(), optimise, checked, validate: true, gradients: false, cpu: Cpu::host() };
+        let options =
+            Options { settings: Vec::new(), optimise, checked, validate: true, gradients: false, cpu: Cpu::host() };
         let lowered = Lowered { name: "sample".into(), graph: self.graph.clone(), limits: Vec::new() };
         let output = programs("sample", &Graph::default(), vec![lowered], &options, &mut |_, _, _| {})?;
         Native::of(output.plan, &output.objects, threads, checked)
@@ -104,7 +105,9 @@ impl Sample {
         let ports = native.machine.run("sample", &given)?;
         let one = |output: &weft_compiler::graph::Output| -> Result<(String, Vec<f64>)> {
             let data = match output.sink {
-                Sink::Port => floats(&ports.iter().find(|(name, _)| *name == output.name).context("an output is missing")?.1),
+                Sink::Port => {
+                    floats(&ports.iter().find(|(name, _)| *name == output.name).context("an output is missing")?.1)
+                }
                 Sink::Update(_) => stored(native, &output.name)?,
             };
             Ok((output.name.clone(), data))
@@ -117,7 +120,8 @@ fn store(native: &mut Native, name: &str, data: &[f64]) -> Result<()> {
     // What no kernel reads has no slot.
     let Some(slot) = native.machine.slot_index(name) else { return Ok(()) };
     let wide = native.machine.slot_f64(slot).is_some();
-    let bytes: Vec<u8> = data.iter().flat_map(|&x| if wide { x.to_le_bytes().to_vec() } else { (x as f32).to_le_bytes().to_vec() }).collect();
+    let bytes: Vec<u8> =
+        data.iter().flat_map(|&x| if wide { x.to_le_bytes().to_vec() } else { (x as f32).to_le_bytes().to_vec() }).collect();
     let to = native.machine.slot_mut(slot);
     ensure!(to.len() == bytes.len(), "`{name}` has {} bytes where {} belong", to.len(), bytes.len());
     to.copy_from_slice(&bytes);

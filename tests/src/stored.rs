@@ -37,7 +37,8 @@ fn places(shape: &[usize], stored: &StoredTensor, mut each: impl FnMut(usize, us
 /// A tensor is missing, too short, or of another shape than the layout says.
 pub fn read(path: &str, whole: &mut Whole, layout: &[StoredTensor], file: &Tensors) -> Result<()> {
     for stored in layout.iter().filter(|s| s.path == path) {
-        let (_, tensor) = file.iter().find(|(name, _)| *name == stored.name).with_context(|| format!("there is no `{}`", stored.name))?;
+        let (_, tensor) =
+            file.iter().find(|(name, _)| *name == stored.name).with_context(|| format!("there is no `{}`", stored.name))?;
         let shape: Vec<u64> = tensor.shape.iter().map(|&n| n as u64).collect();
         ensure!(shape == stored.shape, "`{}` is {shape:?}, the layout says {:?}", stored.name, stored.shape);
         let from = floats(tensor);

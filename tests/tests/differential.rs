@@ -65,7 +65,8 @@ fn check(seeds: std::ops::Range<u64>, nodes: usize, check: fn(u64, usize) -> Res
     }
     failed.sort();
     if let Some((nodes, seed, fault)) = failed.first() {
-        let all: Vec<String> = failed.iter().map(|(nodes, seed, fault)| format!("{seed} ({nodes} nodes): {fault}")).collect();
+        let all: Vec<String> =
+            failed.iter().map(|(nodes, seed, fault)| format!("{seed} ({nodes} nodes): {fault}")).collect();
         let graph = print(&Sample::new(*seed, *nodes).graph);
         panic!("seed {seed} with {nodes} nodes: {fault}\n{graph}\nall that fail:\n{}", all.join("\n"));
     }

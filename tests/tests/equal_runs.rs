@@ -116,7 +116,10 @@ fn micro_batches_equal_the_batch(recipe: &str) {
             let at = parts.machine.slot_index(&name).unwrap();
             let (one, other) = (whole.machine.slot_f32(slot).unwrap(), parts.machine.slot_f32(at).unwrap());
             for (i, (&one, &other)) in one.iter().zip(other).enumerate() {
-                assert!(close(other.into(), one.into()), "{recipe}, step {number}: `{name}` at {i} is {other}, {one} at once");
+                assert!(
+                    close(other.into(), one.into()),
+                    "{recipe}, step {number}: `{name}` at {i} is {other}, {one} at once"
+                );
             }
         }
     }
@@ -138,7 +141,8 @@ fn more_padding_changes_no_loss() {
     let mut native = native(&output, 2);
     let mut loss = |lengths: &[usize], time: usize| {
         let batch = unequal(5, lengths, time);
-        let outputs = run_scalars(&mut native.machine, "loss", &batch, &Specials::default()).unwrap_or_else(|e| panic!("{e:#}"));
+        let outputs =
+            run_scalars(&mut native.machine, "loss", &batch, &Specials::default()).unwrap_or_else(|e| panic!("{e:#}"));
         let get = |name: &str| outputs.iter().find(|(n, _)| n == name).unwrap().1;
         (get("loss"), get("weight"))
     };

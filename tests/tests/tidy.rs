@@ -56,9 +56,11 @@ fn files_are_short() {
 #[test]
 fn nothing_is_left_behind() {
     // Written apart, so that this file keeps its own rule.
-    let words = [["to", "do!("], ["db", "g!("], ["unimplement", "ed!("], ["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"]].map(|w| w.concat());
+    let words = [["to", "do!("], ["db", "g!("], ["unimplement", "ed!("], ["/wo", "rk/"], ["/ro", "ot/"], ["/ho", "me/"]]
+        .map(|w| w.concat());
     let mut faults = Vec::new();
-    let all = [sources(), files("stdlib", &["weft"]), files("examples", &["weft"]), files("tests/specs", &["weft"])].concat();
+    let all =
+        [sources(), files("stdlib", &["weft"]), files("examples", &["weft"]), files("tests/specs", &["weft"])].concat();
     for (path, text) in all {
         for (number, line) in text.lines().enumerate() {
             faults.extend(words.iter().filter(|w| line.contains(*w)).map(|w| format!("{path}:{}: `{w}`", number + 1)));
@@ -98,7 +100,17 @@ fn specifications_are_formatted_and_clean() {
 /// The compiler finds things by their structure: what the library calls them is nowhere in it.
 #[test]
 fn no_stage_knows_a_name_of_the_library() {
-    let names = ["SelfAttention", "LayerNorm", "NanoGpt", "BertMaskedLm", "BertClassifier", "Gpt2", "adamw", "gelu_tanh", "cross_entropy"];
+    let names = [
+        "SelfAttention",
+        "LayerNorm",
+        "NanoGpt",
+        "BertMaskedLm",
+        "BertClassifier",
+        "Gpt2",
+        "adamw",
+        "gelu_tanh",
+        "cross_entropy",
+    ];
     let mut faults = Vec::new();
     for (path, text) in ["dsl/src", "runtime/src", "compiler/src"].iter().flat_map(|folder| files(folder, &["rs"])) {
         // Tests and the documentation of examples may.

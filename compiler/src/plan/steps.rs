@@ -216,7 +216,9 @@ impl<'a> Planner<'a> {
         };
         let mut arguments: Vec<Ref> = carried.iter().map(|p| turn(p, 0)).collect();
         let mut targets: Vec<Ref> = carried.iter().map(|p| turn(p, 1)).collect();
-        for (ty, operand) in scan.body.arguments[scan.carried..].iter().zip(&operands[scan.carried..scan.carried + scan.sliced]) {
+        for (ty, operand) in
+            scan.body.arguments[scan.carried..].iter().zip(&operands[scan.carried..scan.carried + scan.sliced])
+        {
             let operand = self.walkable(&ty.with(&[scan.axis]), operand, scan.axis)?;
             arguments.push(operand.sliced(self.axes, scan.axis, depth)?);
         }

@@ -146,7 +146,15 @@ impl Ready {
     }
 
     /// Schedules with random layouts and compares on given arguments.
-    pub fn check_on(&self, schedule: Schedule, form: Form, lanes: u16, seed: u64, arguments: &[Rc<Array>], with: With) -> Scheduled {
+    pub fn check_on(
+        &self,
+        schedule: Schedule,
+        form: Form,
+        lanes: u16,
+        seed: u64,
+        arguments: &[Rc<Array>],
+        with: With,
+    ) -> Scheduled {
         let mut chance = Chance(seed);
         let inputs: Vec<Layout> = self.body.arguments.iter().map(|ty| Layout(chance.order(&ty.axes))).collect();
         let outputs: Vec<Layout> = self.body.results().iter().map(|ty| Layout(chance.order(&ty.axes))).collect();

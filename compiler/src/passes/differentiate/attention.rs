@@ -96,14 +96,7 @@ fn plain(
 }
 
 /// By a kernel, the gradients of queries, keys and values: the attention gives the log-sum-exp of its scores too.
-fn backward(
-    axes: &mut Axes,
-    b: &mut RegionBuilder,
-    id: NodeId,
-    fused: &Fused,
-    shape: &Shape,
-    g: NodeId,
-) -> Vec<NodeId> {
+fn backward(axes: &mut Axes, b: &mut RegionBuilder, id: NodeId, fused: &Fused, shape: &Shape, g: NodeId) -> Vec<NodeId> {
     let mut body = RegionBuilder::from(fused.body.clone());
     let sum = body.op(axes, Op::LogSumExp(vec![shape.source]), &[shape.score]);
     let lse_ty = body.ty(sum).clone();

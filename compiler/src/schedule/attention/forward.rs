@@ -64,7 +64,12 @@ pub fn schedule(p: &Problem, inputs: &[Layout], outputs: &[Layout]) -> Result<Sc
 
     let size = |axis| p.axes.size(axis).known().unwrap_or(256) as f64;
     let cost = f64::from(ROWS) * size(p.source) * 2.0 * f64::from(p.key.1 + p.value.1 + 8);
-    Ok(Scheduled { kernel: w.finish(), sizes: e.finish()?.into_sizes(), tiles: vec![(volume, 1), (length, u64::from(ROWS))], cost })
+    Ok(Scheduled {
+        kernel: w.finish(),
+        sizes: e.finish()?.into_sizes(),
+        tiles: vec![(volume, 1), (length, u64::from(ROWS))],
+        cost,
+    })
 }
 
 struct Forward<'a> {

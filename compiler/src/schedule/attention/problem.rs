@@ -88,9 +88,7 @@ impl<'a> Problem<'a> {
         machine: &Machine,
     ) -> Result<(Self, Roles), Unschedulable> {
         match Self::parts(body) {
-            Some(((qkv, nodes, names), roles)) => {
-                Ok((Self::new(body, axes, outputs, machine, qkv, nodes, names)?, roles))
-            }
+            Some(((qkv, nodes, names), roles)) => Ok((Self::new(body, axes, outputs, machine, qkv, nodes, names)?, roles)),
             None => fault("the derivative's body has another form"),
         }
     }

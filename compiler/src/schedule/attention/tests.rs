@@ -6,10 +6,10 @@ use weft_dsl::op::Op;
 
 use super::schedule;
 use crate::graph::{Array, Form, Fused, Graph, Kind, RegionBuilder, Sizes, eval_region};
-use crate::passes::differentiate::gradient;
 use crate::passes::attention::shape;
 use crate::passes::attention::tests::{SCORES, SMALL, VARIANTS, Writing, attention, found};
-use crate::schedule::testing::{With, Chance, Ready};
+use crate::passes::differentiate::gradient;
+use crate::schedule::testing::{Chance, Ready, With};
 use crate::schedule::{Layout, Machine};
 
 /// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block of each.

@@ -3,6 +3,7 @@
 //! The order of the modules is the order of the stages; a file uses only earlier ones.
 
 pub mod graph;
+pub mod rewrite;
 pub mod passes;
 pub mod lower;
 pub mod fuse;

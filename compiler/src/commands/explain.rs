@@ -1,7 +1,13 @@
-//! `weft explain`: what a code of an error means.
+//! `weft explain`: what a code of an error means; which rewrites a specification undergoes.
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use clap::Args;
+use weft_compiler::compile::{self, Options};
+use weft_compiler::graph::parse;
+use weft_compiler::rewrite;
+use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
 use weft_runtime::console::heading;
 use weft_runtime::nearest::hint;
@@ -11,21 +17,65 @@ use super::{Outcome, Shown};
 pub const EXAMPLE: &str = "\
 Example: all codes, and one of them
   weft explain
-  weft explain W0001";
+  weft explain W0001
+Example: which rewrite rules fired in each program, and what they are predicted to gain
+  weft explain --rewrites gpt.weft --program train_step";
+
+/// The stage whose graph the rewriter gets.
+const BEFORE: &str = ".release";
 
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArgs {
     /// The code, as in `error[W0001]` [default: all are listed]
     #[arg(value_name = "CODE")]
     pub code: Option<String>,
+    /// Say which rewrite rules fired in a specification's programs, and the predicted gain
+    #[arg(long, value_name = "SPEC", conflicts_with = "code")]
+    pub rewrites: Option<PathBuf>,
+    /// Which recipe or model of it [default: the only one]
+    #[arg(long, value_name = "NAME", requires = "rewrites")]
+    pub item: Option<String>,
+    /// Which program of it [default: all]
+    #[arg(long, value_name = "NAME", requires = "rewrites")]
+    pub program: Option<String>,
     #[command(flatten)]
     pub shown: Shown,
 }
 
 pub fn explain(args: &ExplainArgs) -> Outcome {
+    if let Some(spec) = &args.rewrites {
+        return rewrites(spec, args);
+    }
     match &args.code {
         None => CODES.iter().for_each(|row| println!("{}  {}", row.code, row.title)),
         Some(code) => print!("{}", text(find(code)?)),
+    }
+    Ok(0)
+}
+
+/// Prints what the rewriter finds in each program as it enters the rewriter: after the passes that release what is not needed.
+fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
+    let specification = compile::load(spec)?;
+    args.shown.diagnostics(&specification.warnings, specification.program.sources());
+    let subject = specification.subject(args.item.as_deref())?;
+    let options = Options {
+        settings: Vec::new(),
+        optimise: true,
+        checked: false,
+        validate: false,
+        gradients: false,
+        cpu: Cpu::host(),
+    };
+    let wanted = |name: &str| args.program.as_deref().is_none_or(|program| program == name);
+    let mut entering = Vec::new();
+    specification.graphs(&subject, &wanted, &options, &mut |stage, text, _| {
+        if let Some(program) = stage.strip_suffix(BEFORE) {
+            entering.push((program.to_owned(), text()));
+        }
+    })?;
+    for (program, text) in entering {
+        let graph = parse(&text).map_err(|fault| anyhow::anyhow!("the graph of `{program}` does not read back: {fault}"))?;
+        println!("{}\n{}", heading(&program), rewrite::report(&graph));
     }
     Ok(0)
 }

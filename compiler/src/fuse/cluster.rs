@@ -280,12 +280,12 @@ impl Clusters {
         let mut done = vec![false; region.nodes.len()];
         let mut units = Vec::new();
         for (id, _) in region.iter() {
-            self.visit(region, roots, id, &mut done, &mut units);
+            self.visit(roots, id, &mut done, &mut units);
         }
         units
     }
 
-    fn visit(&self, region: &Region, roots: &Roots, id: NodeId, done: &mut [bool], units: &mut Vec<Unit>) {
+    fn visit(&self, roots: &Roots, id: NodeId, done: &mut [bool], units: &mut Vec<Unit>) {
         if done[id.0 as usize] || matches!(roots.role(id), Role::Dead | Role::Inline) {
             return;
         }
@@ -298,7 +298,7 @@ impl Clusters {
         }
         for &member in &members {
             for &read in roots.reads(member) {
-                self.visit(region, roots, read, done, units);
+                self.visit(roots, read, done, units);
             }
         }
         units.push(match roots.role(id) {

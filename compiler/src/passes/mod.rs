@@ -28,6 +28,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "canonical", run: canonical::canonicalise },
     Pass { name: "attention", run: attention::find },
     Pass { name: "release", run: differentiate::release },
+    Pass { name: "rewrite", run: crate::rewrite::rewrite },
     Pass { name: "settle", run: canonical::canonicalise },
 ];
 
@@ -92,7 +93,7 @@ mod tests {
                 names.push(name)
             });
             assert_eq!(done, Ok(()), "{seed}");
-            assert_eq!(names, ["canonical", "release", "settle"]);
+            assert_eq!(names, ["canonical", "release", "rewrite", "settle"]);
         }
     }
 

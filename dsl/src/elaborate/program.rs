@@ -161,7 +161,8 @@ impl Program {
             ItemKind::Block(block) if block.is_model => Some(&block.name),
             _ => None,
         });
-        let is_model = |name: &str| matches!(self.item(FileId(0), name), Some((_, ItemKind::Block(block))) if block.is_model);
+        let is_model =
+            |name: &str| matches!(self.item(FileId(0), name), Some((_, ItemKind::Block(block))) if block.is_model);
         if !own.is_empty() {
             return own;
         }

@@ -61,7 +61,7 @@ impl Block {
             let to = w.int(i64::from(whole));
             self.pairs(w, row, (zero, to), depth);
         }
-        if vectors % WIDTH > 0 {
+        if !vectors.is_multiple_of(WIDTH) {
             let from = w.int(i64::from(whole * WIDTH * u32::from(self.lanes)));
             self.write(w, row, from, vectors % WIDTH, depth);
         }

@@ -23,6 +23,9 @@ const SIZES: &[[i64; 7]] = &[
     [1, 1, 2, 67, 131, 8, 5],
 ];
 
+/// The sizes with which kernels are compiled too.
+const COMPILED: usize = 2;
+
 /// The fused node of the only attention of a program, with its axes and arguments.
 fn ready(graph: &Graph, sizes: &std::collections::HashMap<String, i64>) -> Ready {
     let found = found(graph);
@@ -41,7 +44,7 @@ fn with_sums(mut ready: Ready) -> Ready {
 
 #[test]
 fn forward() {
-    for (number, (name, program)) in SCORES.iter().enumerate() {
+    for (number, (_, program)) in SCORES.iter().enumerate() {
         for (i, &sizes) in SIZES.iter().enumerate() {
             let mut w = Writing::new(sizes, sizes[3] == sizes[4]);
             let score = program(&mut w);
@@ -50,8 +53,8 @@ fn forward() {
             let plain = ready(&graph, &bindings.sizes);
             let seed = (number * SIZES.len() + i) as u64;
             let lanes = [16, 4, 8][(number + i) % 3];
-            eprintln!("{name} {sizes:?} {lanes}");
-            plain.check(schedule, Form::Attention, lanes, seed);
+            let with = if i == COMPILED { With::Machine } else { With::Interpreter };
+            plain.check_with(schedule, Form::Attention, lanes, seed, with);
             let arguments = plain.arguments(&mut Chance(seed));
             with_sums(plain).check_plain(schedule, Form::Attention, 16, &arguments);
         }
@@ -83,7 +86,7 @@ fn one_kernel_for_several() {
 /// The derivative, from what the attention itself gives.
 #[test]
 fn backward() {
-    for (number, (name, program)) in SCORES.iter().enumerate() {
+    for (number, (_, program)) in SCORES.iter().enumerate() {
         for (i, &sizes) in SIZES.iter().enumerate() {
             let mut w = Writing::new(sizes, sizes[3] == sizes[4]);
             let score = program(&mut w);
@@ -109,9 +112,9 @@ fn backward() {
             let made = eval_region(&lengths, &forward.body, &arguments).unwrap();
             let cotangent = backward.arguments(&mut Chance(seed + 1)).pop().unwrap();
             arguments.extend(made.into_iter().chain([cotangent]).collect::<Vec<Rc<Array>>>());
-            eprintln!("{name} {sizes:?}");
             let lanes = [16, 4, 8][(number + i) % 3];
-            backward.check_on(schedule, Form::AttentionBackward, lanes, seed, &arguments, With::Interpreter);
+            let with = if i == COMPILED { With::Machine } else { With::Interpreter };
+            backward.check_on(schedule, Form::AttentionBackward, lanes, seed, &arguments, with);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod reference;
+pub mod models;
 pub mod stored;
 pub mod engine;
 pub mod oracle;

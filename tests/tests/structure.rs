@@ -18,10 +18,10 @@ struct Planned {
 }
 
 impl Planned {
-    fn of(specification: &Specification, subject: &Subject, settings: &[(&str, i64)]) -> Self {
+    fn of(specification: &Specification, subject: &Subject, settings: &[(&str, i64)], optimise: bool) -> Self {
         let settings = settings.iter().map(|&(name, value)| (name.to_string(), Setting::Int(value))).collect();
         let cpu = Cpu::named("x86-64-v3").unwrap();
-        let options = Options { settings, optimise: true, checked: false, validate: true, gradients: false, cpu };
+        let options = Options { settings, optimise, checked: false, validate: true, gradients: false, cpu };
         let (plan, kernels) = specification
             .plan(subject, &|_| true, &options, &mut |_, _, _| {})
             .unwrap_or_else(|failure| panic!("{:#}", shown(failure)));
@@ -31,18 +31,18 @@ impl Planned {
     /// The only model of a case.
     fn case(name: &str) -> Self {
         let specification = read(&case_path(name));
-        Self::of(&specification, &specification.subject(None).unwrap(), &[])
+        Self::of(&specification, &specification.subject(None).unwrap(), &[], true)
     }
 
     /// A recipe of the case of recipes.
     fn recipe(name: &str) -> Self {
-        Self::of(&read(&case_path("recipe")), &Subject::Recipe(name.into()), &[])
+        Self::of(&read(&case_path("recipe")), &Subject::Recipe(name.into()), &[], true)
     }
 
     /// A model of the library.
     fn library(file: &str, model: &str, settings: &[(&str, i64)]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../stdlib/{file}.weft"));
-        Self::of(&read(&path), &Subject::Model(model.into(), None), settings)
+        Self::of(&read(&path), &Subject::Model(model.into(), None), settings, true)
     }
 
     fn program(&self, name: &str) -> &Program {
@@ -127,7 +127,7 @@ fn attention_of_shared_keys_is_one_kernel_with_other_names() {
 }
 
 #[test]
-fn another_mask_is_another_kernel() {
+fn another_attention_is_another_kernel() {
     // The comparison above can fail.
     let causal = Planned::case("attention_library");
     let grouped = Planned::case("grouped_library");
@@ -152,6 +152,16 @@ fn nothing_of_positions_by_positions_is_stored() {
         }
     }
     assert!(seen > 0, "some buffers have run-time sizes");
+}
+
+#[test]
+fn compiled_as_written_the_scores_are_stored() {
+    // What the tests around this one look for can be seen.
+    let specification = read(&case_path("attention_library"));
+    let planned = Planned::of(&specification, &specification.subject(None).unwrap(), &[], false);
+    let program = planned.program("forward");
+    let squares = |variable| program.buffers.iter().any(|buffer| power(&buffer.len, variable) == 2);
+    assert!((0..program.sizes.len() as u32).any(squares));
 }
 
 #[test]

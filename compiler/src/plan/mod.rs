@@ -4,6 +4,7 @@ mod layout;
 mod lifetimes;
 mod sizes;
 mod steps;
+mod updates;
 
 pub use layout::Layouts;
 
@@ -14,7 +15,7 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axis, Elem, Type};
 use weft_runtime::plan::{self, Buffer, Limit, Place, Port, Program};
 
-use crate::graph::{Graph, Kind, NodeId, Sink, Source};
+use crate::graph::{Graph, Sink, Source};
 use crate::kernel::{Dtype, Kernel};
 use crate::schedule::{Layout, Machine, dtype};
 use steps::{Planner, Ref};
@@ -80,9 +81,11 @@ pub fn program(
         }
         arguments.push(Ref::whole(buffer, layout));
     }
+    let (order, in_place) = updates::order(graph);
     let mut outputs = Vec::new();
     let mut targets = Vec::new();
-    for (output, &node) in graph.outputs.iter().zip(&graph.body.outputs) {
+    let mut waiting = Vec::new();
+    for ((output, &node), in_place) in graph.outputs.iter().zip(&graph.body.outputs).zip(in_place) {
         let ty = Type::new(graph.body[node].ty.elem, output.axes.iter().copied());
         let target = match output.sink {
             Sink::Port => {
@@ -90,12 +93,19 @@ pub fn program(
                 outputs.push(planner.port(&output.name, &output.axes, None, buffer)?);
                 Ref::whole(buffer, Layout(output.axes.clone()))
             }
-            Sink::Update(input) => arguments[input as usize].clone(),
+            Sink::Update(input) if in_place => arguments[input as usize].clone(),
+            Sink::Update(input) => {
+                let place = planner.new_place(&ty)?;
+                waiting.push((ty, place.clone(), arguments[input as usize].clone()));
+                place
+            }
         };
         targets.push(target);
     }
-    let order = updates_last(graph);
     planner.region(&graph.body, &order, &arguments, &targets).with_context(|| format!("in the program `{name}`"))?;
+    for (ty, from, to) in &waiting {
+        planner.copy(ty, from, to)?;
+    }
     let limits = limits
         .iter()
         .map(|(size, at_most, why)| {
@@ -105,24 +115,6 @@ pub fn program(
     let (mut buffers, homes, steps, sizes) = planner.finish();
     lifetimes::assign(&mut buffers, &homes, &steps);
     Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
-}
-
-/// The nodes in an order in which storage is overwritten after everything else has read it.
-fn updates_last(graph: &Graph) -> Vec<NodeId> {
-    let body = &graph.body;
-    let mut late = vec![false; body.nodes.len()];
-    for (output, &node) in graph.outputs.iter().zip(&body.outputs) {
-        if let (Sink::Update(_), Kind::Project(_)) = (output.sink, &body[node].kind) {
-            late[body[node].operands[0].0 as usize] = true;
-        }
-    }
-    for (id, node) in body.iter() {
-        if node.operands.iter().any(|o| late[o.0 as usize]) {
-            late[id.0 as usize] = true;
-        }
-    }
-    let (last, first): (Vec<NodeId>, Vec<NodeId>) = body.iter().map(|(id, _)| id).partition(|id| late[id.0 as usize]);
-    first.into_iter().chain(last).collect()
 }
 
 /// One more than the largest index of an element type.

@@ -6,7 +6,8 @@ pub(super) const CODES: &[Code] = &[
     Code {
         code: "W0101",
         title: "a name defined twice",
-        explanation: "A file gives each name at its top once, those that `use` brings in included.",
+        explanation: "A file gives each name at its top once, those that `use` brings in included; a block each member and each axis; a \
+                      function each axis and each `fn`. A model's nameless `fn` is its `forward`.",
         wrong: "fn double(x: [..r]) -> [..r] = 2 * x\nfn double(x: [..r]) -> [..r] = x + x",
         right: "fn double(x: [..r]) -> [..r] = 2 * x\nfn twice(x: [..r]) -> [..r] = x + x",
     },

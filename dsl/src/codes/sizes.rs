@@ -42,8 +42,8 @@ pub(super) const CODES: &[Code] = &[
     },
     Code {
         code: "W0206",
-        title: "a negative size",
-        explanation: "A size counts places: it is 0 or more.",
+        title: "a size too small",
+        explanation: "A size counts places: it is 0 or more, and 1 or more for an axis.",
         wrong: "axis a = 2 - 3",
         right: "axis a = 3 - 2",
     },
@@ -53,5 +53,12 @@ pub(super) const CODES: &[Code] = &[
         explanation: "`stack[a](x, y)` gives one value for each place of the axis.",
         wrong: "fn f(x: [..r]) -> [..r, pair] {\n  axis pair = 3\n  stack[pair](x, -x)\n}",
         right: "fn f(x: [..r]) -> [..r, pair] {\n  axis pair = 2\n  stack[pair](x, -x)\n}",
+    },
+    Code {
+        code: "W0208",
+        title: "a parameter too large",
+        explanation: "The numbers of a parameter, repetitions of its block included, are counted in 64 bits.",
+        wrong: "model M(width = 4_000_000_000) {\n  axis a = width\n  axis b = width\n  param w: [a, b] ~ zeros\n}",
+        right: "model M(width = 4_000) {\n  axis a = width\n  axis b = width\n  param w: [a, b] ~ zeros\n}",
     },
 ];

@@ -167,6 +167,10 @@ impl<'p, E: Emit> Session<'p, E> {
         let axes = match &decl.size {
             AxisSize::Is(expr) => {
                 let size = self.size_value(expr, scope)?;
+                if size.known() == Some(0) {
+                    let d = Diagnostic::error("W0206", format!("the axis `{name}` has no places"), expr.span, "0");
+                    return Err(self.report(d.help("the size of an axis is 1 or more")));
+                }
                 // Once configuration is known, what is left free are the sizes of batches.
                 let outer = !self.checking && size.known().is_none();
                 vec![self.emit.axes().fresh(name, size, outer)]

@@ -183,9 +183,40 @@ impl<'p, E: Emit> Session<'p, E> {
                 .collect();
             return Ok(Value::Fn(Rc::new(FnValue { given, axes: said, ..(**function).clone() })));
         }
+        self.listed_axes_found(function, &slots, &open, span)?;
         let apart = self.keep_apart(def, &mut slots, &scope, span)?;
         let value = self.inside(function, slots, &scope, unknown, span)?;
         self.put_together(value, &apart, span)
+    }
+
+    /// `softmax(x)`: an axis that the function lists in brackets, and that a given tensor has to have, was neither said nor found.
+    fn listed_axes_found(
+        &mut self,
+        function: &FnValue<'p, E::Value>,
+        slots: &[Option<Given<'p, E::Value>>],
+        open: &[&Name],
+        span: Span,
+    ) -> Done<()> {
+        // When lowering, a value may lack axes along which it is constant.
+        if !self.checking {
+            return Ok(());
+        }
+        let def = function.def;
+        for (param, slot) in def.params.iter().zip(slots) {
+            let (Some(ParamType::Tensor(ty)), Some((Value::Tensor(tensor), _))) = (&param.ty, slot) else { continue };
+            let mut mentioned = Vec::new();
+            super::axes::mentioned(&ty.axes, &mut mentioned);
+            let lacks = |name: &Name| [&mentioned[..], open].iter().all(|of| of.iter().any(|n| n.node == name.node));
+            let Some(listed) = def.axes.iter().find(|name| lacks(name)) else { continue };
+            let has = self.emit.type_of(&tensor.value);
+            let (axis, name, shown) = (&listed.node, &function.name, self.show(&has));
+            let d = Diagnostic::error("W0310", format!("`{name}` needs its axis `{axis}`"), span, "over which axis?")
+                .label(listed.span, format!("`{axis}` is declared here"))
+                .note(format!("`{}` is {shown}", param.name.node));
+            let such = has.axes.last().map(|&axis| self.name_of(axis)).unwrap_or_else(|| "axis".to_owned());
+            return Err(self.report(d.help(format!("say it in brackets, such as `{name}[{such}](…)`"))));
+        }
+        Ok(())
     }
 
     /// The value of a call whose axes are bound.

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::ast::{Item, ItemKind, Member};
+use crate::ast::{self, ElemType, Item, ItemKind, Member, ParamType, ResultType};
 use crate::diagnostic::Diagnostic;
 use crate::emit::Emit;
 use crate::op::Op;
+use crate::size::Size;
 use crate::span::FileId;
 use crate::types::{Elem, Type};
 
+use super::axes::mentioned;
 use super::nearest::{nearest, suggest};
 use super::outcome::{Host, Setting, Tokenizer};
 use super::program::Program;
-use super::session::{Done, Session};
+use super::session::{Done, Names, Session};
 use super::types_only::TypesOnly;
 use super::value::{BlockRef, FnValue, Instance, Scope, Value};
 
@@ -168,6 +170,7 @@ impl<'p> Checker<'p> {
         for member in members {
             match member {
                 Member::Fn(def) => {
+                    self.check_elements(def, &instance.scope);
                     let name = def.name.as_ref().map_or("()", |name| name.node.as_str());
                     let function = FnValue {
                         def,
@@ -183,6 +186,38 @@ impl<'p> Checker<'p> {
                     self.check_fns(&branch.otherwise, instance);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// The axis that a member's `of NAME` counts in is one of its block's, or of the function's own tensors: nothing else could say
+    /// how long it is.
+    fn check_elements(&mut self, def: &'p ast::Fn, scope: &Names<'p, TypesOnly>) {
+        let arguments = def.params.iter().filter_map(|param| match &param.ty {
+            Some(ParamType::Tensor(ty)) => Some(ty),
+            _ => None,
+        });
+        let results: Vec<&ast::TensorType> = match &def.result {
+            Some(ResultType::Tensor(ty)) => vec![ty],
+            Some(ResultType::Record(fields, _)) => fields.iter().map(|(_, ty)| ty).collect(),
+            None => Vec::new(),
+        };
+        let types: Vec<&ast::TensorType> = arguments.chain(results).collect();
+        let mut own: Vec<&ast::Name> = def.axes.iter().collect();
+        types.iter().for_each(|ty| mentioned(&ty.axes, &mut own));
+        let inner = Scope::within(scope);
+        for name in own {
+            if self.find_axis(&name.node, &inner, &[]).is_none() && inner.get(&name.node).is_none() {
+                let axis = self.emit.axes().fresh(&name.node, Size::var(&name.node), true);
+                inner.set_axis(&name.node, vec![axis], name.span);
+            }
+        }
+        for ty in types {
+            if let Some(ElemType::Index(name)) = &ty.elem
+                && self.find_axis(&name.node, &inner, &[]).is_none()
+                && inner.get(&name.node).is_none()
+            {
+                self.unknown_axis(name, &inner, &[]);
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::span::Span;
 use crate::types::Axis;
 
 use super::arguments::Given;
+use super::entry::setting_value;
 use super::primitive::PrimitiveCall;
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{BlockRef, FnValue, Instance, Scope, Value};
@@ -35,7 +36,14 @@ impl<'p, E: Emit> Session<'p, E> {
                 .help("make it as a member of a block, `name = …`, and call the member"),
             ));
         };
-        let slots = self.matched(&block.def.params, args, scope, &[], span)?;
+        // Only the outermost block, the recipe's model, has its configuration set from outside.
+        let overrides = std::mem::take(&mut self.overrides);
+        let mut slots = self.matched(&block.def.params, args, scope, &[], span)?;
+        for (param, slot) in block.def.params.iter().zip(&mut slots) {
+            if let Some((_, setting)) = overrides.iter().find(|(name, _)| *name == param.name.node) {
+                *slot = Some((setting_value(setting), param.name.span));
+            }
+        }
         self.trace.push(span);
         let made = self.make(block, slots, path, span);
         self.trace.pop();
@@ -172,6 +180,12 @@ impl<'p, E: Emit> Session<'p, E> {
             && !matches!(elem, crate::ast::ElemType::Float(_))
         {
             return Err(self.error("W0402", "a parameter holds floats", decl.ty.span, "leave out the `of`"));
+        }
+        let sizes: Vec<_> = self.stack.iter().chain(&axes).filter_map(|&axis| self.emit.axes()[axis].size.known()).collect();
+        if sizes.iter().try_fold(1_i64, |product, &size| product.checked_mul(size)).is_none() {
+            let shown: Vec<_> = sizes.iter().map(i64::to_string).collect();
+            let name = &decl.name.node;
+            return Err(self.error("W0208", format!("`{name}` is too large"), decl.ty.span, shown.join(" · ")));
         }
         let start = self.eval(&decl.init, scope)?;
         let start = match start {

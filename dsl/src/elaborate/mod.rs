@@ -52,6 +52,7 @@ mod results;
 mod objective;
 mod optimize;
 mod train;
+mod twice;
 mod weights;
 mod check;
 

@@ -10,8 +10,8 @@ pub(crate) fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> O
         .map(|other| (strsim::damerau_levenshtein(name, other), other))
         .filter(|(distance, other)| {
             let longest = name.chars().count().max(other.chars().count());
-            // Of names of one or two letters any other is near.
-            longest > 2 && *distance <= 1 + longest / 4
+            // Of names of one or two letters any other is near; beyond a third of the letters it is another word.
+            longest > 2 && *distance * 3 <= longest
         })
         .min()
         .map(|(_, other)| other.to_owned())
@@ -32,5 +32,17 @@ pub(crate) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
         None => "none".into(),
         Some((last, [])) => last.clone(),
         Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn only_slips_are_suggested() {
+        let near = |name: &str, other: &str| nearest(name, [other].into_iter()).is_some();
+        assert!(near("widht", "width") && near("tme", "time") && near("attenton", "attention"));
+        assert!(!near("scale", "shape") && !near("rank", "mask") && !near("ab", "a"));
     }
 }

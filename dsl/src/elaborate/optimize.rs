@@ -41,6 +41,11 @@ impl<'p, E: Emit> Session<'p, E> {
                 ));
             }
         };
+        for param in &def.params {
+            if let Some(value) = configuration.own(&param.name.node) {
+                self.sound_rate(&param.name.node, &value, expr.span)?;
+            }
+        }
         let mut out = Vec::new();
         for group in groups {
             let Some(param) = def.params.iter().find(|p| p.name.node == group.name.node) else {
@@ -57,10 +62,21 @@ impl<'p, E: Emit> Session<'p, E> {
             };
             let Ok(value) = self.eval(&group.value, scope) else { continue };
             let Ok(value) = self.fitted(param, value, group.value.span, &configuration) else { continue };
+            let Ok(()) = self.sound_rate(&group.name.node, &value, group.value.span) else { continue };
             let Ok(paths) = self.selected(&group.on, parameters) else { continue };
             out.push((paths, group.name.clone(), value));
         }
         Ok(((def, configuration), out))
+    }
+
+    /// A rate that is one number is 0 or more; what a schedule gives is known only step by step.
+    fn sound_rate(&mut self, name: &str, value: &Val<'p, E>, span: Span) -> Done<()> {
+        match value {
+            Value::Rate(Some(rate)) if !(*rate >= 0.0 && rate.is_finite()) => {
+                Err(self.error("W0508", format!("`{name}` is a rate: 0 or more"), span, format!("{rate}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The parameters that a selector means; none is an error.

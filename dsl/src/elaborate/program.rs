@@ -10,6 +10,7 @@ use crate::sources::Sources;
 use crate::span::FileId;
 
 use super::nearest::nearest;
+use super::twice::defined_twice;
 
 /// A loaded specification: its files, parsed, and what every name of a file stands for.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl Program {
         diagnostics.append(&mut found);
         let mut names: HashMap<String, (FileId, usize)> = HashMap::new();
         for (index, item) in file.items.iter().enumerate() {
+            defined_twice(&item.kind, diagnostics);
             let Some(name) = name_of(&item.kind) else { continue };
             if let Some((_, first)) = names.get(&name.node) {
                 let first = name_of(&file.items[*first].kind).map_or(name.span, |n| n.span);

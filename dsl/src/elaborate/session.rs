@@ -12,7 +12,7 @@ use crate::size::Size;
 use crate::span::{FileId, Span};
 use crate::types::{Axis, Elem, Type};
 
-use super::outcome::{Host, Limit};
+use super::outcome::{Host, Limit, Setting};
 use super::program::Program;
 use super::value::{Scope, Tensor, Value};
 
@@ -51,6 +51,8 @@ pub struct Session<'p, E: Emit> {
     pub(crate) stack: Vec<Axis>,
     /// Path of the member being made; `None` where no block can be made.
     pub(crate) member: Option<String>,
+    /// Configuration set from outside, for the block that is made next.
+    pub(crate) overrides: Vec<(String, Setting)>,
     /// All parameters in order of making.
     pub(crate) parameters: Vec<Parameter>,
     /// With how many axes each parameter is declared: a product that a block was given as one axis counts once.
@@ -91,6 +93,7 @@ impl<'p, E: Emit> Session<'p, E> {
             loops: Vec::new(),
             stack: Vec::new(),
             member: None,
+            overrides: Vec::new(),
             parameters: Vec::new(),
             written_axes: HashMap::new(),
             calls: Vec::new(),

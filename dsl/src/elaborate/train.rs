@@ -17,6 +17,9 @@ use super::value::{Scope, Value};
 /// What a recipe may set, besides models.
 const ENTRIES: &[&str] = &["data", "objective", "batch", "time", "steps", "accumulate", "clip", "seed", "checkpoint"];
 
+/// Those that are plain numbers, which may be set from outside.
+const NUMBERS: &[&str] = &["batch", "time", "steps", "accumulate", "clip", "seed", "checkpoint"];
+
 /// A recipe, elaborated.
 #[derive(Clone, Debug)]
 pub struct Recipe<'p, V> {
@@ -96,8 +99,7 @@ impl<'p, E: Emit> Session<'p, E> {
             }
         }
         // Plain numbers first, as other entries refer to them by name; then the data, then the models.
-        let is_number =
-            |name: &str| matches!(name, "batch" | "time" | "steps" | "accumulate" | "clip" | "seed" | "checkpoint");
+        let is_number = |name: &str| NUMBERS.contains(&name);
         for (name, expr) in sets.iter().filter(|(name, _)| is_number(&name.node)) {
             let value = match settings.iter().find(|(n, _)| *n == name.node) {
                 Some((setting, value)) => {
@@ -131,8 +133,10 @@ impl<'p, E: Emit> Session<'p, E> {
         for (name, expr) in sets.iter().filter(|(name, _)| !ENTRIES.contains(&name.node.as_str())) {
             let first = self.parameters.len();
             self.member = Some(if many { name.node.clone() } else { String::new() });
+            self.overrides = settings.iter().filter(|(name, _)| !is_number(name)).cloned().collect();
             let value = self.eval(expr, &scope);
             self.member = None;
+            self.overrides.clear();
             match value {
                 Ok(Value::Instance(instance)) => {
                     scope.set(&name.node, Value::Instance(instance.clone()));
@@ -158,14 +162,27 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
             }
         }
-        if let Some((name, _)) = settings.iter().find(|(name, _)| !taken.contains(&name.as_str())) {
-            let d = Diagnostic::error(
+        let configuration: Vec<&str> = models
+            .iter()
+            .flat_map(|(_, model)| &model.instance.block.def.params)
+            .filter(|param| !matches!(param.ty, Some(ast::ParamType::Axis)))
+            .map(|param| param.name.node.as_str())
+            .collect();
+        taken.extend(&configuration);
+        // Where a model could not be made, what it has is not known, and that fault is reported.
+        let made = models.len() == sets.iter().filter(|(name, _)| !ENTRIES.contains(&name.node.as_str())).count();
+        if let Some((name, _)) = settings.iter().find(|(name, _)| made && !taken.contains(&name.as_str())) {
+            let mut d = Diagnostic::error(
                 "W0114",
-                format!("the recipe `{}` has no entry `{name}`", train.name.node),
+                format!("neither the recipe `{}` nor its model has `{name}`", train.name.node),
                 train.name.span,
                 "",
             )
-            .note("settings of a recipe are its plain numbers: batch, time, steps, accumulate, clip, seed, checkpoint");
+            .note(format!("numbers of the recipe: {}", list(NUMBERS.iter().copied())))
+            .note(format!("configuration of the model: {}", list(configuration.iter().copied())));
+            if let Some(near) = nearest(name, NUMBERS.iter().copied().chain(configuration.iter().copied())) {
+                d = d.help(format!("did you mean `{near}`?"));
+            }
             return Err(self.report(d));
         }
         let objective = self.recipe_objective(train, &sets, &scope);
@@ -219,7 +236,17 @@ impl<'p, E: Emit> Session<'p, E> {
         let checkpoint_every = number(self, "checkpoint", Some(0), 0);
         let clip = match scope.own("clip") {
             None => Ok(None),
-            Some(value) => self.config_float(&value, place("clip").unwrap_or(train.name.span)),
+            Some(value) => {
+                let span = place("clip").unwrap_or(train.name.span);
+                self.config_float(&value, span).and_then(|clip| match clip {
+                    // A norm cut to nothing or less would train nothing, or away from the minimum.
+                    Some(most) if !(most > 0.0 && most.is_finite()) => {
+                        let d = Diagnostic::error("W0508", "`clip` is more than 0", span, format!("{most}"));
+                        Err(self.report(d.help("leave the entry out to train without clipping")))
+                    }
+                    clip => Ok(clip),
+                })
+            }
         };
         let data = match scope.own("data") {
             Some(Value::Data(data)) => data,

@@ -161,7 +161,7 @@ fn extreme_numbers() {
     ] {
         let _ = checked(text);
     }
-    let text = "model M(depth = 9000000000000000000) {\n  axis a = depth\n  layers = L(a) * depth\n}\nblock L(a: axis) { param w: [a] ~ zeros }\n\
+    let text = "model M(depth = 9000000000000000000) {\n  axis a = 1\n  layers = L(a) * depth\n}\nblock L(a: axis) { param w: [a] ~ zeros }\n\
                 weights x for M {\n  layers.{i} <- \"h.{i}\" {\n    w <- \"w\" as [a]\n  }\n}";
     assert!(checked(text).contains("W0508"));
 }

@@ -5,6 +5,7 @@ mod hard_cases;
 mod lowering;
 mod mutations;
 mod recording;
+mod refused;
 mod whole_files;
 
 use super::Program;

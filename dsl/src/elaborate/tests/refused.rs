@@ -1,0 +1,85 @@
+//! What is refused although every name in it is known, and what settings from outside reach.
+
+use super::{checked, load};
+use crate::elaborate::{NoData, Session, Setting, TypesOnly};
+use crate::emit::Emit;
+use crate::render::{Style, render};
+
+/// A recipe of a small model.
+fn recipe(entries: &str) -> String {
+    format!(
+        "use std.optimizers: sgd\n\
+         model Net(width = 4, depth = 2) {{\n  axis a = width\n  param w: [a] ~ zeros\n  fn (x: [batch]) -> [batch, a] = x * w\n}}\n\
+         objective o(net) over (x: [batch]) {{\n  loss = mean[batch, a](net(x))\n}}\n\
+         train r {{\n  net = Net(width: 8)\n  data = batches()\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  \
+         batch = 2\n  time = 2\n  steps = 2\n{entries}}}\n"
+    )
+}
+
+/// The size of the model's only parameter under settings, or the messages.
+fn made(text: &str, settings: &[(&str, Setting)]) -> String {
+    let program = load(text);
+    let settings: Vec<_> = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut session = Session::new(&program, TypesOnly::default(), true, &NoData);
+    match session.recipe("r", &settings) {
+        Ok(recipe) => format!("{}", session.emit().axes().size(recipe.parameters[0].axes[0])),
+        Err(found) => render(&found, program.sources(), Style::default()),
+    }
+}
+
+/// The messages of several texts, for one snapshot.
+fn all(texts: &[&str]) -> String {
+    texts.iter().map(|text| checked(text)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn names_defined_twice_in_a_body() {
+    insta::assert_snapshot!(all(&[
+        "block B(a: axis) {\n  axis b = 2\n  param b: [a] ~ zeros\n}",
+        "block B(a: axis) {\n  fn (x: [a]) -> [a] = x\n  fn (x: [a]) -> [a] = 2 * x\n}",
+        "model M() {\n  fn (x: [batch]) -> [batch] = x\n  fn forward(x: [batch]) -> [batch] = 2 * x\n}",
+        "fn f(x: [..r]) -> [..r] {\n  axis a = 2\n  axis a = 3\n  x\n}",
+        "block B(a: axis, bias = true) {\n  if bias {\n    param w: [a] ~ zeros\n  } else {\n    param w: [a] ~ ones\n  }\n  \
+         param w: [a] ~ zeros\n}",
+    ]));
+    let either = "block B(a: axis, bias = true) {\n  if bias {\n    param w: [a] ~ zeros\n  } else {\n    param w: [a] ~ ones\n  }\n}";
+    assert_eq!(checked(either), "");
+}
+
+#[test]
+fn sizes_that_no_tensor_has() {
+    let large = "model M(width = 4_000_000_000) {\n  axis a = width\n  axis b = width\n  param w: [a, b] ~ zeros\n}";
+    insta::assert_snapshot!(all(&["axis a = 2 - 2", large]));
+}
+
+#[test]
+fn elements_of_an_axis_nobody_has() {
+    let text = |name: &str| {
+        format!(
+            "block B(token: axis, a: axis) {{\n  param t: [token, a] ~ zeros\n  fn (ids: [..r] of {name}) -> [..r] = float(ids)\n}}"
+        )
+    };
+    assert_eq!(checked(&text("token")), "");
+    insta::assert_snapshot!(checked(&text("tokem")));
+}
+
+#[test]
+fn a_call_without_its_listed_axis() {
+    insta::assert_snapshot!(checked("use std.functions: softmax\nfn f(x: [batch, time]) -> [batch, time] = softmax(x)"));
+}
+
+#[test]
+fn numbers_of_a_recipe() {
+    assert_eq!(checked(&recipe("")), "");
+    assert!(checked(&recipe("  clip = 0\n")).contains("`clip` is more than 0"));
+    assert!(made(&recipe(""), &[("clip", Setting::Float(-1.0))]).contains("`clip` is more than 0"));
+    assert!(checked(&recipe("").replace("rate: 0.1", "rate: -0.1")).contains("0 or more"));
+}
+
+#[test]
+fn settings_reach_the_model_of_a_recipe() {
+    let text = recipe("");
+    assert_eq!(made(&text, &[]), "8");
+    assert_eq!(made(&text, &[("width", Setting::Int(16)), ("batch", Setting::Int(3))]), "16");
+    insta::assert_snapshot!(made(&text, &[("widht", Setting::Int(16))]));
+}

@@ -77,7 +77,7 @@ pub fn program(
         if is_port {
             let supplied = matches!(input.source, Source::Supplied);
             let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
-            inputs.push(planner.port(&name, &input.axes, bound(graph, input.elem), buffer)?);
+            inputs.push(planner.port(&name, &input.axes, bound(graph, input)?, buffer)?);
         }
         arguments.push(Ref::whole(buffer, layout));
     }
@@ -117,12 +117,16 @@ pub fn program(
     Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
 }
 
-/// One more than the largest index of an element type.
-fn bound(graph: &Graph, elem: Elem) -> Option<u64> {
-    match elem {
-        Elem::Index(axis) => graph.axes.size(axis).known().map(|n| n as u64),
-        Elem::Float | Elem::Int | Elem::Bool => None,
-    }
+/// One more than the largest index that an input may hold: what comes from outside is checked before it is used.
+fn bound(graph: &Graph, input: &crate::graph::Input) -> Result<Option<u64>> {
+    let Elem::Index(axis) = input.elem else { return Ok(None) };
+    let size = graph.axes.size(axis).known().with_context(|| {
+        let (name, axis) = (&input.name, &graph.axes[axis].name);
+        format!(
+            "`{name}` holds indices into `{axis}`, whose size is known only in a run: as an input this is not supported yet"
+        )
+    })?;
+    Ok(Some(size as u64))
 }
 
 impl Slots {

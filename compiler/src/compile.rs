@@ -247,7 +247,9 @@ impl Specification {
     fn read_tokenizer(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> Result<plan::Tokenizer> {
         let read = |path: &String| {
             let path = self.folder.join(path);
-            std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))
+            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            anyhow::ensure!(!text.is_empty(), "`{}` is empty", path.display());
+            Ok(text)
         };
         Ok(match tokenizer {
             elaborate::Tokenizer::Characters => characters_of(&paths.iter().map(read).collect::<Result<Vec<_>>>()?.concat()),

@@ -7,4 +7,5 @@ pub mod stored;
 pub mod engine;
 pub mod oracle;
 pub mod native;
+pub mod executable;
 pub mod random;

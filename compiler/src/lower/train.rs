@@ -91,7 +91,7 @@ impl<'a> Request<'a> {
         let (mut builder, objective) = self.objective(false, false)?;
         let metrics = objective.metrics.iter().map(|(name, _)| name.clone()).collect();
         measure(&mut builder, &objective);
-        let weight = match builder.batch_weights().first().copied() {
+        let weight = match builder.weight_of(&objective.loss) {
             Some(node) => builder.root(node),
             None => builder.op(Op::Constant(Number(1.0), Elem::Float, Vec::new()), &[]),
         };
@@ -110,6 +110,13 @@ impl<'a> Request<'a> {
     /// The weights of the objective's means over a micro-batch.
     fn weigh(&self) -> Result<Lowered> {
         let (mut builder, objective) = self.objective(true, false)?;
+        if !builder.adds_up(&objective.loss) {
+            let message = format!("the recipe `{}` cannot take its batch in micro-batches", self.recipe);
+            let fault = Diagnostic::error("W0508", message, Span::default(), "")
+                .note("the loss is not a sum of means over the batch, so the shares of micro-batches would not add up to it")
+                .help("leave `accumulate` out");
+            return Err(vec![fault]);
+        }
         for (number, node) in builder.batch_weights().into_iter().enumerate() {
             let weight = builder.root(node);
             builder.output(&format!("weight.{number}"), &[], &weight);

@@ -4,6 +4,7 @@ mod layout;
 mod lifetimes;
 mod sizes;
 mod steps;
+mod updates;
 
 pub use layout::Layouts;
 
@@ -14,7 +15,7 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axis, Elem, Type};
 use weft_runtime::plan::{self, Buffer, Limit, Place, Port, Program};
 
-use crate::graph::{Graph, Kind, NodeId, Sink, Source};
+use crate::graph::{Graph, Sink, Source};
 use crate::kernel::{Dtype, Kernel};
 use crate::schedule::{Layout, Machine, dtype};
 use steps::{Planner, Ref};
@@ -76,13 +77,15 @@ pub fn program(
         if is_port {
             let supplied = matches!(input.source, Source::Supplied);
             let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
-            inputs.push(planner.port(&name, &input.axes, bound(graph, input.elem), buffer)?);
+            inputs.push(planner.port(&name, &input.axes, bound(graph, input)?, buffer)?);
         }
         arguments.push(Ref::whole(buffer, layout));
     }
+    let (order, in_place) = updates::order(graph);
     let mut outputs = Vec::new();
     let mut targets = Vec::new();
-    for (output, &node) in graph.outputs.iter().zip(&graph.body.outputs) {
+    let mut waiting = Vec::new();
+    for ((output, &node), in_place) in graph.outputs.iter().zip(&graph.body.outputs).zip(in_place) {
         let ty = Type::new(graph.body[node].ty.elem, output.axes.iter().copied());
         let target = match output.sink {
             Sink::Port => {
@@ -90,12 +93,19 @@ pub fn program(
                 outputs.push(planner.port(&output.name, &output.axes, None, buffer)?);
                 Ref::whole(buffer, Layout(output.axes.clone()))
             }
-            Sink::Update(input) => arguments[input as usize].clone(),
+            Sink::Update(input) if in_place => arguments[input as usize].clone(),
+            Sink::Update(input) => {
+                let place = planner.new_place(&ty)?;
+                waiting.push((ty, place.clone(), arguments[input as usize].clone()));
+                place
+            }
         };
         targets.push(target);
     }
-    let order = updates_last(graph);
     planner.region(&graph.body, &order, &arguments, &targets).with_context(|| format!("in the program `{name}`"))?;
+    for (ty, from, to) in &waiting {
+        planner.copy(ty, from, to)?;
+    }
     let limits = limits
         .iter()
         .map(|(size, at_most, why)| {
@@ -107,30 +117,16 @@ pub fn program(
     Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
 }
 
-/// The nodes in an order in which storage is overwritten after everything else has read it.
-fn updates_last(graph: &Graph) -> Vec<NodeId> {
-    let body = &graph.body;
-    let mut late = vec![false; body.nodes.len()];
-    for (output, &node) in graph.outputs.iter().zip(&body.outputs) {
-        if let (Sink::Update(_), Kind::Project(_)) = (output.sink, &body[node].kind) {
-            late[body[node].operands[0].0 as usize] = true;
-        }
-    }
-    for (id, node) in body.iter() {
-        if node.operands.iter().any(|o| late[o.0 as usize]) {
-            late[id.0 as usize] = true;
-        }
-    }
-    let (last, first): (Vec<NodeId>, Vec<NodeId>) = body.iter().map(|(id, _)| id).partition(|id| late[id.0 as usize]);
-    first.into_iter().chain(last).collect()
-}
-
-/// One more than the largest index of an element type.
-fn bound(graph: &Graph, elem: Elem) -> Option<u64> {
-    match elem {
-        Elem::Index(axis) => graph.axes.size(axis).known().map(|n| n as u64),
-        Elem::Float | Elem::Int | Elem::Bool => None,
-    }
+/// One more than the largest index that an input may hold: what comes from outside is checked before it is used.
+fn bound(graph: &Graph, input: &crate::graph::Input) -> Result<Option<u64>> {
+    let Elem::Index(axis) = input.elem else { return Ok(None) };
+    let size = graph.axes.size(axis).known().with_context(|| {
+        let (name, axis) = (&input.name, &graph.axes[axis].name);
+        format!(
+            "`{name}` holds indices into `{axis}`, whose size is known only in a run: as an input this is not supported yet"
+        )
+    })?;
+    Ok(Some(size as u64))
 }
 
 impl Slots {

@@ -139,6 +139,12 @@ impl<'a> Planner<'a> {
         Ok(starts)
     }
 
+    /// A new place in the arena.
+    pub(super) fn new_place(&mut self, ty: &Type) -> Result<Ref> {
+        let layout = self.layouts.choose(self.axes, ty);
+        Ok(Ref::whole(self.buffer(ty, ARENA, &[])?, layout))
+    }
+
     /// Room for two turns of a carried value; gives the first.
     fn carried_buffer(&mut self, ty: &Type) -> Result<Ref> {
         let layout = self.layouts.choose(self.axes, ty);
@@ -261,7 +267,8 @@ impl<'a> Planner<'a> {
         Ok(place)
     }
 
-    fn copy(&mut self, ty: &Type, from: &Ref, to: &Ref) -> Result<()> {
+    /// Copies a value.
+    pub(super) fn copy(&mut self, ty: &Type, from: &Ref, to: &Ref) -> Result<()> {
         let mut body = RegionBuilder::new();
         let value = body.argument(ty.clone());
         let fused = Fused { form: Form::Loops, body: body.finish(vec![value]) };

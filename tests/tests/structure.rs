@@ -1,0 +1,213 @@
+//! What programs compile to, by structure: the same kernel for the same thing however it is written, nothing of positions by
+//! positions in memory, one kernel where one is enough, no more kernels for a deeper model.
+
+use std::path::{Path, PathBuf};
+
+use weft_compiler::compile::{Options, Specification, Subject};
+use weft_compiler::kernel::Kernel;
+use weft_compiler::plan::Kernels;
+use weft_compiler::target::cpu::Cpu;
+use weft_dsl::elaborate::Setting;
+use weft_runtime::plan::{Plan, Program, Size, Step};
+use weft_tests::engine::{shown, specification};
+
+/// What a specification compiles to, without machine code. For one processor, so that every machine plans the same.
+struct Planned {
+    plan: Plan,
+    kernels: Kernels,
+}
+
+impl Planned {
+    fn of(specification: &Specification, subject: &Subject, settings: &[(&str, i64)], optimise: bool) -> Self {
+        let settings = settings.iter().map(|&(name, value)| (name.to_string(), Setting::Int(value))).collect();
+        let cpu = Cpu::named("x86-64-v3").unwrap();
+        let options = Options { settings, optimise, checked: false, validate: true, gradients: false, cpu };
+        let (plan, kernels) = specification
+            .plan(subject, &|_| true, &options, &mut |_, _, _| {})
+            .unwrap_or_else(|failure| panic!("{:#}", shown(failure)));
+        Self { plan, kernels }
+    }
+
+    /// The only model of a case.
+    fn case(name: &str) -> Self {
+        let specification = read(&case_path(name));
+        Self::of(&specification, &specification.subject(None).unwrap(), &[], true)
+    }
+
+    /// A recipe of the case of recipes.
+    fn recipe(name: &str) -> Self {
+        Self::of(&read(&case_path("recipe")), &Subject::Recipe(name.into()), &[], true)
+    }
+
+    /// A model of the library.
+    fn library(file: &str, model: &str, settings: &[(&str, i64)]) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../stdlib/{file}.weft"));
+        Self::of(&read(&path), &Subject::Model(model.into(), None), settings, true)
+    }
+
+    fn program(&self, name: &str) -> &Program {
+        self.plan.programs.iter().find(|p| p.name == name).unwrap_or_else(|| panic!("there is no program `{name}`"))
+    }
+
+    /// The form of each kernel that a program launches, in order; those of a loop once.
+    fn forms(&self, program: &str) -> Vec<&str> {
+        self.launched(program).into_iter().map(|kernel| form(&self.plan.kernels[kernel])).collect()
+    }
+
+    /// The numbers of the kernels that a program launches.
+    fn launched(&self, program: &str) -> Vec<usize> {
+        let mut found = Vec::new();
+        launches(&self.program(program).steps, &mut found);
+        found
+    }
+
+    /// The only attention of a program.
+    fn attention(&self, program: &str) -> &Kernel {
+        let launched = self.launched(program);
+        let mut found = launched.iter().filter(|&&kernel| form(&self.plan.kernels[kernel]) == "attention");
+        let kernel = *found.next().expect("there is an attention");
+        assert!(found.next().is_none(), "there is more than one attention: {:?}", self.forms(program));
+        &self.kernels.list[kernel].1
+    }
+}
+
+fn case_path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("cases/structure/{name}.weft"))
+}
+
+fn read(path: &Path) -> Specification {
+    specification(path).unwrap_or_else(|e| panic!("{e:#}"))
+}
+
+/// Of the symbol `weft_FORM_NUMBER`.
+fn form(symbol: &str) -> &str {
+    symbol.strip_prefix("weft_").and_then(|s| s.rsplit_once('_')).expect("symbols are made so").0
+}
+
+fn launches(steps: &[Step], found: &mut Vec<usize>) {
+    for step in steps {
+        match step {
+            Step::Launch(launch) => found.push(launch.kernel as usize),
+            Step::Loop { body, .. } => launches(body, found),
+        }
+    }
+}
+
+/// How often a size variable is multiplied with itself, at most.
+fn power(size: &Size, variable: u32) -> usize {
+    size.terms.iter().map(|(_, variables)| variables.iter().filter(|&&v| v == variable).count()).max().unwrap_or(0)
+}
+
+/// That two cases launch the same forms of kernels, and the same kernel of attention.
+fn same_attention(one: &str, other: &str) {
+    let (first, second) = (Planned::case(one), Planned::case(other));
+    assert_eq!(first.forms("forward"), second.forms("forward"), "`{one}` and `{other}`");
+    let same = first.attention("forward") == second.attention("forward");
+    assert!(same, "`{one}` and `{other}` have different kernels of attention");
+}
+
+#[test]
+fn attention_is_one_kernel_with_other_names() {
+    same_attention("attention_library", "attention_own_names");
+}
+
+#[test]
+fn attention_is_one_kernel_with_the_scale_on_the_queries() {
+    same_attention("attention_library", "attention_scaled_query");
+}
+
+#[test]
+fn attention_is_one_kernel_with_a_mask_that_is_added() {
+    same_attention("attention_library", "attention_additive_mask");
+}
+
+#[test]
+fn attention_of_shared_keys_is_one_kernel_with_other_names() {
+    same_attention("grouped_library", "grouped_own_names");
+}
+
+#[test]
+fn another_attention_is_another_kernel() {
+    // The comparison above can fail.
+    let causal = Planned::case("attention_library");
+    let grouped = Planned::case("grouped_library");
+    assert!(causal.attention("forward") != grouped.attention("forward"));
+}
+
+#[test]
+fn nothing_of_positions_by_positions_is_stored() {
+    let mut seen = 0;
+    let cases = ["attention_library", "attention_additive_mask", "grouped_library", "grouped_own_names"].map(Planned::case);
+    let models = [Planned::library("gpt2", "Gpt2", &[]), Planned::library("bert", "Bert", &[])];
+    for planned in cases.iter().chain(&models) {
+        for program in &planned.plan.programs {
+            for variable in 0..program.sizes.len() as u32 {
+                for buffer in &program.buffers {
+                    let name = &program.sizes[variable as usize];
+                    let most = power(&buffer.len, variable);
+                    assert!(most < 2, "`{}`: `{}` stores {name}^{most}", planned.plan.name, program.name);
+                    seen += most;
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "some buffers have run-time sizes");
+}
+
+#[test]
+fn compiled_as_written_the_scores_are_stored() {
+    // What the tests around this one look for can be seen.
+    let specification = read(&case_path("attention_library"));
+    let planned = Planned::of(&specification, &specification.subject(None).unwrap(), &[], false);
+    let program = planned.program("forward");
+    let squares = |variable| program.buffers.iter().any(|buffer| power(&buffer.len, variable) == 2);
+    assert!((0..program.sizes.len() as u32).any(squares));
+}
+
+#[test]
+fn training_stores_nothing_of_positions_by_positions() {
+    let planned = Planned::recipe("shallow");
+    let (mut positions, square) = (0, 97 * 97);
+    for program in &planned.plan.programs {
+        for buffer in &program.buffers {
+            for (coefficient, variables) in &buffer.len.terms {
+                let known = |factor: i64| variables.is_empty() && coefficient % factor == 0;
+                assert!(!known(square), "`{}` stores {coefficient} elements", program.name);
+                positions += usize::from(known(97));
+            }
+            let most = (0..program.sizes.len() as u32).map(|v| power(&buffer.len, v)).max().unwrap_or(0);
+            assert!(most < 2, "`{}` stores the square of a size", program.name);
+        }
+    }
+    assert!(positions > 0, "sizes of this recipe are known");
+    assert!(planned.forms("train_step").contains(&"attention_backward"), "{:?}", planned.forms("train_step"));
+}
+
+#[test]
+fn a_linear_map_with_bias_and_gelu_is_one_product() {
+    assert_eq!(Planned::case("linear_gelu").forms("forward"), ["product"]);
+}
+
+#[test]
+fn a_layer_norm_is_one_pass() {
+    assert_eq!(Planned::case("layer_norm").forms("forward"), ["loops"]);
+}
+
+#[test]
+fn kernels_do_not_grow_with_depth() {
+    let of = |depth: i64, recipe: &str| {
+        let settings = [("depth", depth)];
+        let model = |file: &str, name: &str| Planned::library(file, name, &settings);
+        [model("gpt2", "Gpt2"), model("bert", "Bert"), Planned::recipe(recipe)]
+    };
+    for (shallow, deep) in of(12, "shallow").iter().zip(&of(48, "deep")) {
+        let name = &shallow.plan.name;
+        assert_eq!(shallow.kernels.list.len(), deep.kernels.list.len(), "{name}: number of kernels");
+        for (one, other) in shallow.plan.programs.iter().zip(&deep.plan.programs) {
+            assert_eq!(shallow.forms(&one.name), deep.forms(&other.name), "{name}: steps of `{}`", one.name);
+        }
+        // Not that they were left out.
+        let repeats = |planned: &Planned| planned.plan.params.iter().filter_map(|p| p.stack.first().copied()).max();
+        assert_eq!((repeats(shallow), repeats(deep)), (Some(12), Some(48)), "{name}");
+    }
+}

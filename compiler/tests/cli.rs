@@ -168,6 +168,7 @@ fn an_executable_does_what_the_command_does() {
     assert_eq!(code(&built), 0, "{}", err(&built));
     let size = fs::metadata(here.path().join("linear")).unwrap().len();
     assert!(size < 15 << 20, "{size} bytes");
+    assert!(err(&built).starts_with("linear: ") && err(&built).trim_end().ends_with("MB"), "{}", err(&built));
     let exe = |args: &[&str]| Command::new(here.path().join("linear")).current_dir(here.path()).args(args).output().unwrap();
     assert_eq!(out(&exe(&["info"])), out(&weft(here.path(), &["info", "linear.weft"])));
     for function in [&[] as &[&str], &["doubled"]] {
@@ -192,6 +193,9 @@ fn what_cannot_be_done_is_said_in_words() {
     assert_eq!(code(&failing), 1);
     assert!(err(&failing).contains("the linker `false` failed"), "{}", err(&failing));
     assert!(!here.path().join("linear").exists());
+    let onto_folder = weft(here.path(), &["build", "linear.weft", "-o", "."]);
+    assert_eq!(code(&onto_folder), 1);
+    assert!(err(&onto_folder).contains("is a folder: name another file with -o"), "{}", err(&onto_folder));
     for (args, said) in [
         (&["build", "linear.weft", "--target-cpu", "z80"] as &[&str], "there is no processor `z80`"),
         (&["info", "linear.weft", "--item", "Liner"], "no recipe or model `Liner`"),

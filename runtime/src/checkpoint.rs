@@ -4,7 +4,7 @@ use crate::exec::Machine;
 use crate::params;
 use crate::plan::{Dtype, Plan, Role};
 use crate::tensor_file::{Entry, TensorFile, Written, write};
-use crate::weights::{CHECKPOINT, written};
+use crate::weights::{CHECKPOINT, STATES, written};
 use anyhow::{Context, Result, ensure};
 use safetensors::Dtype as FileDtype;
 use serde::{Deserialize, Serialize};
@@ -42,8 +42,10 @@ pub fn save(machine: &Machine, progress: &Progress, path: &Path) -> Result<()> {
             bytes: Box::new(move || Cow::Borrowed(machine.slot(number))),
         });
     }
+    let names: Vec<&str> = states(plan).map(|(_, slot)| slot.name.as_str()).collect();
     let metadata = BTreeMap::from([
         (CHECKPOINT.to_string(), VERSION.to_string()),
+        (STATES.to_string(), serde_json::to_string(&names)?),
         ("model".to_string(), plan.name.clone()),
         ("fingerprint".to_string(), format!("{:016x}", plan.fingerprint)),
         ("progress".to_string(), serde_json::to_string(progress)?),

@@ -36,6 +36,23 @@ fn everything_comes_back() {
 }
 
 #[test]
+fn a_program_without_an_optimizer_takes_the_parameters() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.safetensors");
+    let from = machine(1);
+    save(&from, &progress(), &path).unwrap();
+    let mut bare = compiled();
+    for slot in &mut bare.plan.slots {
+        if let Role::State { .. } = slot.role {
+            slot.name = format!("other.{}", slot.name);
+        }
+    }
+    let mut to = Machine::new(bare, 1, false).unwrap();
+    crate::weights::load(&mut to, &path, None).unwrap();
+    assert_eq!(to.slot(0), from.slot(0));
+}
+
+#[test]
 fn what_is_no_checkpoint_of_this_plan_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.safetensors");

@@ -3,7 +3,7 @@
 use crate::gather::{self, Float};
 use crate::nearest::hint;
 use crate::params;
-use crate::plan::{Layout, Plan, Role};
+use crate::plan::{Layout, Plan};
 use crate::tensor_file::Entry;
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{HashMap, HashSet};
@@ -12,7 +12,7 @@ use std::rc::Rc;
 /// How many problems of a file one message lists.
 const LISTED: usize = 12;
 
-/// The layout to read a file by, the file checked against it.
+/// The layout to read a file by, the file checked against it; its tensors of the names `states` are passed over.
 ///
 /// # Errors
 /// When no layout fits: a message of all problems.
@@ -21,14 +21,13 @@ pub fn fitting(
     entries: &HashMap<&str, Entry<'_>>,
     layout: Option<&str>,
     ignored: &[String],
-    is_checkpoint: bool,
+    states: &[String],
 ) -> Result<Layout> {
     let layout = match layout {
         Some(name) => layout_named(plan, name)?,
         None => best_layout(plan, entries)?,
     };
     check_layout(plan, &layout)?;
-    let states = if is_checkpoint { state_names(plan) } else { HashSet::new() };
     let mut passed: HashSet<&str> = states.iter().map(String::as_str).collect();
     for name in ignored {
         let hint = || hint(name, entries.keys().copied());
@@ -111,12 +110,6 @@ pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The names under which a checkpoint keeps optimizer state.
-fn state_names(plan: &Plan) -> HashSet<String> {
-    let states = plan.slots.iter().filter(|slot| matches!(slot.role, Role::State { .. }));
-    states.map(|slot| slot.name.clone()).collect()
 }
 
 /// Something that does not fit; its text is made when it is listed, because nearest names take a search.

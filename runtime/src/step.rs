@@ -171,7 +171,8 @@ pub fn check_idle(machine: &Machine, programs: &[&str], batch: &Batch) -> Result
     Ok(())
 }
 
-fn names(batch: &Batch) -> String {
+/// The fields of a batch, for messages.
+pub(crate) fn names(batch: &Batch) -> String {
     let names: Vec<String> = batch.iter().map(|(name, _)| format!("`{name}`")).collect();
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }

@@ -49,7 +49,9 @@ pub enum End {
 pub struct Files {
     /// Everything that resuming needs.
     pub checkpoint: PathBuf,
-    /// The parameters, once training is over.
+    /// The checkpoint of an earlier run in the folder, put aside when this one's first was written.
+    pub earlier: PathBuf,
+    /// The parameters, once training is over or interrupted.
     pub weights: PathBuf,
     /// One line a step.
     pub metrics: PathBuf,
@@ -62,6 +64,7 @@ impl Files {
     pub fn of(folder: &Path) -> Self {
         Self {
             checkpoint: folder.join("checkpoint.safetensors"),
+            earlier: folder.join("checkpoint.earlier.safetensors"),
             weights: folder.join("weights.safetensors"),
             metrics: folder.join("metrics.jsonl"),
             curve: folder.join("loss.svg"),
@@ -81,9 +84,6 @@ pub fn train(machine: &mut Machine, source: &Source, recipe: &Recipe, settings: 
         .with_context(|| format!("the folder {} cannot be made", settings.out.display()))?;
     let done = settings.resumed.as_ref().map_or(0, |progress| progress.step);
     let progress = Progress::new(done, settings.steps, settings.quiet);
-    if settings.resumed.is_none() {
-        put_aside(&files.checkpoint, &progress)?;
-    }
     let mut run = Run {
         metrics: Metrics::open(&files.metrics, done)?,
         progress,
@@ -100,14 +100,19 @@ pub fn train(machine: &mut Machine, source: &Source, recipe: &Recipe, settings: 
     end
 }
 
-/// A run that starts anew in the folder of an earlier one keeps that one's checkpoint beside its own.
-fn put_aside(checkpoint: &Path, progress: &Progress) -> Result<()> {
-    if !checkpoint.exists() {
+/// A run that starts anew in the folder of an earlier one keeps that one's checkpoint beside its own. The file has both names
+/// until the new checkpoint takes the first over, so that a run that ends in between leaves it where it was.
+fn put_aside(files: &Files, progress: &Progress) -> Result<()> {
+    let (from, to) = (&files.checkpoint, &files.earlier);
+    if !from.exists() {
         return Ok(());
     }
-    let aside = checkpoint.with_file_name("checkpoint.earlier.safetensors");
-    std::fs::rename(checkpoint, &aside).with_context(|| format!("{} cannot be put aside", checkpoint.display()))?;
-    progress.say(&format!("an earlier run's checkpoint is now {}", aside.display()));
+    let _ = std::fs::remove_file(to);
+    // Not every file system gives a file two names.
+    std::fs::hard_link(from, to)
+        .or_else(|_| std::fs::rename(from, to))
+        .with_context(|| format!("{} cannot be put aside", from.display()))?;
+    progress.say(&format!("an earlier run's checkpoint is now {}", to.display()));
     Ok(())
 }
 
@@ -171,16 +176,24 @@ impl Run<'_> {
         if finished && self.evaluates && !self.evaluated(done) {
             self.evaluate(done)?;
         }
+        let all = self.settings.steps;
+        if !finished && done == 0 {
+            // Nothing was learnt that would be worth an earlier run's files.
+            self.progress.say(&format!("interrupted before step 1 of {all}; nothing was written"));
+            return Ok(End::Interrupted);
+        }
         if self.saved != Some(done) {
             self.save(done, cursor, &last)?;
         }
-        if !finished {
-            let (path, all) = (self.files.checkpoint.display(), self.settings.steps);
-            self.progress.say(&format!("interrupted after step {done} of {all}; --resume goes on from {path}"));
-            return Ok(End::Interrupted);
-        }
         weights::save(self.machine, &self.files.weights, None)?;
-        Ok(End::Finished)
+        if finished {
+            return Ok(End::Finished);
+        }
+        let (path, weights) = (self.files.checkpoint.display(), self.files.weights.display());
+        self.progress.say(&format!(
+            "interrupted after step {done} of {all}; --resume goes on from {path}, the weights so far are in {weights}"
+        ));
+        Ok(End::Interrupted)
     }
 
     fn check(&self, step: u64, outcome: &Outcome) -> Result<()> {
@@ -222,6 +235,9 @@ impl Run<'_> {
             "data": self.source.fingerprint(),
         });
         let progress = checkpoint::Progress { step, cursor, seed: self.settings.seed, metrics };
+        if self.saved.is_none() {
+            put_aside(&self.files, &self.progress)?;
+        }
         checkpoint::save(self.machine, &progress, &self.files.checkpoint)?;
         self.saved = Some(step);
         let title = format!("{}: loss", self.machine.plan().name);

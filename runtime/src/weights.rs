@@ -17,6 +17,10 @@ pub use crate::tensor_file::{read_tensors, write_tensors};
 /// The entry of a file's metadata that makes it a checkpoint; its value is the version.
 pub(crate) const CHECKPOINT: &str = "weft_checkpoint";
 
+/// The entry of a checkpoint's metadata that names its tensors of optimizer state, as a list in JSON: a program without an
+/// optimizer, or with another one, takes its parameters all the same.
+pub(crate) const STATES: &str = "states";
+
 /// Fills every parameter from a safetensors file in our names (`native`) or a layout's; `None` takes the one whose names
 /// match most. Elements may be f16, bf16, f32 or f64. A checkpoint's optimizer state is passed over.
 ///
@@ -33,8 +37,8 @@ pub fn load(machine: &mut Machine, path: &Path, layout: Option<&str>) -> Result<
 pub fn load_except(machine: &mut Machine, path: &Path, layout: Option<&str>, ignored: &[String]) -> Result<()> {
     let file = TensorFile::open(path)?;
     let entries: HashMap<&str, Entry<'_>> = file.entries().map(|entry| (entry.name, entry)).collect();
-    let is_checkpoint = file.metadata().contains_key(CHECKPOINT);
-    let layout = fitting(machine.plan(), &entries, layout, ignored, is_checkpoint)
+    let states = states(&file).with_context(|| format!("{} is no whole checkpoint", path.display()))?;
+    let layout = fitting(machine.plan(), &entries, layout, ignored, &states)
         .with_context(|| format!("{} does not fit `{}`", path.display(), machine.plan().name))?;
     let slots = params::slots(machine.plan())?;
     for stored in &layout.tensors {
@@ -49,6 +53,12 @@ pub fn load_except(machine: &mut Machine, path: &Path, layout: Option<&str>, ign
         gather::load(float, entry.bytes, stored, &shape, dtype, &mut machine.slot_mut(slot)[start..start + size]);
     }
     Ok(())
+}
+
+/// The tensors of a file that are optimizer state; none where it is no checkpoint.
+fn states(file: &TensorFile) -> Result<Vec<String>> {
+    let names = file.metadata().get(STATES).filter(|_| file.metadata().contains_key(CHECKPOINT));
+    names.map_or(Ok(Vec::new()), |names| serde_json::from_str(names).context("its list of states cannot be read"))
 }
 
 /// Writes every parameter to a safetensors file, in our names (`None` or `native`) or a layout's.

@@ -72,6 +72,9 @@ fn going_on_with_something_else() {
     }), @"DIR/out/checkpoint.safetensors was trained with seed 3, and --seed 4 asks for another: leave --seed away");
     fs::write(folder.join("text.txt"), "abdc ".repeat(50)).unwrap();
     insta::assert_snapshot!(said(folder, 1, resume), @"DIR/out/checkpoint.safetensors was trained on another text: resume with the same --data, or start from its parameters with --weights");
+    let checkpoint = folder.join("out/checkpoint.safetensors");
+    fs::rename(&checkpoint, checkpoint.with_file_name("checkpoint.earlier.safetensors")).unwrap();
+    insta::assert_snapshot!(said(folder, 1, resume), @"DIR/out/checkpoint.safetensors is not there to resume from, but DIR/out/checkpoint.earlier.safetensors, which an earlier run left, is: rename it to go on with that run, or start anew without --resume");
 }
 
 #[test]
@@ -98,4 +101,8 @@ fn functions_that_are_not_there() {
     insta::assert_snapshot!(ran(RunArgs { function: Some("foward".into()), ..RunArgs::default() }), @"`Bigram` has no program `foward`; did you mean `forward`?");
     insta::assert_snapshot!(ran(RunArgs { inputs: batches(folder, &["ids"]), ..RunArgs::default() }), @"the model has no weights yet: pass --weights FILE, or train it first (runs/Bigram/weights.safetensors is not there)");
     insta::assert_snapshot!(ran(RunArgs { draw: Some(1), ..RunArgs::default() }), @"`forward` takes `ids`: pass tensors of these names with --inputs FILE.safetensors");
+    let given = |fields: &[&str]| ran(RunArgs { draw: Some(1), inputs: batches(folder, fields), ..RunArgs::default() });
+    insta::assert_snapshot!(given(&["idz"]), @"`forward` takes `ids`, which DIR/batches.safetensors lacks: it gives `idz`");
+    insta::assert_snapshot!(given(&["ids", "idz"]), @"with the inputs of DIR/batches.safetensors: the data gives `idz`, which nothing here takes; did you mean `ids`?");
+    insta::assert_snapshot!(given(&["ids"]), @"with the inputs of DIR/batches.safetensors: in `forward`: input `ids` has the axes [batch, time], found a tensor of shape [3, 2, 4]");
 }

@@ -77,10 +77,32 @@ fn training_learns_and_leaves_its_files() {
     // Nothing half-written stays.
     assert_eq!(fs::read_dir(place.path("a")).unwrap().count(), 4);
     assert_eq!(place.run(1, "evaluate --json --weights DIR/a/weights.safetensors"), 0);
-    // A second run in the same folder keeps the checkpoint of the first.
+    // A second run in the same folder keeps the checkpoint of the first, which one that fails at once leaves where it is.
+    let (checkpoint, earlier) = (place.path("a/checkpoint.safetensors"), place.path("a/checkpoint.earlier.safetensors"));
+    let first = fs::read(&checkpoint).unwrap();
+    let bad = vec![("table".to_owned(), Tensor::f32(&[10, 10], vec![f32::NAN; 100]).unwrap())];
+    write_tensors(&place.path("bad.safetensors"), &bad).unwrap();
+    assert_eq!(place.run(1, "train -q --out DIR/a --weights DIR/bad.safetensors"), 1);
+    assert_eq!((fs::read(&checkpoint).unwrap(), earlier.exists()), (first.clone(), false));
     assert_eq!(place.run(1, "train -q --out DIR/a --steps 1"), 0);
-    assert!(place.path("a/checkpoint.earlier.safetensors").exists());
+    assert_eq!(fs::read(&earlier).unwrap(), first);
+    assert_ne!(fs::read(&checkpoint).unwrap(), first);
     assert_eq!(timeless(&place.path("a")).len(), 2);
+    // Whether to go on from what was put aside is not for us to guess.
+    fs::remove_file(&checkpoint).unwrap();
+    assert_eq!(place.run(1, "train -q --out DIR/a --resume"), 1);
+    assert!(!checkpoint.exists());
+}
+
+#[test]
+fn resuming_what_is_further_changes_nothing() {
+    let place = Place::new();
+    assert_eq!(place.run(1, "train -q --out DIR/a --steps 5"), 0);
+    let (weights, checkpoint) = (table(&place.path("a")), fs::read(place.path("a/checkpoint.safetensors")).unwrap());
+    assert_eq!(place.run(1, "train --out DIR/a --resume --steps 3"), 0);
+    assert_eq!(table(&place.path("a")), weights);
+    assert_eq!(fs::read(place.path("a/checkpoint.safetensors")).unwrap(), checkpoint);
+    assert_eq!(place.run(1, "evaluate --weights DIR/a/checkpoint.safetensors"), 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use weft_compiler::link;
 use weft_runtime::plan::{Data, Plan};
@@ -17,13 +17,14 @@ Example: an executable, what is in it, and what it does
   ./shakespeare train
   ./shakespeare generate --prompt 'ROMEO:'
 
+Without -o it is named as the specification, with `.out` where a folder of that name is in the way.
 It needs a C compiler as a linker, and the executable nothing but the C library.";
 
 #[derive(Args, Clone, Debug)]
 pub struct BuildArgs {
     #[command(flatten)]
     pub compile: CompileArgs,
-    /// The executable [default: the specification's name without `.weft`]
+    /// The executable [default: the specification's name without `.weft`, or with `.out` if that is a folder]
     #[arg(long, short, value_name = "EXE")]
     pub output: Option<PathBuf>,
     /// Code that checks every access to memory
@@ -34,6 +35,7 @@ pub struct BuildArgs {
 }
 
 pub fn build(args: &BuildArgs) -> Outcome {
+    let to = output(args)?;
     let specification = args.compile.load(&args.shown)?;
     let subject = args.compile.subject(&specification)?;
     let options = args.compile.options(args.checked)?;
@@ -42,19 +44,30 @@ pub fn build(args: &BuildArgs) -> Outcome {
     watcher.finish()?;
     let mut compiled = compiled?;
     absolute(&mut compiled.plan)?;
-    link::executable(&compiled, &options.cpu, &output(args)?)?;
+    link::executable(&compiled, &options.cpu, &to)?;
+    let size = std::fs::metadata(&to).with_context(|| format!("cannot look at {}", to.display()))?.len();
+    eprintln!("{}: {:.1} MB", to.display(), size as f64 / 1e6);
     Ok(0)
 }
 
-/// Where the executable goes.
+/// Where the executable goes, found before anything is compiled.
 fn output(args: &BuildArgs) -> Result<PathBuf> {
     if let Some(path) = &args.output {
+        ensure!(!path.is_dir(), "{} is a folder: name another file with -o", path.display());
         return Ok(path.clone());
     }
     let spec = &args.compile.spec;
     let name = spec.file_stem().filter(|name| Some(*name) != spec.file_name());
-    name.map(PathBuf::from)
-        .context("the specification's name does not end in `.weft`: say with -o where the executable goes")
+    let name = name.context("the specification's name does not end in `.weft`: say with -o where the executable goes")?;
+    Ok(free(PathBuf::from(name)))
+}
+
+/// A name beside that of a folder: `weft new hello` makes a folder that `weft build hello/hello.weft` must not run into.
+fn free(mut name: PathBuf) -> PathBuf {
+    if name.is_dir() {
+        name.as_mut_os_string().push(".out");
+    }
+    name
 }
 
 /// The executable finds its text from any folder.
@@ -65,4 +78,18 @@ fn absolute(plan: &mut Plan) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_not_in_the_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (taken, open) = (folder.path().join("hello"), folder.path().join("other.v2"));
+        std::fs::create_dir(&taken).unwrap();
+        assert_eq!(free(taken), folder.path().join("hello.out"));
+        assert_eq!(free(open.clone()), open);
+    }
 }

@@ -21,7 +21,7 @@ pub struct CompileArgs {
     /// Which recipe or model [default: the only one]
     #[arg(long, value_name = "NAME")]
     pub item: Option<String>,
-    /// Configuration: `--set depth=2`
+    /// Configuration: `--set batch=4`
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub set: Vec<(String, Setting)>,
     /// Print what a stage made: lower, canonical, fuse, plan, code; of one program: forward.fuse

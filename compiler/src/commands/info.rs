@@ -7,9 +7,9 @@ use super::compiled::CompileArgs;
 use super::{Outcome, Shown};
 
 pub const EXAMPLE: &str = "\
-Example: what a specification holds, and how much of it with twice the layers
-  weft info gpt.weft
-  weft info gpt.weft --set depth=24";
+Example: what a specification holds, and what changes with smaller batches
+  weft info shakespeare.weft
+  weft info shakespeare.weft --set batch=4";
 
 #[derive(Args, Clone, Debug)]
 pub struct InfoArgs {

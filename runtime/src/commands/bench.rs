@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights};
+use super::{Common, Exit, load_weights, of_inputs};
 use crate::data::Batch;
 use crate::exec::{Compiled, Machine};
 use crate::step::{self, Specials};
@@ -54,7 +54,7 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
     }
     let mut done = 0;
     // The first run lays out memory.
-    once(&mut machine, args, &inputs, &mut done)?;
+    of_inputs(once(&mut machine, args, &inputs, &mut done), Some(&args.inputs))?;
     if args.on_request {
         for line in std::io::stdin().lock().lines() {
             line?;

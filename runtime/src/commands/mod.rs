@@ -104,6 +104,14 @@ fn load_weights(machine: &mut Machine, named: Option<&Path>, common: &Common) ->
     }
 }
 
+/// Has a failure name the file that the inputs came from.
+fn of_inputs<T>(result: Result<T>, file: Option<&Path>) -> Result<T> {
+    match file {
+        Some(file) => result.with_context(|| format!("with the inputs of {}", file.display())),
+        None => result,
+    }
+}
+
 /// The recipe of a plan.
 fn recipe(plan: &Plan) -> Result<Recipe> {
     plan.recipe

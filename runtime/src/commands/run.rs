@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights};
+use super::{Common, Exit, load_weights, of_inputs};
 use crate::exec::Compiled;
 use crate::step::{self, Specials, check_idle};
 use crate::tensor::Tensor;
@@ -50,18 +50,27 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
         .filter(|port| !port.name.starts_with('$') && inputs.iter().all(|(name, _)| *name != port.name))
         .map(|port| format!("`{}`", port.name))
         .collect();
-    ensure!(
-        missing.is_empty(),
-        "`{function}` takes {}: pass tensors of these names with --inputs FILE.safetensors",
-        missing.join(", ")
-    );
-    check_idle(&machine, &[function], &inputs)?;
+    match &args.inputs {
+        Some(path) => ensure!(
+            missing.is_empty(),
+            "`{function}` takes {}, which {} lacks: it gives {}",
+            missing.join(", "),
+            path.display(),
+            step::names(&inputs)
+        ),
+        None => ensure!(
+            missing.is_empty(),
+            "`{function}` takes {}: pass tensors of these names with --inputs FILE.safetensors",
+            missing.join(", ")
+        ),
+    }
+    of_inputs(check_idle(&machine, &[function], &inputs), args.inputs.as_deref())?;
     match args.draw {
         Some(seed) => machine.initialise(seed)?,
         None => load_weights(&mut machine, args.weights.as_deref(), &args.common)?,
     }
     let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), ..Specials::default() };
-    let outputs = step::run(&mut machine, function, &inputs, &specials)?;
+    let outputs = of_inputs(step::run(&mut machine, function, &inputs, &specials), args.inputs.as_deref())?;
     match &args.output {
         Some(path) => weights::write_tensors(path, &outputs)?,
         None => outputs.iter().for_each(|(name, tensor)| println!("{}", summary(name, tensor))),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::{Common, Exit, default_folder, recipe, training_source};
@@ -51,13 +51,23 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let out = args.out.clone().unwrap_or_else(|| default_folder(&compiled.plan));
     let files = Files::of(&out);
     let steps = steps(args, recipe.steps, source.steps())?;
+    if args.resume && !files.checkpoint.exists() && files.earlier.exists() {
+        bail!(
+            "{} is not there to resume from, but {}, which an earlier run left, is: rename it to go on with that run, or start \
+             anew without --resume",
+            files.checkpoint.display(),
+            files.earlier.display()
+        );
+    }
 
     let mut machine = args.common.machine(compiled)?;
     interrupt::listen("finishing this step, then saving; press Ctrl-C again to stop at once");
     let mut resumed = None;
     if args.resume && files.checkpoint.exists() {
         let progress = train::resume(&mut machine, &source, &files.checkpoint, args.seed)?;
-        args.common.say(&format!("going on after step {} of {steps}", progress.step));
+        if progress.step < steps {
+            args.common.say(&format!("going on after step {} of {steps}", progress.step));
+        }
         resumed = Some(progress);
     } else {
         if args.resume {
@@ -69,8 +79,17 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
         }
     }
     let seed = resumed.as_ref().map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
+    let done = resumed.as_ref().map_or(0, |progress| progress.step);
     let settings = Settings { steps, seed, out, resumed, quiet: args.common.quiet };
     Ok(match train::train(&mut machine, &source, &recipe, &settings)? {
+        End::Finished if args.resume && done > 0 && done >= steps => {
+            args.common.say(&format!(
+                "already at step {done}, and {steps} were asked for: no step was done; --steps with a larger number goes on. \
+                 The weights are in {}",
+                files.weights.display()
+            ));
+            Exit::Done
+        }
         End::Finished => {
             args.common.say(&format!(
                 "trained {steps} steps: {}, {}, {}",

@@ -4,7 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
 use weft_dsl::types::Axes;
 
-use crate::graph::{Kind, NodeId, Region};
+use crate::graph::{Kind, NodeId, Region, is_inline};
 
 /// An inline value that at least two kernels read is materialised where computing it again costs more than this.
 const WORTH_STORING: u32 = 8;
@@ -81,27 +81,6 @@ impl Roots {
         reads.sort();
         reads.dedup();
         reads
-    }
-}
-
-/// Whether an operator's value at a place needs its operands at few places alone.
-pub fn is_inline(op: &Op) -> bool {
-    match op {
-        Op::Constant(..)
-        | Op::Index(_)
-        | Op::Extent(_)
-        | Op::Random(..)
-        | Op::Map(_)
-        | Op::Cast(_)
-        | Op::StopGradient
-        | Op::Rename(..)
-        | Op::Split(..)
-        | Op::Merge(..)
-        | Op::Slice(..)
-        | Op::Pad(..)
-        | Op::Concat(..)
-        | Op::Lookup(_) => true,
-        Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_) => false,
     }
 }
 

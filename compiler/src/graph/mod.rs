@@ -330,3 +330,24 @@ pub fn results(kind: &Kind) -> Option<Vec<Type>> {
         Kind::Op(_) | Kind::Argument(_) | Kind::Project(_) => None,
     }
 }
+
+/// Whether an operator's value at a place needs its operands at few places alone.
+pub fn is_inline(op: &Op) -> bool {
+    match op {
+        Op::Constant(..)
+        | Op::Index(_)
+        | Op::Extent(_)
+        | Op::Random(..)
+        | Op::Map(_)
+        | Op::Cast(_)
+        | Op::StopGradient
+        | Op::Rename(..)
+        | Op::Split(..)
+        | Op::Merge(..)
+        | Op::Slice(..)
+        | Op::Pad(..)
+        | Op::Concat(..)
+        | Op::Lookup(_) => true,
+        Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_) => false,
+    }
+}

@@ -7,7 +7,7 @@ use weft_dsl::op::{Number, Op};
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use super::{Found, beneath_renames};
-use crate::graph::{Kind, NodeId, Region, RegionBuilder};
+use crate::graph::{Kind, NodeId, Region, RegionBuilder, is_inline};
 use crate::passes::canonical::compact;
 
 /// What the scores read is computed within where that costs no more simple operations than this for each of them.
@@ -132,7 +132,7 @@ impl<'a> Writer<'a> {
             }
             let node = &self.region[id];
             match &node.kind {
-                Kind::Op(op) if is_pointwise(op) => open.extend(&node.operands),
+                Kind::Op(op) if is_inline(op) => open.extend(&node.operands),
                 Kind::Op(Op::Contract(over)) => {
                     let Some(product) = self.as_product(id, over) else { continue };
                     if found.replace(product).is_some() {
@@ -348,7 +348,7 @@ impl<'a> Writer<'a> {
         }
         let node = &self.region[id];
         let value = match &node.kind {
-            Kind::Op(op) if is_pointwise(op) && self.belongs_within(id) => {
+            Kind::Op(op) if is_inline(op) && self.belongs_within(id) => {
                 let operands = node.operands.iter().map(|&o| self.inline(o)).collect::<Option<Vec<_>>>()?;
                 self.out.try_op(self.axes, op.clone(), &operands).ok()?
             }
@@ -375,7 +375,7 @@ impl<'a> Writer<'a> {
     fn weight(&self, id: NodeId) -> Option<Weight> {
         let node = &self.region[id];
         match &node.kind {
-            Kind::Op(op) if is_pointwise(op) => {
+            Kind::Op(op) if is_inline(op) => {
                 let own = match op {
                     Op::Map(op) => cost(*op),
                     Op::Random(..) => COSTLY,
@@ -394,27 +394,6 @@ impl<'a> Writer<'a> {
 struct Weight {
     work: u32,
     memory: bool,
-}
-
-/// Whether an operator's value at a place needs its operands at a place each.
-fn is_pointwise(op: &Op) -> bool {
-    match op {
-        Op::Constant(..)
-        | Op::Index(_)
-        | Op::Extent(_)
-        | Op::Random(..)
-        | Op::Map(_)
-        | Op::Cast(_)
-        | Op::StopGradient
-        | Op::Rename(..)
-        | Op::Split(..)
-        | Op::Merge(..)
-        | Op::Slice(..)
-        | Op::Pad(..)
-        | Op::Concat(..)
-        | Op::Lookup(_) => true,
-        Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_) => false,
-    }
 }
 
 fn cost(op: Elementwise) -> u32 {

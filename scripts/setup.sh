@@ -3,6 +3,7 @@
 #
 #   cargo            Rust 1.95 or later, from rustup: never installed by this script, which changes no home folder
 #   gcc              links, and is what `weft build` links with
+#   make             runs what .ci/run asks for
 #   llvm-22-dev      LLVM 22.1, in Debian 12's security archive
 set -eu
 
@@ -20,6 +21,7 @@ and then open a new shell, or: . \"\$HOME/.cargo/env\""
 missing=""
 need() { missing="$missing $1"; }
 command -v cc >/dev/null 2>&1 || need gcc
+command -v make >/dev/null 2>&1 || need make
 # Headers of the C library.
 [ -e /usr/include/stdio.h ] || need libc6-dev
 if [ -n "${LLVM_SYS_221_PREFIX:-}" ]; then

@@ -33,6 +33,8 @@ pub struct Machine {
     fixed: Region,
     /// Start and length in `fixed`, in bytes.
     slots: Vec<(usize, usize)>,
+    /// For each slot: whether it was prepared since what it is made of was last written.
+    fresh: Vec<bool>,
     /// Where constants start in `fixed`, by program and buffer.
     constants: Vec<Vec<usize>>,
     /// One for all programs: they run one at a time.
@@ -105,6 +107,7 @@ impl Machine {
         Ok(Self {
             pool: Pool::new(threads)?,
             fixed,
+            fresh: vec![false; slots.len()],
             slots,
             constants,
             arena: Region::new(0)?,
@@ -160,6 +163,7 @@ impl Machine {
             pool,
             fixed,
             slots,
+            fresh,
             constants,
             arena,
             scratch,
@@ -193,8 +197,14 @@ impl Machine {
         let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
         // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
-        unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, profile.as_mut()) }
-            .map_err(|fault| describe(&compiled.plan, program, prepared, fault))?;
+        let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, fresh, profile.as_mut()) };
+        for &slot in &program.writes {
+            grow_stale(&compiled.plan, fresh, slot as usize);
+        }
+        if let Err(fault) = done {
+            fresh.fill(false);
+            return Err(describe(&compiled.plan, program, prepared, fault));
+        }
         let mut outputs = Vec::with_capacity(program.outputs.len());
         for (port, shape) in program.outputs.iter().zip(&prepared.outputs) {
             let buffer = port.buffer as usize;
@@ -254,6 +264,7 @@ impl Machine {
     /// # Panics
     /// When the plan has no such slot.
     pub fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
+        grow_stale(&self.compiled.plan, &mut self.fresh, slot);
         let (start, len) = self.slots[slot];
         &mut self.fixed.bytes_mut()[start..start + len]
     }
@@ -291,6 +302,7 @@ impl Machine {
 
     /// The start of a slot for writing from several threads, and those threads.
     pub(crate) fn slot_and_pool(&mut self, slot: usize) -> (&mut [u8], &mut Pool) {
+        grow_stale(&self.compiled.plan, &mut self.fresh, slot);
         let (start, len) = self.slots[slot];
         (&mut self.fixed.bytes_mut()[start..start + len], &mut self.pool)
     }
@@ -312,6 +324,13 @@ impl Machine {
     /// What was measured since [`Machine::set_profile`]: the kernels that ran, the slowest in all first.
     pub fn profile(&self) -> Vec<KernelTime> {
         self.profile.as_ref().map_or_else(Vec::new, |profile| profile.table(&self.plan().kernels))
+    }
+}
+
+/// What was prepared of a slot no longer holds: the slot is written.
+fn grow_stale(plan: &Plan, fresh: &mut [bool], written: usize) {
+    for (fresh, slot) in fresh.iter_mut().zip(&plan.slots) {
+        *fresh &= slot.role != Role::Prepared(written as u32);
     }
 }
 

@@ -8,19 +8,19 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Type};
 use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
 
-use super::Kernels;
 use super::layout::Layouts;
 use super::sizes::SizeNames;
+use super::{Kernels, Slots};
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
-use crate::schedule::{Layout, Machine, schedule};
+use crate::schedule::{Layout, Machine, Scheduled, schedule};
 
 /// A value in memory: where it starts and how it lies.
 #[derive(Clone, Debug)]
 pub struct Ref {
-    buffer: u32,
-    offset: Size,
-    strides: Vec<(u32, Count, Size)>,
-    layout: Layout,
+    pub(super) buffer: u32,
+    pub(super) offset: Size,
+    pub(super) strides: Vec<(u32, Count, Size)>,
+    pub(super) layout: Layout,
 }
 
 impl Ref {
@@ -45,8 +45,13 @@ impl Ref {
 pub struct Planner<'a> {
     pub(super) axes: &'a Axes,
     layouts: Layouts,
-    machine: &'a Machine,
-    kernels: &'a mut Kernels,
+    pub(super) machine: &'a Machine,
+    pub(super) kernels: &'a mut Kernels,
+    pub(super) slots: &'a mut Slots,
+    /// The slots that the program writes.
+    pub(super) writes: Vec<u32>,
+    /// What it prepares before all other steps.
+    pub(super) prepares: Vec<Step>,
     pub(super) sizes: SizeNames,
     pub(super) buffers: Vec<Buffer>,
     /// For each buffer, the loops it was made in.
@@ -60,12 +65,21 @@ pub struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// For a program.
-    pub fn new(axes: &'a Axes, layouts: Layouts, machine: &'a Machine, kernels: &'a mut Kernels) -> Self {
+    pub fn new(
+        axes: &'a Axes,
+        layouts: Layouts,
+        machine: &'a Machine,
+        kernels: &'a mut Kernels,
+        slots: &'a mut Slots,
+    ) -> Self {
         Self {
             axes,
             layouts,
             machine,
             kernels,
+            slots,
+            writes: Vec::new(),
+            prepares: Vec::new(),
             sizes: SizeNames::default(),
             buffers: Vec::new(),
             homes: Vec::new(),
@@ -77,7 +91,9 @@ impl<'a> Planner<'a> {
 
     /// Buffers with the loops they were made in, steps, names of run-time sizes.
     pub fn finish(mut self) -> (Vec<Buffer>, Vec<Vec<u32>>, Vec<Step>, Vec<String>) {
-        (self.buffers, self.homes, self.blocks.pop().unwrap_or_default(), self.sizes.finish())
+        let mut steps = self.prepares;
+        steps.extend(self.blocks.pop().unwrap_or_default());
+        (self.buffers, self.homes, steps, self.sizes.finish())
     }
 
     /// Writes the steps of a region, given where its arguments are and where its outputs go.
@@ -173,16 +189,30 @@ impl<'a> Planner<'a> {
 
     fn launch(&mut self, fused: &Fused, operands: &[Ref], places: &[Ref]) -> Result<()> {
         let layouts = |refs: &[Ref]| refs.iter().map(|r| r.layout.clone()).collect::<Vec<_>>();
-        let scheduled = schedule(fused, self.axes, &layouts(operands), &layouts(places), self.machine)?;
-        let args = operands.iter().chain(places).map(|r| self.arg(r)).collect::<Result<_>>()?;
+        let (inputs, outputs) = (layouts(operands), layouts(places));
+        let mut refs = [operands, places].concat();
+        let scheduled = match self.packed(fused, operands, (&inputs, &outputs))? {
+            Some((number, packed, scheduled)) => {
+                refs[number] = packed;
+                scheduled
+            }
+            None => schedule(fused, self.axes, &inputs, &outputs, self.machine)?,
+        };
+        let launch = self.launched(scheduled, &refs, hint(fused.form))?;
+        self.push(Step::Launch(launch));
+        Ok(())
+    }
+
+    /// A launch of a kernel on these arguments.
+    pub(super) fn launched(&mut self, scheduled: Scheduled, refs: &[Ref], hint: &str) -> Result<Launch> {
+        let args = refs.iter().map(|r| self.arg(r)).collect::<Result<_>>()?;
         let sizes = scheduled.sizes.iter().map(|s| self.sizes.convert(s)).collect::<Result<_>>()?;
         let tiles = scheduled.tiles.iter().map(|(s, block)| Ok((self.sizes.convert(s)?, *block))).collect::<Result<_>>()?;
         let scratch = u64::from(scheduled.kernel.scratch);
-        let kernel = self.kernels.number(scheduled.kernel, hint(fused.form));
+        let kernel = self.kernels.number(scheduled.kernel, hint);
         // Sixteen simple operations in a nanosecond.
         let cost = scheduled.cost / 16.0;
-        self.push(Step::Launch(Launch { kernel, args, sizes, tiles, scratch, cost }));
-        Ok(())
+        Ok(Launch { kernel, args, sizes, tiles, scratch, cost })
     }
 
     fn scan(&mut self, scan: &Scan, operands: &[Ref], starts: &[Option<Ref>]) -> Result<Vec<Ref>> {

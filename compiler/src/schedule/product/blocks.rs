@@ -52,7 +52,8 @@ impl Blocks {
             (8, 32..) => (8, 3),
             (8, _) => (4, 3),
             (_, 32..) => (4, 4),
-            _ => (4, 3),
+            // One more for what is multiplied before it is added.
+            _ => (4, 2),
         };
         let estimates = |size: Size| size.known().map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
         let [few, many] = [0, 1].map(|i| {

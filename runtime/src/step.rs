@@ -64,7 +64,7 @@ impl Specials {
 }
 
 /// A seed as kernels take it: both halves folded into one word.
-fn seed_word(seed: u64) -> i32 {
+pub fn seed_word(seed: u64) -> i32 {
     (seed ^ (seed >> 32)) as u32 as i32
 }
 

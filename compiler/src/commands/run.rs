@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
-use weft_compiler::compile::{Options, Output, Subject};
-use weft_compiler::target::cpu::{Cpu, Loaded};
+use weft_compiler::compile::{Options, Subject};
+use weft_compiler::target::cpu::Cpu;
 use weft_runtime::cli;
 use weft_runtime::exec::Compiled;
 
-use super::compiled::CompileArgs;
+use super::compiled::{CompileArgs, loaded};
 use super::{Outcome, Shown};
 
 pub const RUN_EXAMPLE: &str = "\
@@ -156,12 +156,9 @@ impl<'a> What<'a> {
             watcher.stage(name, text, time);
         });
         watcher.finish()?;
-        let Output { plan, objects } = output?;
         // The code is freed after the command, which ends its machine and its threads before it returns.
-        let loaded = Loaded::new(&objects, &plan.kernels)?;
-        let kernels = plan.kernels.iter().map(|name| loaded.kernel(name).with_context(|| format!("no kernel `{name}`")));
-        let kernels = kernels.collect::<Result<Vec<_>>>()?;
-        Ok(command(Compiled { plan, kernels })?.code())
+        let (compiled, _code) = loaded(output?)?;
+        Ok(command(compiled)?.code())
     }
 }
 

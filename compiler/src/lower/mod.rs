@@ -1,7 +1,9 @@
 //! From a checked specification to the graphs of its programs.
 
+mod test;
 mod train;
 
+pub use test::{Claim, Test, test};
 pub use train::{Training, training};
 
 use weft_dsl::diagnostic::Diagnostic;

@@ -19,7 +19,7 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn matched(
         &mut self,
         params: &'p [Param],
-        args: &'p [Arg],
+        args: impl IntoIterator<Item = &'p Arg>,
         scope: &Names<'p, E>,
         before: &[(String, Val<'p, E>)],
         span: Span,

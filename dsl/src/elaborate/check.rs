@@ -34,7 +34,7 @@ impl Program {
     /// All that is wrong with the specification's own files, in order of place.
     ///
     /// Each item is checked by itself, configuration being symbolic. Where that finds nothing, each model is also made with its
-    /// defaults and each recipe as it stands, which finds what depends on numbers.
+    /// defaults, and each test and recipe as it stands, which finds what depends on numbers.
     pub fn check(&self) -> Vec<Diagnostic> {
         let own: Vec<FileId> =
             self.sources().iter().filter(|(_, s)| !s.path.starts_with("std.")).map(|(id, _)| id).collect();
@@ -87,6 +87,7 @@ impl Program {
                     Ok(())
                 })
             }
+            ItemKind::Test(test) => session.test(test).map(drop),
             _ => Ok(()),
         };
         result.err().unwrap_or_default()
@@ -159,8 +160,7 @@ impl<'p> Checker<'p> {
             }
             ItemKind::Weights(_) => {}
             ItemKind::Test(test) => {
-                let scope = Scope::within(&root);
-                self.body(&test.body, &scope)?;
+                self.examined(test, file)?;
             }
         }
         Ok(())

@@ -48,7 +48,7 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         let slots = self.settings(def, settings)?;
         let first = self.parameters.len();
-        let instance = self.make(BlockRef { file, def }, slots, String::new(), def.name.span)?;
+        let instance = self.make(BlockRef { file, def }, slots, Vec::new(), String::new(), def.name.span)?;
         Ok(ModelRef { name: name.to_owned(), instance, parameters: self.parameters[first..].to_vec() })
     }
 

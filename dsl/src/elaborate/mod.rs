@@ -10,6 +10,7 @@
 //!   .weights(&ModelRef) -> Vec<LayoutOut>    .recipe(name, settings) -> Recipe     .objective(&Recipe) -> Objective
 //!   .states(&Recipe) -> names and starts     .rate(&Recipe, step) -> the rate, if the optimizer has a schedule
 //!   .update(&Recipe, &Parameter, p, g, step, states) -> Update                     .emit() .into_emit()
+//!   .test(&Test) -> Examined
 //! ```
 //!
 //! What the language leaves open is decided here:
@@ -43,12 +44,14 @@ mod body;
 mod brackets;
 mod call;
 mod entry;
+mod examine;
 mod expr;
 mod make;
 mod primitive;
 mod recipe;
 mod reduce;
 mod results;
+mod slots;
 mod objective;
 mod optimize;
 mod train;
@@ -57,7 +60,7 @@ mod weights;
 mod check;
 
 pub use outcome::{
-    Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer,
+    Claim, Comparison, Data, Entry, Examined, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer,
     Update,
 };
 pub use program::Program;

@@ -54,6 +54,8 @@ pub mod text;
 
 pub mod data;
 
+pub mod optional;
+
 pub mod interrupt;
 
 pub mod console;

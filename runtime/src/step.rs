@@ -50,6 +50,8 @@ pub struct Specials {
     pub micro: u64,
     /// `$total.0`, …: sums of the weights over the micro-batches.
     pub totals: Vec<f64>,
+    /// `$given.NAME`: the optional arguments that are given.
+    pub given: Vec<String>,
 }
 
 impl Specials {
@@ -58,6 +60,10 @@ impl Specials {
             "$step" => Tensor::scalar(self.step as f64),
             "$seed" => Tensor::scalar_i32(seed_word(self.seed)),
             "$micro" => Tensor::scalar_i32(self.micro as i32),
+            name if name.starts_with("$given.") => {
+                let name = &name["$given.".len()..];
+                Tensor::scalar_i32(self.given.iter().any(|given| given == name).into())
+            }
             total => Tensor::scalar(*self.totals.get(total.strip_prefix("$total.")?.parse::<usize>().ok()?)?),
         })
     }

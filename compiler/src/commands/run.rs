@@ -8,6 +8,7 @@ use weft_compiler::compile::{Options, Subject};
 use weft_compiler::target::cpu::Cpu;
 use weft_runtime::cli;
 use weft_runtime::exec::Compiled;
+use weft_runtime::plan::Program;
 
 use super::compiled::{CompileArgs, loaded};
 use super::{Outcome, Shown};
@@ -90,7 +91,8 @@ pub struct TrainArgs {
 pub fn run(args: &RunArgs) -> Outcome {
     let function = args.runtime.function.as_deref().unwrap_or("forward");
     let common = &args.runtime.common;
-    let wanted = |name: &str| name == function;
+    let with_options = Program::with_options(function);
+    let wanted = |name: &str| name == function || name == with_options;
     let what = What { of_model: true, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::run(compiled, &args.runtime))
 }

@@ -12,6 +12,7 @@ use crate::span::FileId;
 use crate::types::{Elem, Type};
 
 use super::axes::mentioned;
+use super::entry::Arguments;
 use super::nearest::{nearest, suggest};
 use super::outcome::{Host, Setting, Tokenizer};
 use super::program::Program;
@@ -224,7 +225,7 @@ impl<'p> Checker<'p> {
 
     fn check_fn(&mut self, function: &Rc<FnValue<'p, Type>>) {
         self.origins.push(HashMap::new());
-        let _ = self.walked(function, true);
+        let _ = self.walked(function, Arguments::Symbolic);
         self.origins.pop();
     }
 }

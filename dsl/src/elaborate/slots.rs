@@ -51,6 +51,13 @@ impl<'p, E: Emit> Session<'p, E> {
             let name = arg.name.as_ref()?;
             slots.iter().copied().find(|slot| slot.name.node == name.node)
         };
+        let known = |name: &str| block.def.params.iter().any(|p| p.name.node == name);
+        let unknown = args.iter().filter(|arg| slot_of(arg).is_none()).filter_map(|arg| arg.name.as_ref());
+        if let Some(name) = unknown.into_iter().find(|name| !slots.is_empty() && !known(&name.node)) {
+            let slots = slots.iter().map(|slot| slot.name.node.as_str());
+            let names: Vec<&str> = block.def.params.iter().map(|p| p.name.node.as_str()).chain(slots).collect();
+            return Err(self.no_argument(name, &names));
+        }
         let configuration = args.iter().filter(|arg| slot_of(arg).is_none());
         let configuration = self.matched(&block.def.params, configuration, scope, before, span);
         let mut fillings: Fillings<'p, E::Value> = Vec::new();

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use weft_compiler::lower::Claim;
 use weft_dsl::diagnostic::Diagnostic;
-use weft_runtime::tensor::Tensor;
+use weft_runtime::tensor::{Data, Tensor};
 
 use super::evaluate::Tensors;
 
@@ -44,7 +44,12 @@ pub fn faults(claims: &[Claim], found: &Tensors) -> Result<Vec<Diagnostic>> {
 /// `[batch 2, token 5] 0.1 0.2 …`
 fn summary(claim: &Claim, tensor: &Tensor) -> String {
     let values = tensor.to_f64();
-    let shown: Vec<String> = values.iter().take(SHOWN).map(|value| format!("{value}")).collect();
+    let show = |value: &f64| match tensor.data {
+        // As many digits as it has.
+        Data::F32(_) => format!("{}", *value as f32),
+        _ => format!("{value}"),
+    };
+    let shown: Vec<String> = values.iter().take(SHOWN).map(show).collect();
     let more = if values.len() > SHOWN { " …" } else { "" };
     let axes = if claim.axes.is_empty() { String::new() } else { format!("{} ", named(claim, &tensor.shape)) };
     format!("{axes}{}{more}", shown.join(" "))

@@ -6,6 +6,7 @@ mod lowering;
 mod mutations;
 mod recording;
 mod refused;
+mod slots;
 mod whole_files;
 
 use super::Program;

@@ -86,6 +86,6 @@ fn an_empty_slot_lacks_members() {
     let text = "block Shift(feature: axis) {\n  param weight: [feature] ~ ones\n}\nmodel M(width = 2) {\n  axis feature = width\n  \
                 slot shift: Shift(feature)\n  fn (x: [batch, feature]) -> [batch, feature] = x + shift.weight\n}";
     insta::assert_snapshot!(checked(text));
-    assert!(checked(&text.replace("shift.weight", "shift.wait")).contains("did you mean `weight`"));
+    assert!(checked(&text.replace("shift.weight", "shift.weigt")).contains("did you mean `weight`"));
     assert!(checked(&text.replace("slot shift: Shift(", "slot shift: Shiff(")).contains("did you mean `Shift`"));
 }

@@ -6,7 +6,6 @@ use crate::elementwise::Elementwise;
 use crate::emit::Emit;
 use crate::span::{FileId, Span};
 
-use super::make::joined;
 use super::outcome::{Claim, Comparison, Examined};
 use super::primitive::PrimitiveCall;
 use super::session::{Done, Names, Session, Val};
@@ -53,7 +52,7 @@ impl<'p, E: Emit> Session<'p, E> {
         if let ([name], true) = (binding.names.as_slice(), self.in_test()) {
             let taken = |path: &str| self.parameters.iter().any(|p| p.path.split('.').next() == Some(path));
             let mut paths = (1..).map(|n| if n == 1 { name.node.clone() } else { format!("{}{n}", name.node) });
-            self.member = paths.find(|path| !taken(path)).map(|path| joined("", &path));
+            self.member = paths.find(|path| !taken(path));
         }
         let value = self.eval(&binding.value, scope);
         self.member = None;

@@ -325,7 +325,7 @@ fn optional_arguments() {
     let table = ("table", "F32", vec![1], 0.0f32.to_le_bytes().to_vec());
     assert_eq!(code(&weft(here.path(), &["build", "optional.weft", "-o", "optional"])), 0);
     let executable = here.path().join("optional");
-    let mut run = |given: &[&(&str, &str, Vec<usize>, Vec<u8>)]| {
+    let run = |given: &[&Stored]| {
         write_tensors(&here.path().join("in.safetensors"), given);
         let rest = ["--draw", "1", "--inputs", "in.safetensors"];
         let of_weft = weft(here.path(), &[&["run", "optional.weft"], &rest as &[&str]].concat());
@@ -345,9 +345,12 @@ fn optional_arguments() {
     assert!(!info.contains("forward?"), "{info}");
 }
 
+/// A tensor of a file: its name, kind, shape and bytes.
+type Stored = (&'static str, &'static str, Vec<usize>, Vec<u8>);
+
 /// Tensors as a safetensors file.
-fn write_tensors(path: &Path, tensors: &[&(&str, &str, Vec<usize>, Vec<u8>)]) {
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+fn write_tensors(path: &Path, tensors: &[&Stored]) {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::<u8>::new());
     for (name, kind, shape, bytes) in tensors {
         let start = data.len();
         data.extend(bytes);

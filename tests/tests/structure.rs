@@ -122,6 +122,23 @@ fn attention_is_one_kernel_with_a_mask_that_is_added() {
 }
 
 #[test]
+fn attention_is_one_kernel_with_an_axis_of_one_head() {
+    same_attention("attention_library", "attention_members");
+}
+
+#[test]
+fn attention_of_several_masks_is_one_kernel_however_they_are_joined() {
+    let planned = Planned::case("attention_masks");
+    let first = planned.launched("library_block");
+    assert!(planned.plan.programs.len() > 1);
+    for program in &planned.plan.programs {
+        // Kernels of one plan that are equal are one.
+        assert_eq!(planned.launched(&program.name), first, "`{}`: {:?}", program.name, planned.forms(&program.name));
+        planned.attention(&program.name);
+    }
+}
+
+#[test]
 fn attention_of_shared_keys_is_one_kernel_with_other_names() {
     same_attention("grouped_library", "grouped_own_names");
 }
@@ -137,9 +154,10 @@ fn another_attention_is_another_kernel() {
 #[test]
 fn nothing_of_positions_by_positions_is_stored() {
     let mut seen = 0;
-    let cases = ["attention_library", "attention_additive_mask", "grouped_library", "grouped_own_names"].map(Planned::case);
+    let cases = ["attention_library", "attention_additive_mask", "attention_members", "attention_masks"].map(Planned::case);
+    let grouped = ["grouped_library", "grouped_own_names"].map(Planned::case);
     let models = [Planned::library("gpt2", "Gpt2", &[]), Planned::library("bert", "Bert", &[])];
-    for planned in cases.iter().chain(&models) {
+    for planned in cases.iter().chain(&grouped).chain(&models) {
         for program in &planned.plan.programs {
             for variable in 0..program.sizes.len() as u32 {
                 for buffer in &program.buffers {

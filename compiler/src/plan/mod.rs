@@ -64,47 +64,48 @@ pub fn program(
 ) -> Result<Program> {
     let mut planner = Planner::new(&graph.axes, Layouts::of(graph), machine, kernels);
     let mut inputs = Vec::new();
-    let mut arguments = Vec::new();
-    for input in &graph.inputs {
-        let ty = Type::new(input.elem, input.axes.iter().copied());
-        let layout = Layout(input.axes.clone());
+    let (mut storage, mut arguments) = (Vec::new(), Vec::new());
+    for (input, ty) in graph.inputs.iter().zip(&graph.body.arguments) {
         let place = match &input.source {
             Source::Port | Source::Supplied => Place::Input,
             source => Place::Slot(slots.number(graph, input, source)?),
         };
         let is_port = place == Place::Input;
-        let buffer = planner.buffer(&ty, place, &[])?;
+        let buffer = planner.buffer(ty, place, &[])?;
         if is_port {
             let supplied = matches!(input.source, Source::Supplied);
             let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
             inputs.push(planner.port(&name, &input.axes, bound(graph, input)?, buffer)?);
         }
-        arguments.push(Ref::whole(buffer, layout));
+        storage.push(buffer);
+        arguments.push(Ref::whole(buffer, layout(&input.axes, ty)));
     }
     let (order, in_place) = updates::order(graph);
     let mut outputs = Vec::new();
     let mut targets = Vec::new();
     let mut waiting = Vec::new();
     for ((output, &node), in_place) in graph.outputs.iter().zip(&graph.body.outputs).zip(in_place) {
-        let ty = Type::new(graph.body[node].ty.elem, output.axes.iter().copied());
-        let target = match output.sink {
+        let ty = &graph.body[node].ty;
+        let buffer = match output.sink {
             Sink::Port => {
-                let buffer = planner.buffer(&ty, Place::Output, &[])?;
+                let buffer = planner.buffer(ty, Place::Output, &[])?;
                 outputs.push(planner.port(&output.name, &output.axes, None, buffer)?);
-                Ref::whole(buffer, Layout(output.axes.clone()))
+                buffer
             }
-            Sink::Update(input) if in_place => arguments[input as usize].clone(),
-            Sink::Update(input) => {
-                let place = planner.new_place(&ty)?;
-                waiting.push((ty, place.clone(), arguments[input as usize].clone()));
-                place
-            }
+            Sink::Update(input) => storage[input as usize],
         };
-        targets.push(target);
+        let target = Ref::whole(buffer, layout(&output.axes, ty));
+        if in_place {
+            targets.push(target);
+        } else {
+            let place = planner.new_place(ty)?;
+            waiting.push((ty, place.clone(), target));
+            targets.push(place);
+        }
     }
     planner.region(&graph.body, &order, &arguments, &targets).with_context(|| format!("in the program `{name}`"))?;
-    for (ty, from, to) in &waiting {
-        planner.copy(ty, from, to)?;
+    for (ty, from, to) in waiting {
+        planner.copy(ty, &from, &to)?;
     }
     let limits = limits
         .iter()
@@ -115,6 +116,11 @@ pub fn program(
     let (mut buffers, homes, steps, sizes) = planner.finish();
     lifetimes::assign(&mut buffers, &homes, &steps);
     Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
+}
+
+/// How a value lies whose declared axes are these; it may lack some that are one long.
+fn layout(axes: &[Axis], ty: &Type) -> Layout {
+    Layout(axes.iter().copied().filter(|&a| ty.has(a)).collect())
 }
 
 /// One more than the largest index that an input may hold: what comes from outside is checked before it is used.

@@ -156,3 +156,85 @@ impl Dropped {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_dsl::elementwise::Elementwise;
+    use weft_dsl::emit::Emit;
+    use weft_dsl::op::Number;
+    use weft_dsl::size::Size;
+
+    use super::*;
+    use crate::graph::random::random_graph;
+    use crate::graph::{Builder, Value, eval, print, validate};
+
+    /// Whether some value that is computed has one of the axes.
+    fn has(graph: &Graph, axes: &[Axis]) -> bool {
+        graph.body.nodes.iter().any(|n| axes.iter().any(|&a| n.ty.has(a)))
+    }
+
+    /// A graph over `row` (5), and `one` and `unit` of length 1, before and after.
+    fn made(program: impl Fn(&mut Builder, [Axis; 3]) -> (Vec<Axis>, Value)) -> (Graph, Graph, [Axis; 3]) {
+        let mut axes = Axes::default();
+        let all = [("row", 5), ("one", 1), ("unit", 1)].map(|(name, size)| axes.fresh(name, Size::of(size), false));
+        let mut b = Builder::new(axes);
+        let (order, value) = program(&mut b, all);
+        let graph = b.finish(vec![("out".into(), order, value)]);
+        let mut without = graph.clone();
+        leave_out(&mut without);
+        validate(&without).unwrap_or_else(|fault| panic!("{fault}\n{}", print(&without)));
+        (graph, without, all)
+    }
+
+    #[test]
+    fn a_whole_chain_of_names_is_left_out() {
+        let (graph, without, [row, one, unit]) = made(|b, [row, one, unit]| {
+            let x = b.input("x", Elem::Float, &[one, row]);
+            let y = b.op(Op::Rename(one, unit), &[x]);
+            let joined = b.axes().like(row, "joined");
+            let y = b.op(Op::Merge(vec![unit, row], joined), &[y]);
+            (vec![joined], y)
+        });
+        assert!(!has(&without, &[one, unit]), "{}", print(&without));
+        // The caller gives and gets what it did.
+        assert_eq!((&without.inputs, &without.outputs), (&graph.inputs, &graph.outputs));
+        let operators = without.body.nodes.iter().filter_map(|n| n.kind.op()).collect::<Vec<_>>();
+        assert!(matches!(operators[..], [Op::Rename(from, _)] if *from == row), "{operators:?}");
+    }
+
+    #[test]
+    fn an_axis_that_is_walked_along_stays() {
+        let (_, without, [_, one, _]) = made(|b, [row, one, _]| {
+            let x = b.input("x", Elem::Float, &[one, row]);
+            let place = b.op(Op::Index(one), &[]);
+            let y = b.op(Op::Map(Elementwise::MUL), &[x, place]);
+            (vec![one, row], y)
+        });
+        assert!(without.body.arguments[0].has(one));
+    }
+
+    #[test]
+    fn a_float_does_not_lose_its_last_axis() {
+        let (_, without, [_, one, unit]) = made(|b, [_, one, unit]| {
+            let x = b.input("x", Elem::Float, &[one, unit]);
+            let two = b.op(Op::Constant(Number(2.0), Elem::Float, vec![unit]), &[]);
+            let y = b.op(Op::Map(Elementwise::MUL), &[x, two]);
+            (vec![one, unit], y)
+        });
+        assert_eq!(without.body.results()[0].axes, [one, unit]);
+    }
+
+    #[test]
+    fn nothing_changes_on_random_graphs() {
+        let mut left_out = 0;
+        for seed in 0..300 {
+            let (graph, bindings) = random_graph(seed, 12);
+            let mut without = graph.clone();
+            leave_out(&mut without);
+            validate(&without).unwrap_or_else(|fault| panic!("{seed}: {fault}\n{}", print(&without)));
+            assert_eq!(format!("{:?}", eval(&graph, &bindings)), format!("{:?}", eval(&without, &bindings)), "{seed}");
+            left_out += usize::from(without.body.arguments != graph.body.arguments);
+        }
+        assert!(left_out > 20, "{left_out}");
+    }
+}

@@ -27,22 +27,25 @@ impl Simplifier<'_> {
             return None;
         }
         let chains = matches!(op, Elementwise::AND | Elementwise::OR);
-        let mut open: Vec<NodeId> = operands.to_vec();
-        let mut parts = Vec::new();
+        let (mut open, mut parts) = (operands.to_vec(), Vec::new());
         while let Some(id) = open.pop() {
             match self.as_map(id, op).filter(|_| chains) {
                 Some(inner) => open.extend_from_slice(inner),
                 None => parts.push(id),
             }
         }
-        // Constants last, and what has more axes before what is spread along them.
-        self.mark_all();
-        parts.sort_by_key(|&id| (self.value(id).is_some(), Reverse(self.b.ty(id).axes.len()), self.marks[id.0 as usize]));
+        self.sort(&mut parts);
         if chains {
             parts.dedup();
         }
         let axes = self.axes;
         parts.into_iter().reduce(|all, part| self.b.map(axes, op, &[all, part]))
+    }
+
+    /// Constants last, and what has more axes before what is spread along them.
+    pub(super) fn sort(&mut self, ids: &mut [NodeId]) {
+        self.mark_all();
+        ids.sort_by_key(|&id| (self.value(id).is_some(), Reverse(self.b.ty(id).axes.len()), self.marks[id.0 as usize]));
     }
 
     /// Marks the nodes that were made since the last time.
@@ -71,7 +74,9 @@ fn hash_shape(node: &Node, hash: &mut DefaultHasher) {
                 Op::Extent(size) => size.known().hash(hash),
                 Op::Map(op) => op.name().hash(hash),
                 Op::Reduce(monoid, over) => (monoid, over.len()).hash(hash),
-                Op::Contract(over) | Op::ScatterAdd(_, over) | Op::Softmax(over) | Op::LogSumExp(over) => over.len().hash(hash),
+                Op::Contract(over) | Op::ScatterAdd(_, over) | Op::Softmax(over) | Op::LogSumExp(over) => {
+                    over.len().hash(hash)
+                }
                 Op::Slice(_, start, _) => start.known().hash(hash),
                 Op::Pad(_, start, _, value) => (start.known(), value).hash(hash),
                 Op::Random(distribution, ..) => distribution.hash(hash),

@@ -1,23 +1,24 @@
-//! The loss on text that was held out, or on given batches: averaged by the number of counted items.
+//! The loss and metrics on text that was held out, or on given batches: each over all items that it counts.
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bind::fixed;
 use crate::data::{Batch, Source};
 use crate::exec::Machine;
 use crate::interrupt;
-use crate::plan::{Program, Recipe, Size};
+use crate::plan::{Program, Recipe};
 use crate::step::{Outcome, Specials, run_scalars};
 
 /// What an evaluation found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// `loss` and `metric.NAME`, averaged over counted items.
+    /// `loss` and `metric.NAME`, each over the items that it counts; without a metric that counts none.
     pub mean: Outcome,
-    /// Number of counted items.
+    /// Number of items that the loss counts.
     pub weight: f64,
 }
 
-/// Evaluates with the program `loss`. `tick` hears of each batch: how many are done, of how many. `None` if Ctrl-C came
+/// Evaluates with the programs `loss`, which gives the sums and weights of a batch, and `score`, which takes their totals. `tick` hears of each batch: how many are done, of how many. `None` if Ctrl-C came
 /// between. What is drawn comes from the recipe's seed, so that runs with other seeds are measured by the same.
 ///
 /// # Errors
@@ -32,7 +33,7 @@ pub fn evaluate(
     let rows = usize::try_from(recipe.batch.div_ceil(recipe.accumulate.max(1)))?.max(1);
     let (asked, seed) = (recipe.evaluate_batches, recipe.seed);
     let count = source.held_out_batches(asked, rows)?;
-    let (mut sum, mut total) = (Outcome::default(), 0.0);
+    let mut totals = Outcome::default();
     for index in 0..count {
         if interrupt::asked() {
             return Ok(None);
@@ -43,32 +44,20 @@ pub fn evaluate(
             }
             // No chance acts in an evaluation; the seed is there for objectives that draw, as masking does.
             let specials = Specials { step: index + 1, seed, ..Specials::default() };
-            let values = run_scalars(machine, "loss", &batch, &specials)?;
-            let (weights, means): (Vec<_>, Vec<_>) = values.into_iter().partition(|(name, _)| name == "weight");
-            let weight = weights.first().context("`loss` gives no output `weight`")?.1;
-            // A batch of nothing but padding has no mean.
-            if weight > 0.0 {
-                sum.add(&means, weight);
-                total += weight;
-            }
+            totals.add(run_scalars(machine, "loss", &batch, &specials)?);
         }
         tick(index + 1, count);
     }
-    ensure!(total > 0.0, "the evaluation counted nothing: every position is ignored");
-    for (_, value) in &mut sum.values {
-        *value /= total;
-    }
-    Ok(Some(Score { mean: sum, weight: total }))
+    let specials = Specials { step: 1, seed, totals, ..Specials::default() };
+    let values = Outcome { values: run_scalars(machine, "score", &Vec::new(), &specials)? };
+    let weight = values.get("weight.loss").context("`score` gives no output `weight.loss`")?;
+    ensure!(weight > 0.0, "the evaluation counted nothing: every position is ignored");
+    Ok(Some(Score { mean: values.counted(), weight }))
 }
 
 /// Whether a batch has the sizes that a program is fixed to. The rest of a text that fills no whole sequence is left out where
 /// the specification fixes the length of sequences.
 fn fits(program: &Program, batch: &Batch) -> bool {
-    let fixed = |size: &Size| match size.terms.as_slice() {
-        [] => Some(0),
-        [(n, variables)] if variables.is_empty() => Some(*n),
-        _ => None,
-    };
     program.inputs.iter().all(|port| {
         let Some((_, tensor)) = batch.iter().find(|(name, _)| *name == port.name) else {
             return true;

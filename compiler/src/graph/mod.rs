@@ -145,7 +145,7 @@ pub struct Input {
 pub enum Source {
     /// The caller.
     Port,
-    /// The run itself: `seed`, `step`, `micro`, `total.0`.
+    /// The run itself: `seed`, `step`, `micro`, `sum.0`, `weight.0`.
     Supplied,
     /// A parameter's storage.
     Parameter(Parameter),

@@ -17,6 +17,7 @@ use weft_runtime::plan::{self, Buffer, Limit, Place, Port, Program};
 
 use crate::graph::{Graph, Sink, Source};
 use crate::kernel::{Dtype, Kernel};
+use crate::lower::SizeLimit;
 use crate::schedule::{Layout, Machine, dtype};
 use steps::{Planner, Ref};
 
@@ -50,9 +51,6 @@ pub struct Slots {
     pub params: Vec<plan::Param>,
 }
 
-/// A size limit that a specification implies: what is limited, to what, and why.
-pub type SizeLimit = (Size, i64, String);
-
 /// Plans one program. The graph is fused.
 pub fn program(
     name: &str,
@@ -75,7 +73,7 @@ pub fn program(
         if is_port {
             let supplied = matches!(input.source, Source::Supplied);
             let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
-            inputs.push(planner.port(&name, &input.axes, bound(graph, input)?, buffer)?);
+            inputs.push(planner.port(&name, &input.axes, bound(graph, input), buffer)?);
         }
         storage.push(buffer);
         arguments.push(Ref::whole(buffer, layout(&input.axes, ty)));
@@ -110,7 +108,8 @@ pub fn program(
     let limits = limits
         .iter()
         .map(|(size, at_most, why)| {
-            Ok(Limit { size: planner.sizes.convert(size)?, at_most: *at_most as u64, why: why.clone() })
+            let (size, at_most) = (planner.sizes.convert(size)?, planner.sizes.convert(at_most)?);
+            Ok(Limit { size, at_most, why: why.clone() })
         })
         .collect::<Result<_>>()?;
     let (mut buffers, homes, steps, sizes) = planner.finish();
@@ -124,15 +123,11 @@ fn layout(axes: &[Axis], ty: &Type) -> Layout {
 }
 
 /// One more than the largest index that an input may hold: what comes from outside is checked before it is used.
-fn bound(graph: &Graph, input: &crate::graph::Input) -> Result<Option<u64>> {
-    let Elem::Index(axis) = input.elem else { return Ok(None) };
-    let size = graph.axes.size(axis).known().with_context(|| {
-        let (name, axis) = (&input.name, &graph.axes[axis].name);
-        format!(
-            "`{name}` holds indices into `{axis}`, whose size is known only in a run: as an input this is not supported yet"
-        )
-    })?;
-    Ok(Some(size as u64))
+fn bound(graph: &Graph, input: &crate::graph::Input) -> Option<Size> {
+    match input.elem {
+        Elem::Index(axis) => Some(graph.axes.size(axis).clone()),
+        Elem::Float | Elem::Int | Elem::Bool => None,
+    }
 }
 
 impl Slots {
@@ -202,7 +197,8 @@ fn stored(dtype: Dtype) -> Result<plan::Dtype> {
 }
 
 impl Planner<'_> {
-    fn port(&mut self, name: &str, axes: &[Axis], bound: Option<u64>, buffer: u32) -> Result<Port> {
+    fn port(&mut self, name: &str, axes: &[Axis], bound: Option<Size>, buffer: u32) -> Result<Port> {
+        let bound = bound.map(|size| self.sizes.convert(&size)).transpose()?;
         let axes = axes
             .iter()
             .map(|&a| Ok((self.axes[a].name.clone(), self.sizes.convert(&self.axes[a].size)?)))

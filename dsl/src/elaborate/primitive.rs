@@ -260,6 +260,7 @@ impl<'p, E: Emit> Session<'p, E> {
     fn random_index(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
         let into = self.axes_argument(call)?;
         let into = self.single(&into, call.span, "`random_index`")?;
+        self.has_places(into, call)?;
         let axes = self.random_axes(call)?;
         let uniform = self.random(Distribution::Uniform, axes, call.span)?;
         let size = self.size_of(&[into]);

@@ -120,6 +120,11 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     pub(crate) fn unknown_axis(&mut self, name: &Name, scope: &Names<'p, E>, candidates: &[Axis]) -> Reported {
+        let other = scope.get(&name.node).or_else(|| self.top(scope.file, &name.node));
+        if matches!(other, Some(Value::Unknown)) {
+            // It was declared, and that is where the fault lies.
+            return Reported;
+        }
         let mut names = Vec::new();
         scope.names(&mut names);
         names.retain(|n| scope.axis(n).is_some());
@@ -129,6 +134,9 @@ impl<'p, E: Emit> Session<'p, E> {
         let mut d = Diagnostic::error("W0301", format!("no axis `{}` is known here", name.node), name.span, "not an axis");
         if !names.is_empty() {
             d = d.note(format!("known axes: {}", list(names.iter().map(String::as_str))));
+        }
+        if let Some(other) = other {
+            d = d.help(format!("`{0}` is {1}: the place on an axis is `x[time: {0}]`", name.node, other.kind()));
         }
         let near = nearest(&name.node, names.iter().map(String::as_str));
         self.report(suggest(d, name.span, near))

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::data::{Batch, Source};
+use crate::console::thousands;
+use crate::data::{self, Batch, Source};
 use crate::exec::Machine;
 use crate::interrupt;
 use crate::plan::{Program, Recipe, Size};
@@ -15,6 +16,32 @@ pub struct Score {
     pub mean: Outcome,
     /// Number of counted items.
     pub weight: f64,
+    /// What they are a part of.
+    pub seen: Seen,
+}
+
+/// How much an evaluation went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Rows of its batches.
+    pub rows: u64,
+    /// Tokens of them, where they are text.
+    pub tokens: Option<u64>,
+}
+
+impl Score {
+    /// What the means are over, in words: `109,195 tokens`.
+    pub fn over(&self) -> String {
+        let weight = self.weight as u64;
+        let counted = thousands(weight);
+        match self.seen {
+            Seen { tokens: Some(all), .. } if weight == all => format!("{counted} tokens"),
+            Seen { rows, tokens: Some(_) } if weight == rows => format!("{counted} sequences"),
+            Seen { tokens: Some(all), .. } => format!("{counted} of {} tokens", thousands(all)),
+            Seen { rows, tokens: None } if weight == rows => format!("{counted} rows"),
+            Seen { rows, tokens: None } => format!("{counted} places in {} rows", thousands(rows)),
+        }
+    }
 }
 
 /// Evaluates with the program `loss`. `tick` hears of each batch: how many are done, of how many. `None` if Ctrl-C came
@@ -33,6 +60,8 @@ pub fn evaluate(
     let (asked, seed) = (recipe.evaluate_batches, recipe.seed);
     let count = source.held_out_batches(asked, rows)?;
     let (mut sum, mut total) = (Outcome::default(), 0.0);
+    let (mut rows_seen, mut tokens) = (0, 0);
+    let of_text = source.evaluated_text().is_some();
     for index in 0..count {
         if interrupt::asked() {
             return Ok(None);
@@ -43,7 +72,10 @@ pub fn evaluate(
             }
             // No chance acts in an evaluation; the seed is there for objectives that draw, as masking does.
             let specials = Specials { step: index + 1, seed, ..Specials::default() };
-            let values = run_scalars(machine, "loss", &batch, &specials)?;
+            let values = run_scalars(machine, "loss", &batch, &specials);
+            let values = if of_text { values? } else { source.named(values)? };
+            rows_seen += batch.first().map_or(0, |(_, tensor)| tensor.shape.first().copied().unwrap_or(1) as u64);
+            tokens += data::tokens(&batch);
             let (weights, means): (Vec<_>, Vec<_>) = values.into_iter().partition(|(name, _)| name == "weight");
             let weight = weights.first().context("`loss` gives no output `weight`")?.1;
             // A batch of nothing but padding has no mean.
@@ -58,7 +90,8 @@ pub fn evaluate(
     for (_, value) in &mut sum.values {
         *value /= total;
     }
-    Ok(Some(Score { mean: sum, weight: total }))
+    let seen = Seen { rows: rows_seen, tokens: of_text.then_some(tokens) };
+    Ok(Some(Score { mean: sum, weight: total, seen }))
 }
 
 /// Whether a batch has the sizes that a program is fixed to. The rest of a text that fills no whole sequence is left out where
@@ -76,4 +109,20 @@ fn fits(program: &Program, batch: &Batch) -> bool {
         let sizes = port.axes.iter().zip(&tensor.shape);
         sizes.into_iter().all(|((_, size), &found)| fixed(size).is_none_or(|n| n == found as i64))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_has_a_unit() {
+        let over = |weight: f64, rows: u64, tokens: Option<u64>| {
+            Score { mean: Outcome::default(), weight, seen: Seen { rows, tokens } }.over()
+        };
+        assert_eq!(over(109_195.0, 1_707, Some(109_195)), "109,195 tokens");
+        assert_eq!(over(1_024.0, 107, Some(6_830)), "1,024 of 6,830 tokens");
+        assert_eq!(over(107.0, 107, Some(6_830)), "107 sequences");
+        assert_eq!((over(96.0, 96, None), over(480.0, 96, None)), ("96 rows".into(), "480 places in 96 rows".into()));
+    }
 }

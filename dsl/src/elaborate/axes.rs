@@ -135,9 +135,6 @@ impl<'p, E: Emit> Session<'p, E> {
         if !names.is_empty() {
             d = d.note(format!("known axes: {}", list(names.iter().map(String::as_str))));
         }
-        if let Some(other) = other {
-            d = d.help(format!("`{0}` is {1}: the place on an axis is `x[time: {0}]`", name.node, other.kind()));
-        }
         let near = nearest(&name.node, names.iter().map(String::as_str));
         self.report(suggest(d, name.span, near))
     }

@@ -57,11 +57,11 @@ fn entry<'a>(train: &'a Train, name: &str) -> Option<&'a Expr> {
 /// The files that data is read from, with their places: each text among its arguments.
 fn files(data: &Expr) -> Vec<(&str, Span)> {
     let ExprKind::Call(_, args) = &*data.node else { return Vec::new() };
-    let text = |value: &'_ Expr| matches!(*value.node, ExprKind::Text(_));
-    let texts = args.iter().map(|arg| &arg.value).filter(|value| text(value));
-    texts
-        .filter_map(|value| if let ExprKind::Text(path) = &*value.node { Some((path.as_str(), value.span)) } else { None })
-        .collect()
+    let texts = args.iter().filter_map(|arg| match &*arg.value.node {
+        ExprKind::Text(path) => Some((path.as_str(), arg.value.span)),
+        _ => None,
+    });
+    texts.collect()
 }
 
 impl Reader<'_> {

@@ -115,7 +115,7 @@ fn hint(error: Diagnostic, builder: &Builder<'_>, layout: &Layout, index: usize,
         "**" => error.fix(at, "^", "write the power as `^`"),
         ":=" => error.fix(at, "=", "bind with `=`"),
         "=" if rules.contains(&Rule::colon) && rules.contains(&Rule::rparen) => {
-            error.fix(at, ":", "write an argument by name with `:`")
+            error.fix(at, ": ", "write an argument by name with `:`")
         }
         "=" if rules.contains(&Rule::op_add) && !rules.contains(&Rule::eq) => {
             error.help("`==` compares; `=` binds a name at the start of a statement")

@@ -11,44 +11,27 @@ pub(super) fn habit(source: &str, code: &[Token], rules: &[Rule]) -> Option<&'st
     let number = code.last().is_some_and(|token| token.kind == TokenKind::Number);
     let after_value = rules.contains(&Rule::op_add);
     match here {
-        _ if rules.contains(&Rule::axis_term) && (number || [":", "-", "["].contains(&here)) => {
-            Some(if of_value(source, code) {
-                "the axis is named: `x[time: 0]` is one place on it, `x[time: 1..3 as some]` a slice, `x[time: size(time) - 1]` the last"
+        _ if number || [":", "-", "["].contains(&here) => {
+            if rules.contains(&Rule::entry) {
+                Some(
+                    "the axis is named: `x[time: 0]` is one place on it, `x[time: size(time) - 1]` the last, \
+                     `x[time: 1..3 as some]` a slice",
+                )
+            } else if rules.contains(&Rule::axis_term) {
+                Some("axes stand here by name, and an axis says its size where it is declared: `axis key = 64`")
+            } else if here == ":" && rules.contains(&Rule::lbrace) {
+                let looped = (2..8).map(text).find_map(|word| (word == "range").then(|| advice(word)).flatten());
+                Some(looped.unwrap_or("a body stands in braces, `{ … }`"))
+            } else if here == "[" && (rules.contains(&Rule::operand) || rules.contains(&Rule::expr)) {
+                Some("there are no lists; values of one kind along an axis are `stack[pair](a, b)`")
             } else {
-                "a type names axes, and an axis says its size where it is declared: `axis key = 64`"
-            })
+                None
+            }
         }
         "axis" if before == "," || before == "(" => Some("axes stand in brackets: `sum[time](x)`"),
         "=" if ["dim", "axes", "keepdim", "keepdims"].contains(&before) => Some("axes stand in brackets: `sum[time](x)`"),
         "=" if ["+", "-", "*", "/"].contains(&before) => Some("write the whole sum: `y = y + x`"),
-        ":" if rules.contains(&Rule::lbrace) => {
-            let looped = (2..8).map(text).find_map(|word| (word == "range").then(|| advice(word)).flatten());
-            Some(looped.unwrap_or("a body stands in braces, `{ … }`"))
-        }
         "if" if after_value => Some("a choice is `if c { x } else { y }`; by a tensor, `select(c, x, y)`"),
-        "[" if rules.contains(&Rule::operand) || rules.contains(&Rule::expr) => {
-            Some("there are no lists; values of one kind along an axis are `stack[pair](a, b)`")
-        }
         _ => advice(here).or_else(|| advice(before).filter(|_| after_value)),
     }
-}
-
-/// Whether the innermost open bracket stands after a value, and not where a type does.
-fn of_value(source: &str, code: &[Token]) -> bool {
-    let mut closed = 0;
-    let opener = code.iter().rposition(|token| match token.kind {
-        TokenKind::Close => {
-            closed += 1;
-            false
-        }
-        TokenKind::Open if closed > 0 => {
-            closed -= 1;
-            false
-        }
-        kind => kind == TokenKind::Open,
-    });
-    let before = opener.and_then(|at| at.checked_sub(1)).map(|at| code[at]);
-    before.is_some_and(|token| {
-        matches!(token.kind, TokenKind::Word | TokenKind::Close) && !["param", "fn"].contains(&token.text(source))
-    })
 }

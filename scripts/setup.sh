@@ -2,7 +2,7 @@
 # Installs what building Weft needs on Debian and its kin, and only what is missing. Says what to do where it cannot.
 #
 #   cargo            Rust 1.95 or later, from rustup: never installed by this script, which changes no home folder
-#   gcc              links, and is what `weft build` links with
+#   g++              links `weft` with LLVM, which needs the library of C++; what `weft build` makes is linked by its `cc`
 #   make             runs what .ci/run asks for
 #   llvm-22-dev      LLVM 22.1, in Debian 12's security archive
 set -eu
@@ -20,7 +20,9 @@ and then open a new shell, or: . \"\$HOME/.cargo/env\""
 
 missing=""
 need() { missing="$missing $1"; }
-command -v cc >/dev/null 2>&1 || need gcc
+# The library that LLVM is written with.
+library=$(cc -print-file-name=libstdc++.so 2>/dev/null) || library=""
+[ -e "$library" ] || need g++
 command -v make >/dev/null 2>&1 || need make
 # Headers of the C library.
 [ -e /usr/include/stdio.h ] || need libc6-dev

@@ -244,6 +244,11 @@ impl Specification {
         }
     }
 
+    /// What is wrong with the recipes once their data is read: see [`Program::check_data`].
+    pub fn check_data(&self) -> Vec<Diagnostic> {
+        self.program.check_data(self)
+    }
+
     fn read_tokenizer(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> Result<plan::Tokenizer> {
         let read = |path: &String| {
             let path = self.folder.join(path);
@@ -263,6 +268,17 @@ impl Host for Specification {
     fn vocabulary(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> std::result::Result<i64, String> {
         let size = || -> Result<usize> { Ok(Tokenizer::new(&self.read_tokenizer(paths, tokenizer)?)?.size()) };
         size().map(|n| n as i64).map_err(|error| format!("{error:#}"))
+    }
+
+    fn readable(&self, path: &str) -> std::result::Result<(), String> {
+        // Not all data is UTF-8, and it may be large: whether it opens says enough.
+        let path = self.folder.join(path);
+        let size = std::fs::File::open(&path).and_then(|file| file.metadata());
+        match size {
+            Ok(found) if found.is_file() && found.len() > 0 => Ok(()),
+            Ok(found) => Err(format!("`{}` is {}", path.display(), if found.is_file() { "empty" } else { "no file" })),
+            Err(error) => Err(format!("cannot read `{}`: {error}", path.display())),
+        }
     }
 }
 

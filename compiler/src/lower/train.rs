@@ -56,11 +56,7 @@ pub fn training(
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let made = session.recipe(recipe, settings)?;
     let parameters = parameters(&made.parameters, session.emit());
-    let [(_, model)] = made.models.as_slice() else {
-        let found = made.models.len();
-        let message = format!("the recipe `{recipe}` has {found} models; one is supported so far");
-        return Err(vec![Diagnostic::error("W0590", message, Span::default(), "in this specification")]);
-    };
+    let (_, model) = &made.models[0];
     let layouts = session.weights(model)?;
     let (mut programs, metrics) = request.evaluation()?;
     if made.settings.accumulate > 1 {

@@ -229,16 +229,19 @@ fn inputs_that_do_not_fit() {
 }
 
 #[test]
-fn batches_that_do_not_fit() {
+fn batches_that_do_not_fit_are_named() {
     let desk = Desk::new();
+    let refused = |line: &str| {
+        let said = desk.refused(line);
+        assert!(said.starts_with("error: with the batches of given: "), "{said}");
+    };
     let ids = ("ids", Tensor::i64(&[1, 2, 3], vec![0, 1, 2, 3, 4, 5]).unwrap());
-    desk.tensors("batches", &[ids.clone(), ("next", Tensor::i64(&[1, 2, 2], vec![0; 4]).unwrap())]);
-    assert_snapshot!("batches_of_two_lengths", desk.refused("evaluate --weights weights --batches batches"));
-    desk.tensors("batches", &[ids.clone()]);
-    assert_snapshot!("batches_that_lack_a_field", desk.refused("train --quiet --data text.txt --out out --batches batches"));
-    desk.tensors("batches", &[ids.clone(), ("next", ids.1.clone())]);
-    let more = "train --quiet --data text.txt --out out --batches batches --steps 2";
-    assert_snapshot!("batches_for_fewer_steps", desk.refused(more));
+    desk.tensors("given", &[ids.clone(), ("next", Tensor::i64(&[1, 2, 2], vec![0; 4]).unwrap())]);
+    refused("evaluate --weights weights --batches given");
+    desk.tensors("given", &[ids.clone()]);
+    refused("train --quiet --out out --batches given");
+    desk.tensors("given", &[ids.clone(), ("next", ids.1.clone())]);
+    refused("train --quiet --out out --batches given --steps 2");
 }
 
 #[test]

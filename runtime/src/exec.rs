@@ -180,7 +180,8 @@ impl Machine {
             let buffer = port.buffer as usize;
             if let Spot::Arena(start) = prepared.spots[buffer] {
                 let bytes = &mut arena.bytes_mut()[start..start + prepared.bytes[buffer]];
-                bind::write_input(port, program.buffers[buffer].dtype, tensor, bytes)?;
+                let most = port.bound.as_ref().map(|size| bind::value(size, &bound[at].sizes)).transpose()?;
+                bind::write_input(port, most, program.buffers[buffer].dtype, tensor, bytes)?;
             }
         }
         let bases = prepared.spots.iter().enumerate().map(|(buffer, spot)| {

@@ -106,7 +106,7 @@ fn chain(name: &str, reverse: bool) -> Program {
             port("output", &[("batch", batches(1)), ("width", constant(WIDTH))], 3),
             port("history", &[("layer", constant(LAYERS)), ("batch", batches(1)), ("width", constant(WIDTH))], 4),
         ],
-        limits: vec![Limit { size: batches(1), at_most: 1000, why: "this is a test".into() }],
+        limits: vec![Limit { size: batches(1), at_most: constant(1000), why: "this is a test".into() }],
         buffers: vec![
             buffer(Dtype::F32, batches(WIDTH), Place::Input),
             buffer(Dtype::F32, batches(2 * WIDTH), Place::Arena { first: 0, last: 4 }),

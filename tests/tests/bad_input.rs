@@ -229,6 +229,26 @@ fn inputs_that_do_not_fit() {
 }
 
 #[test]
+fn batches_that_do_not_fit() {
+    let desk = Desk::new();
+    let ids = ("ids", Tensor::i64(&[1, 2, 3], vec![0, 1, 2, 3, 4, 5]).unwrap());
+    desk.tensors("batches", &[ids.clone(), ("next", Tensor::i64(&[1, 2, 2], vec![0; 4]).unwrap())]);
+    assert_snapshot!("batches_of_two_lengths", desk.refused("evaluate --weights weights --batches batches"));
+    desk.tensors("batches", &[ids.clone()]);
+    assert_snapshot!("batches_that_lack_a_field", desk.refused("train --quiet --data text.txt --out out --batches batches"));
+    desk.tensors("batches", &[ids.clone(), ("next", ids.1.clone())]);
+    let more = "train --quiet --data text.txt --out out --batches batches --steps 2";
+    assert_snapshot!("batches_for_fewer_steps", desk.refused(more));
+}
+
+#[test]
+fn the_version_of_an_executable() {
+    let output = command(executable(), Path::new("."), &["--version"]).output().unwrap();
+    let version = format!("bigram compiled by weft {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (version.as_str(), Some(0)));
+}
+
+#[test]
 fn a_full_disk() {
     let desk = Desk::new();
     assert_snapshot!("a_full_device", desk.refused("run --weights weights --inputs ids --output /dev/full"));

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights, of_inputs};
+use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::data::Batch;
 use crate::exec::{Compiled, Machine};
 use crate::step::{self, Specials};
@@ -26,7 +26,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// How often it runs
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = count::<u64>)]
     pub repeat: u64,
     /// Run that often for each line that comes in on standard input, and answer with a line of milliseconds
     #[arg(long)]

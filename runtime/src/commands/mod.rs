@@ -53,7 +53,7 @@ impl Exit {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
     /// Number of threads [default: one for each core; the results do not depend on it]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Fill memory with NaN before use, to find what reads what it should not
     #[arg(long)]
@@ -96,6 +96,11 @@ impl Common {
             eprintln!("{line}");
         }
     }
+}
+
+/// Reads a count from the command line.
+fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "a whole number is needed, 0 or more".into())
 }
 
 /// Where a run's files go where `--out` does not say.

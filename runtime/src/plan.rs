@@ -266,6 +266,19 @@ pub struct Launch {
     pub scratch: u64,
     /// Rough cost of one tile in nanoseconds, to keep small work on one thread.
     pub cost: f64,
+    /// What all tiles together do, for profiles.
+    pub work: Work,
+}
+
+/// What a launch does, whatever its schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Additions, multiplications and other functions, `2 · m · n · k` for a product; each value counted once.
+    pub operations: Size,
+    /// Share of them that is done: an affine mask leaves others out.
+    pub share: f64,
+    /// Bytes of what it reads, each place once, and writes.
+    pub bytes: Size,
 }
 
 /// A buffer as an argument of a kernel: where in it the kernel starts.

@@ -5,6 +5,7 @@ mod lifetimes;
 mod sizes;
 mod steps;
 mod updates;
+mod work;
 
 pub use layout::Layouts;
 

@@ -49,6 +49,7 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
     let Some(found) = score(&mut machine, &source, &recipe, &mut |_, _| {})? else {
         return Ok(Exit::Interrupted);
     };
+    args.common.report(&mut machine)?;
     if args.json {
         let mut line: Map<String, Value> = found.mean.values.iter().map(|(n, v)| (n.clone(), Value::from(*v))).collect();
         line.insert("weight".into(), found.weight.into());

@@ -76,6 +76,7 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     })?;
     show(&stream.finish(&tokenizer)?)?;
     show("\n")?;
+    args.common.report(&mut machine)?;
     Ok(if interrupt::asked() { Exit::Interrupted } else { Exit::Done })
 }
 

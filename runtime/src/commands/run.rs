@@ -75,6 +75,7 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
         Some(path) => weights::write_tensors(path, &outputs)?,
         None => outputs.iter().for_each(|(name, tensor)| println!("{}", summary(name, tensor))),
     }
+    args.common.report(&mut machine)?;
     Ok(Exit::Done)
 }
 

@@ -81,7 +81,9 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let seed = resumed.as_ref().map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
     let done = resumed.as_ref().map_or(0, |progress| progress.step);
     let settings = Settings { steps, seed, out, resumed, quiet: args.common.quiet };
-    Ok(match train::train(&mut machine, &source, &recipe, &settings)? {
+    let end = train::train(&mut machine, &source, &recipe, &settings)?;
+    args.common.report(&mut machine)?;
+    Ok(match end {
         End::Finished if args.resume && done > 0 && done >= steps => {
             args.common.say(&format!(
                 "already at step {done}, and {steps} were asked for: no step was done; --steps with a larger number goes on. \

@@ -5,7 +5,7 @@ use std::path::Path;
 use weft_runtime::exec::{Compiled, Kernel};
 use weft_runtime::plan::{
     Arg, Buffer, Data, Dtype, FORMAT, Init, Launch, Limit, Param, Place, Plan, Port, Program, Recipe, Role, Size, Slot,
-    Step, Tokenizer,
+    Step, Tokenizer, Work,
 };
 
 /// The vocabulary; the first one counts for nothing.
@@ -65,6 +65,7 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
         tiles: vec![(number(1), 1)],
         scratch: 64,
         cost: 100.0,
+        work: Work::default(),
     })];
     if has_fields {
         program.limits =

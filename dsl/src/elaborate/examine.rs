@@ -36,7 +36,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let claims = self.claims.take().unwrap_or_default();
         walked?;
         if claims.is_empty() && self.diagnostics.is_empty() {
-            let d = Diagnostic::error("W0517", "this test asserts nothing", test.name.span, "it would always pass");
+            let d = Diagnostic::error("W0518", "this test asserts nothing", test.name.span, "it would always pass");
             return Err(self.report(d.help("end it with what ought to hold: `assert near(found, expected)`")));
         }
         Ok(claims)
@@ -62,7 +62,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// `assert e`
     pub(crate) fn assertion(&mut self, expr: &'p Expr, scope: &Names<'p, E>) -> Done<()> {
         if !self.in_test() {
-            let d = Diagnostic::error("W0516", "`assert` stands in a `test`", expr.span, "not a statement of a test itself");
+            let d = Diagnostic::error("W0517", "`assert` stands in a `test`", expr.span, "not a statement of a test itself");
             return Err(self.report(d.help("make it a test of its own: `test \"what holds\" { … assert … }`")));
         }
         let (holds, sides) = self.compared(expr, scope)?;

@@ -153,9 +153,7 @@ impl<'p, E: Emit> Session<'p, E> {
         let made = self.filled_with(block, own, filler, scope, span);
         self.member = None;
         let (configuration, fillings) = made?;
-        self.trace.push(span);
-        let made = self.make(block, configuration, fillings, path, span);
-        self.trace.pop();
+        let made = self.led_by(span, |session| session.make(block, configuration, fillings, path, span));
         let Instance { block, path, scope, .. } = &*made?;
         let (path, scope) = (path.clone(), scope.clone());
         Ok(Value::Instance(Rc::new(Instance { block: *block, path, scope, optional: filler.is_none() })))

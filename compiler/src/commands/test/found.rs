@@ -28,7 +28,7 @@ pub fn faults(claims: &[Claim], found: &Tensors) -> Result<Vec<Diagnostic>> {
                 format!("first at {}", place(claim, holds, first)),
             ),
         };
-        let mut fault = Diagnostic::error("W0518", message, claim.span, label);
+        let mut fault = Diagnostic::error("W0519", message, claim.span, label);
         if let Some(equal) = claim.compares {
             let (left, right) = (get("left", number)?, get("right", number)?);
             fault = match equal {

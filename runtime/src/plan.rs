@@ -159,7 +159,8 @@ pub struct Stored {
 /// Code that runs from inputs to outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// `forward` or the name of a `fn` of the model; `train_step`, `loss`, `weigh`, `accumulate`, `update`.
+    /// `forward` or the name of a `fn` of the model; that of [`Program::with_options`]; `train_step`, `loss`, `score`, `weigh`,
+    /// `accumulate`, `update`.
     pub name: String,
     /// Names of the size variables, such as `batch` and `time`; bound from the inputs' shapes.
     pub sizes: Vec<String>,
@@ -183,9 +184,22 @@ pub struct Limit {
     /// What is limited.
     pub size: Size,
     /// Its largest value.
-    pub at_most: u64,
+    pub at_most: Size,
     /// In the user's names: ``axis `position` has 64 places``.
     pub why: String,
+}
+
+impl Program {
+    /// The name of the program that computes a function with its optional arguments as inputs: it asks for each, as `$given.NAME`,
+    /// whether it is given.
+    pub fn with_options(function: &str) -> String {
+        format!("{function}?")
+    }
+
+    /// Whether a program of this name takes the optional arguments of a function.
+    pub fn takes_options(name: &str) -> bool {
+        name.ends_with('?')
+    }
 }
 
 /// A named tensor at the border of a program, row-major in the written order of axes.
@@ -196,7 +210,7 @@ pub struct Port {
     /// Axes by name with their sizes.
     pub axes: Vec<(String, Size)>,
     /// For indices: one more than the largest allowed; negative ones are refused too. Checked before the program runs.
-    pub bound: Option<u64>,
+    pub bound: Option<Size>,
     /// The buffer.
     pub buffer: u32,
 }
@@ -277,6 +291,19 @@ pub struct Launch {
     pub scratch: u64,
     /// Rough cost of one tile in nanoseconds, to keep small work on one thread.
     pub cost: f64,
+    /// What all tiles together do, for profiles.
+    pub work: Work,
+}
+
+/// What a launch does, whatever its schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Additions, multiplications and other functions, `2 · m · n · k` for a product; each value counted once.
+    pub operations: Size,
+    /// Share of them that is done: an affine mask leaves others out.
+    pub share: f64,
+    /// Bytes of what it reads, each place once, and writes.
+    pub bytes: Size,
 }
 
 /// A buffer as an argument of a kernel: where in it the kernel starts.

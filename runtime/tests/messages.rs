@@ -50,13 +50,13 @@ fn batches_that_do_not_fit() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("text.txt"), "abcd ".repeat(50)).unwrap();
-    insta::assert_snapshot!(said(folder, 1, |args| args.batches = batches(folder, &["ids"])), @"`train_step` needs `next`, which the data does not give: it gives `ids`");
-    insta::assert_snapshot!(said(folder, 1, |args| args.batches = batches(folder, &["ids", "next", "nexts"])), @"the data gives `nexts`, which nothing here takes; did you mean `next`?");
-    insta::assert_snapshot!(said(folder, 4, |args| args.batches = batches(folder, &["ids", "next"])), @"a batch of 2 rows cannot be cut into 4 micro-batches");
+    insta::assert_snapshot!(said(folder, 1, |args| args.batches = batches(folder, &["ids"])), @"with the batches of DIR/batches.safetensors: `train_step` needs `next`, which the data does not give: it gives `ids`");
+    insta::assert_snapshot!(said(folder, 1, |args| args.batches = batches(folder, &["ids", "next", "nexts"])), @"with the batches of DIR/batches.safetensors: the data gives `nexts`, which nothing here takes; did you mean `next`?");
+    insta::assert_snapshot!(said(folder, 4, |args| args.batches = batches(folder, &["ids", "next"])), @"with the batches of DIR/batches.safetensors: a batch of 2 rows cannot be cut into 4 micro-batches");
     insta::assert_snapshot!(said(folder, 1, |args| {
         args.batches = batches(folder, &["ids", "next"]);
         args.steps = Some(4);
-    }), @"4 steps are asked for, and the file of batches holds 3");
+    }), @"with the batches of DIR/batches.safetensors: 4 steps are asked for, and the file of batches holds 3");
 }
 
 #[test]

@@ -69,7 +69,8 @@ impl Planner<'_> {
                 self.homes.push(Vec::new());
                 let buffer = self.buffers.len() as u32 - 1;
                 let whole = |buffer| Ref::whole(buffer, Layout::default());
-                let launch = self.launched(scheduled, &[whole(from.buffer), whole(buffer)], PACK)?;
+                let moved = (Size::of(0), Size::of(4 * matrices as i64 * (volume + packed)));
+                let launch = self.launched(scheduled, &[whole(from.buffer), whole(buffer)], PACK, moved)?;
                 self.prepares.push(Step::Prepare { slot: number, launch });
                 buffer
             }

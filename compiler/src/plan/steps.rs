@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use weft_dsl::op::Op;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Type};
-use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
+use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride, Work};
 
 use super::layout::Layouts;
 use super::sizes::SizeNames;
-use super::{Kernels, Slots};
+use super::{Kernels, Slots, work};
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
 use crate::schedule::{Layout, Machine, Scheduled, schedule};
 
@@ -198,13 +198,22 @@ impl<'a> Planner<'a> {
             }
             None => schedule(fused, self.axes, &inputs, &outputs, self.machine)?,
         };
-        let launch = self.launched(scheduled, &refs, hint(fused.form))?;
+        let work = (work::operations(fused, self.axes), work::bytes(fused, self.axes));
+        let launch = self.launched(scheduled, &refs, hint(fused.form), work)?;
         self.push(Step::Launch(launch));
         Ok(())
     }
 
-    /// A launch of a kernel on these arguments.
-    pub(super) fn launched(&mut self, scheduled: Scheduled, refs: &[Ref], hint: &str) -> Result<Launch> {
+    /// A launch of a kernel on these arguments; so many operations and bytes.
+    pub(super) fn launched(
+        &mut self,
+        scheduled: Scheduled,
+        refs: &[Ref],
+        hint: &str,
+        (operations, bytes): (Size, Size),
+    ) -> Result<Launch> {
+        let (operations, bytes) = (self.sizes.convert(&operations)?, self.sizes.convert(&bytes)?);
+        let work = Work { operations, share: scheduled.share, bytes };
         let args = refs.iter().map(|r| self.arg(r)).collect::<Result<_>>()?;
         let sizes = scheduled.sizes.iter().map(|s| self.sizes.convert(s)).collect::<Result<_>>()?;
         let tiles = scheduled.tiles.iter().map(|(s, block)| Ok((self.sizes.convert(s)?, *block))).collect::<Result<_>>()?;
@@ -212,7 +221,7 @@ impl<'a> Planner<'a> {
         let kernel = self.kernels.number(scheduled.kernel, hint);
         // Sixteen simple operations in a nanosecond.
         let cost = scheduled.cost / 16.0;
-        Ok(Launch { kernel, args, sizes, tiles, scratch, cost })
+        Ok(Launch { kernel, args, sizes, tiles, scratch, cost, work })
     }
 
     fn scan(&mut self, scan: &Scan, operands: &[Ref], starts: &[Option<Ref>]) -> Result<Vec<Ref>> {

@@ -52,6 +52,9 @@ pub enum Tokenizer {
 pub trait Host {
     /// How many indices a tokenizer makes of the text files.
     fn vocabulary(&self, paths: &[String], tokenizer: &Tokenizer) -> Result<i64, String>;
+
+    /// Whether a file of the data can be read; why not, in words.
+    fn readable(&self, path: &str) -> Result<(), String>;
 }
 
 /// A host that has no data: for checking and for models without a recipe.
@@ -59,6 +62,10 @@ pub struct NoData;
 
 impl Host for NoData {
     fn vocabulary(&self, _: &[String], _: &Tokenizer) -> Result<i64, String> {
+        Err("no data can be read here".into())
+    }
+
+    fn readable(&self, _: &str) -> Result<(), String> {
         Err("no data can be read here".into())
     }
 }
@@ -131,6 +138,37 @@ pub struct Update<V> {
     pub param: V,
     /// The new state, in the optimizer's order.
     pub states: Vec<(String, V)>,
+}
+
+/// What a test asserts once.
+#[derive(Clone, Debug)]
+pub struct Claim<V> {
+    /// What is asserted.
+    pub span: Span,
+    /// The axes of the truth value.
+    pub axes: Vec<Axis>,
+    /// True where it holds.
+    pub holds: V,
+    /// Where it compares two values.
+    pub compares: Option<Comparison<V>>,
+}
+
+/// Two values that an assertion compares. They may lack axes.
+#[derive(Clone, Debug)]
+pub struct Comparison<V> {
+    /// Left and right; of an equality what was found and what is expected.
+    pub sides: [V; 2],
+    /// They ought to be equal, or nearly.
+    pub equal: bool,
+}
+
+/// A test, elaborated.
+#[derive(Clone, Debug)]
+pub struct Examined<V> {
+    /// Its assertions, in order.
+    pub claims: Vec<Claim<V>>,
+    /// The parameters of the blocks that it makes.
+    pub parameters: Vec<Parameter>,
 }
 
 /// Where batches come from.

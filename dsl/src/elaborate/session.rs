@@ -12,7 +12,7 @@ use crate::size::Size;
 use crate::span::{FileId, Span};
 use crate::types::{Axis, Elem, Type};
 
-use super::outcome::{Host, Limit, Setting};
+use super::outcome::{Claim, Host, Limit, Setting};
 use super::program::Program;
 use super::value::{Scope, Tensor, Value};
 
@@ -60,15 +60,19 @@ pub struct Session<'p, E: Emit> {
     /// Functions being walked: text and scope.
     pub(crate) calls: Vec<(*const ast::Fn, usize)>,
     /// Blocks being made.
-    pub(crate) making: Vec<*const ast::Block>,
+    pub(crate) making: Vec<&'p ast::Block>,
     /// Places in the specification that led here, innermost last.
     pub(crate) trace: Vec<Span>,
+    /// Places of the specification that faults within the library were put down to.
+    blamed: Vec<Span>,
     pub(crate) limits: Vec<Limit>,
     /// Call sites of random numbers so far.
     pub(crate) sites: u32,
     /// Axes whose size a body may find out (generic axes while checking).
     pub(crate) open_sizes: HashSet<Axis>,
     pub(crate) metrics: Vec<(String, E::Value)>,
+    /// What the test that is walked has asserted so far; `None` outside tests.
+    pub(crate) claims: Option<Vec<Claim<E::Value>>>,
     /// What an earlier step was refused for: a later one that builds on it is refused for the same.
     refused: Vec<Diagnostic>,
     depth: usize,
@@ -99,10 +103,12 @@ impl<'p, E: Emit> Session<'p, E> {
             calls: Vec::new(),
             making: Vec::new(),
             trace: Vec::new(),
+            blamed: Vec::new(),
             limits: Vec::new(),
             sites: 0,
             open_sizes: HashSet::new(),
             metrics: Vec::new(),
+            claims: None,
             refused: Vec::new(),
             depth: 0,
         }
@@ -118,17 +124,38 @@ impl<'p, E: Emit> Session<'p, E> {
         self.emit
     }
 
-    /// Reports; a fault in another file also says which line of the specification led to it.
+    /// Reports. A fault within the library is shown where the user's own text led to it, once for each place; one in another
+    /// of their files also says which line of the specification did.
     pub(crate) fn report(&mut self, mut diagnostic: Diagnostic) -> Reported {
-        let main = FileId(0);
-        let elsewhere = diagnostic.labels.first().is_some_and(|label| label.span.file != main);
-        if let Some(&place) = self.trace.iter().rev().find(|span| span.file == main).filter(|_| elsewhere) {
+        let program = self.program;
+        let place = |own: &dyn Fn(FileId) -> bool| self.trace.iter().rev().find(|span| own(span.file)).copied();
+        let file = |diagnostic: &Diagnostic| diagnostic.labels.first().map(|label| label.span.file);
+        if file(&diagnostic).is_some_and(|file| program.is_library(file))
+            && let Some(place) = place(&|file| !program.is_library(file))
+        {
+            if self.blamed.contains(&place) {
+                return Reported;
+            }
+            self.blamed.push(place);
+            diagnostic.led_to_by(place);
+        }
+        if file(&diagnostic).is_some_and(|file| file != FileId(0))
+            && let Some(place) = place(&|file| file == FileId(0))
+        {
             diagnostic = diagnostic.label(place, "in what is made or called here");
         }
         if !self.diagnostics.contains(&diagnostic) {
             self.diagnostics.push(diagnostic);
         }
         Reported
+    }
+
+    /// Takes a step that a place of the text leads to.
+    pub(crate) fn led_by<T>(&mut self, place: Span, step: impl FnOnce(&mut Self) -> T) -> T {
+        self.trace.push(place);
+        let result = step(self);
+        self.trace.pop();
+        result
     }
 
     /// Reports an error at a place.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights, of_inputs};
+use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::exec::Compiled;
+use crate::optional::with_options;
 use crate::step::{self, Specials, check_idle};
 use crate::tensor::Tensor;
 use crate::weights;
@@ -21,7 +22,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Draw the parameters from this seed instead of reading them
-    #[arg(long, value_name = "SEED", conflicts_with = "weights")]
+    #[arg(long, value_name = "SEED", conflicts_with = "weights", allow_negative_numbers = true, value_parser = count::<u64>)]
     pub draw: Option<u64>,
     /// The function's arguments by name (safetensors)
     #[arg(long, value_name = "FILE")]
@@ -64,17 +65,20 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
             missing.join(", ")
         ),
     }
+    let (function, inputs, given) = of_inputs(with_options(&machine, function, inputs), args.inputs.as_deref())?;
+    let function = function.as_str();
     of_inputs(check_idle(&machine, &[function], &inputs), args.inputs.as_deref())?;
     match args.draw {
         Some(seed) => machine.initialise(seed)?,
         None => load_weights(&mut machine, args.weights.as_deref(), &args.common)?,
     }
-    let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), ..Specials::default() };
+    let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), given, ..Specials::default() };
     let outputs = of_inputs(step::run(&mut machine, function, &inputs, &specials), args.inputs.as_deref())?;
     match &args.output {
         Some(path) => weights::write_tensors(path, &outputs)?,
         None => outputs.iter().for_each(|(name, tensor)| println!("{}", summary(name, tensor))),
     }
+    args.common.report(&mut machine)?;
     Ok(Exit::Done)
 }
 

@@ -137,7 +137,7 @@ impl Ready {
         }
         let kernel = w.finish();
         let tiles = vec![(Size::of((matrices * self.streams()) as i64), 1)];
-        Scheduled { kernel, sizes: Vec::new(), tiles, cost: (self.sum * u64::from(self.lanes)) as f64 * 4.0 }
+        Scheduled { kernel, sizes: Vec::new(), tiles, cost: (self.sum * u64::from(self.lanes)) as f64 * 4.0, share: 1.0 }
     }
 }
 

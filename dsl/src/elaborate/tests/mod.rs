@@ -4,8 +4,10 @@ mod codes;
 mod hard_cases;
 mod lowering;
 mod mutations;
+mod newcomers;
 mod recording;
 mod refused;
+mod slots;
 mod whole_files;
 
 use super::Program;

@@ -202,7 +202,7 @@ impl Machine {
         let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
         // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
-        let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, fresh, profile.as_mut()) };
+        let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, (memory, fresh), profile.as_mut()) };
         for &slot in &program.writes {
             grow_stale(&compiled.plan, fresh, slot as usize);
         }

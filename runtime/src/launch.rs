@@ -123,8 +123,7 @@ impl Runner {
         prepared: &Prepared,
         kernels: &[Kernel],
         pool: &mut Pool,
-        memory: Bases,
-        fresh: &mut [bool],
+        (memory, fresh): (Bases, &mut [bool]),
         mut profile: Option<&mut Profile>,
     ) -> Result<(), Fault> {
         self.loops.clear();

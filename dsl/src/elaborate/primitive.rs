@@ -23,6 +23,7 @@ const OTHERS: &[&str] = &[
     "mean",
     "count",
     "argmax",
+    "top",
     "dot",
     "size",
     "index",
@@ -82,6 +83,7 @@ impl<'p, E: Emit> Session<'p, E> {
             "mean" => return self.mean(call),
             "count" => return self.count(call),
             "argmax" => return self.argmax(call),
+            "top" => return self.top_of(call),
             "dot" => return self.dot(call),
             "size" => return self.axes_argument(call).map(|axes| Value::Int(self.size_of(&axes))),
             "index" => {

@@ -16,7 +16,8 @@ use crate::graph::{NodeId, RegionBuilder};
 pub fn passes(op: &Op, operand: usize) -> bool {
     match op {
         Op::Map(map) => rows::passes(*map, operand),
-        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient | Op::ArgMax(_) => false,
+        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient => false,
+        Op::ArgMax(_) | Op::Order(..) => false,
         Op::Reduce(Monoid::All | Monoid::Any, _) => false,
         Op::Lookup(_) | Op::ScatterAdd(..) => operand == 0,
         Op::Reduce(..)
@@ -107,7 +108,8 @@ pub fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: No
             let weight = b.op(axes, Op::Softmax(over.clone()), &[x]);
             b.map(axes, Elementwise::MUL, &[g, weight])
         }
-        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient | Op::ArgMax(_) => return None,
+        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient => return None,
+        Op::ArgMax(_) | Op::Order(..) => return None,
     };
     Some(total(axes, b, part, &stray))
 }

@@ -27,6 +27,7 @@ fn is_costly(kind: &Kind, ty: &Type) -> bool {
             | Op::Softmax(_)
             | Op::LogSumExp(_)
             | Op::ArgMax(_)
+            | Op::Order(..)
             | Op::ScatterAdd(..)
             | Op::Random(..) => true,
             Op::Lookup(_) => ty.elem == Elem::Float,

@@ -14,8 +14,8 @@ use crate::kernel::{Dtype, Place, Reg, Writer};
 
 /// Rows of a tile.
 const ROWS: u32 = 16;
-/// The most places of an axis whose indices are counted: 128 KiB of scratch memory.
-const COUNTED: i64 = 1 << 15;
+/// The most places of an axis whose indices are counted: 1 MiB of scratch memory.
+pub const COUNTED: i64 = 1 << 18;
 
 /// A kernel for a body whose one result is the order of an expression's values.
 ///

@@ -24,6 +24,8 @@ use super::canonical::compact;
 use super::differentiate::cotangent::{constant, spread};
 use crate::graph::{Graph, Kind, NodeId, Region, RegionBuilder, Scan};
 
+use crate::schedule::order::COUNTED;
+
 pub use segments::{Segments, segments};
 
 /// Groups the contractions of a program by the index that their operand is looked up by.
@@ -97,6 +99,7 @@ impl Writer<'_> {
         let fits = !of_index.axes.iter().any(|&a| of_table.has(a))
             && of_index.axes.iter().any(|&a| of_x.has(a))
             && !of_x.has(axis)
+            && self.is_countable(axis)
             && !sum.is_empty()
             && sum.iter().all(|&a| of_x.has(a))
             && of_table.axes.iter().any(|&a| a != axis && !of_x.has(a));
@@ -114,7 +117,7 @@ impl Writer<'_> {
 
     /// `Σ_{over}` of a sum of outer products, each row's at its index.
     fn scatter(&mut self, axis: Axis, over: &[Axis], values: NodeId, index: NodeId) -> Option<NodeId> {
-        if !self.out.ty(index).axes.iter().all(|a| over.contains(a)) {
+        if !self.out.ty(index).axes.iter().all(|a| over.contains(a)) || !self.is_countable(axis) {
             return None;
         }
         let values = self.beneath(values)?;
@@ -128,6 +131,11 @@ impl Writer<'_> {
         let [a, b] = [a, b].map(|side| self.by_slot(side, &group));
         let a = self.within(a, &group);
         Some(self.op(Op::Contract(vec![group.slot]), &[a, b]))
+    }
+
+    /// Whether indices into an axis are put in order in one pass over them: its size must be known.
+    fn is_countable(&self, axis: Axis) -> bool {
+        self.axes.size(axis).known().is_some_and(|n| n <= COUNTED)
     }
 
     /// The two factors of an outer product: both have some of the rows, and neither an axis of the other besides.

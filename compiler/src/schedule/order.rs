@@ -65,7 +65,7 @@ pub fn schedule(
     let walks = if counts.is_some() { 8.0 } else { axes.size(to).known().unwrap_or(1024) as f64 };
     let cost = f64::from(ROWS) * walks * axes.size(axis).known().unwrap_or(1024) as f64;
     let sizes = order.exprs.finish()?.into_sizes();
-    Ok(Scheduled { kernel: w.finish(), sizes, tiles: vec![(rows.volume(), u64::from(ROWS))], cost })
+    Ok(Scheduled { kernel: w.finish(), sizes, tiles: vec![(rows.volume(), u64::from(ROWS))], cost, share: 1.0 })
 }
 
 struct Order<'a> {

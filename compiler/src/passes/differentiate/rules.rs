@@ -83,6 +83,8 @@ pub fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: No
         }
         Op::Concat(parts, whole) => {
             stray.retain(|a| a != whole);
+            // What another operand has along an axis of this part's name is not this part: here the value is the same along it.
+            let g = if node.ty.has(parts[operand]) { total(axes, b, g, &[parts[operand]]) } else { g };
             let start = parts[..operand].iter().fold(Size::of(0), |sum, &p| sum + axes.size(p).clone());
             if has(b, *whole) { b.op(axes, Op::Slice(*whole, start, parts[operand]), &[g]) } else { g }
         }

@@ -44,6 +44,11 @@ impl Bounds {
         self.upper.is_empty() && self.lower.is_empty()
     }
 
+    /// Share of all pairs of a row and a source that rows can see, taken for long rows: half where the end moves with the row.
+    pub fn share(&self) -> f64 {
+        if self.upper.iter().any(|&(moves, _)| moves) { 0.5 } else { 1.0 }
+    }
+
     fn conjuncts(&mut self, body: &Region, mask: NodeId, time: Axis, source: Axis) {
         if let Some(&[a, b]) = operands(body, mask, Elementwise::AND) {
             self.conjuncts(body, a, time, source);

@@ -80,11 +80,15 @@ pub fn schedule(
     if of_rows {
         tiles.remove(1);
     }
+    // Each slot is in one segment.
+    let groups = |s: problem::Segment| axes.volume(&body[s.from].ty.axes).known().unwrap_or(1).max(1);
+    let share = problem.segment.map_or(1.0, |s| 1.0 / groups(s) as f64);
     Ok(Scheduled {
         kernel: w.finish(),
         sizes: e.finish()?.into_sizes(),
         tiles,
         cost: 2.0 * f64::from(blocks.mc) * f64::from(blocks.nc) * length,
+        share,
     })
 }
 

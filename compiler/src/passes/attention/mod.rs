@@ -93,7 +93,7 @@ fn recognise(axes: &Axes, region: &Region, uses: &[u32], id: NodeId) -> Option<F
 }
 
 /// The value that a chain of renames shows, and the renames from it outwards.
-fn beneath_renames(region: &Region, mut id: NodeId) -> (NodeId, Vec<(Axis, Axis)>) {
+pub(super) fn beneath_renames(region: &Region, mut id: NodeId) -> (NodeId, Vec<(Axis, Axis)>) {
     let mut renames = Vec::new();
     while let Kind::Op(Op::Rename(from, to)) = region[id].kind {
         renames.push((from, to));

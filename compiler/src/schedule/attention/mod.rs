@@ -35,7 +35,7 @@ pub fn schedule(
             let (problem, roles) = Problem::backward(&fused.body, axes, outputs, machine)?;
             backward::schedule(&problem, &roles, inputs, outputs)
         }
-        Form::Attention | Form::Loops | Form::Product | Form::Scatter => {
+        Form::Attention | Form::Loops | Form::Product | Form::Scatter | Form::Order => {
             let problem = Problem::forward(&fused.body, axes, outputs, machine)?;
             forward::schedule(&problem, inputs, outputs)
         }

@@ -47,6 +47,12 @@ impl Blocks {
         let (m, n, k) =
             (estimate(problem.rows.volume()), estimate(problem.columns.volume()), estimate(problem.sum.volume()));
         let batch = estimate(problem.batch.volume());
+        // Segments are of uneven length: half as long again as they would be, were all alike.
+        let (m, k) = match problem.segment {
+            Some(segment) if segment.of_rows => ((m * 3 / 2).div_ceil(batch), k),
+            Some(_) => (m, (k * 3 / 2).div_ceil(batch)),
+            None => (m, k),
+        };
         let width = u64::from(lanes);
         // Passes over the summed dimension of about equal length.
         let passes = k.div_ceil(256);

@@ -63,11 +63,11 @@ pub fn schedule(p: &Problem, roles: &Roles, inputs: &[Layout], outputs: &[Layout
     Ok(Scheduled { kernel: w.finish(), sizes: e.finish()?.into_sizes(), tiles: vec![(p.volume(&p.outer), 1)], cost })
 }
 
-struct Backward<'a> {
-    p: &'a Problem<'a>,
-    roles: &'a Roles,
+pub(super) struct Backward<'a> {
+    pub(super) p: &'a Problem<'a>,
+    pub(super) roles: &'a Roles,
     inputs: &'a [Layout],
-    outputs: &'a [Layout],
+    pub(super) outputs: &'a [Layout],
     tiles: Tiles,
 }
 
@@ -90,6 +90,7 @@ impl Backward<'_> {
         let (p, t) = (self.p, &self.tiles);
         let [_, keys, values] = p.qkv;
         self.clear(w, e, env);
+        self.clear_gathered(w, e, env);
         let zero = w.int(0);
         for tile in [t.s, t.d] {
             let volume = w.int(i64::from(ROWS * tile.stride));
@@ -130,12 +131,12 @@ impl Backward<'_> {
         });
     }
 
-    fn result(&self, number: usize) -> Place {
+    pub(super) fn result(&self, number: usize) -> Place {
         Place::Arg((self.p.body.arguments.len() + number) as u32)
     }
 
     /// Positions by the names of a result, from those by the names within.
-    fn outside(&self, number: usize, env: &Env) -> Env {
+    pub(super) fn outside(&self, number: usize, env: &Env) -> Env {
         let body = self.p.body;
         let mut node = body.outputs[number];
         let mut names: Vec<_> = body[node].ty.axes.iter().map(|&a| (a, a)).collect();
@@ -191,7 +192,7 @@ impl Backward<'_> {
     fn queries(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources) {
         let p = self.p;
         self.members(w, e, env, |w, e, env| {
-            e.hoist(w, &[self.roles.weights, self.roles.slope], env);
+            e.hoist(w, &self.roles.roots(), env);
             let (zero, one, unit) = (w.int(0), w.int(1), w.int(i64::from(ROWS)));
             let (time, size) = (e.extent(w, p.time), e.extent(w, p.source));
             w.repeat((zero, time, ROWS), &[], |w, first, _| {
@@ -204,7 +205,7 @@ impl Backward<'_> {
                 }
                 let last = w.add(first, rows);
                 let last = w.sub(last, one);
-                let (start, end) = (p.bounds.start(w, first), p.bounds.end(w, last, size));
+                let (start, end) = (p.bounds.start(w, e, env, first), p.bounds.end(w, e, env, last, size));
                 let to = w.add(sources.from, sources.count);
                 let to = w.map(E::MIN, &[to, end]);
                 let count = w.sub(to, sources.from);
@@ -285,15 +286,16 @@ impl Backward<'_> {
         let lanes = u32::from(p.lanes);
         let zero = w.int(0);
         let envs = p.sources(w, e, sources.from, env);
+        let roots = roles.roots();
         for env in &envs {
-            e.hoist(w, &[roles.weights, roles.slope], env);
+            e.hoist(w, &roots, env);
         }
         w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
             let at = Position::Scalar(w.add(queries.first, i));
             let row = env.with(p.time, at);
             let delta = self.delta(w, e, &row, i);
             e.preset(w, roles.delta, &row, delta);
-            e.hoist(w, &[roles.weights, roles.slope], &row);
+            e.hoist(w, &roots, &row);
             let none = w.constant(Dtype::F32, p.lanes, 0.0);
             for (v, env) in envs.iter().enumerate() {
                 let env = env.with(p.time, at);
@@ -315,6 +317,7 @@ impl Backward<'_> {
                     w.store(tile.place, index, value, None);
                 }
             }
+            self.gather(w, e, at, &envs);
             Vec::new()
         });
     }

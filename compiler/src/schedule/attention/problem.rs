@@ -8,7 +8,7 @@ use weft_dsl::types::{Axes, Axis, Type};
 use super::bounds::Bounds;
 use crate::graph::{Kind, NodeId, Region};
 use crate::kernel::{Dtype, Reg, Writer};
-use crate::passes::attention::shape;
+use crate::passes::attention::{Gathered, gathered, shape};
 use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
 
 /// Rows of a block.
@@ -66,6 +66,17 @@ pub struct Roles {
     pub output: NodeId,
     /// Its cotangent.
     pub cotangent: NodeId,
+    /// Gradients of what the scores read besides: the results after the first three.
+    pub gathered: Vec<Gathered>,
+}
+
+impl Roles {
+    /// What is evaluated for each score.
+    pub fn roots(&self) -> Vec<NodeId> {
+        let gathered =
+            self.gathered.iter().flat_map(|g| [Some(g.part), g.times, g.place.map(|p| p.1)].into_iter().flatten());
+        [self.weights, self.slope].into_iter().chain(gathered).collect()
+    }
 }
 
 fn fault<T>(why: &str) -> Result<T, Unschedulable> {
@@ -103,7 +114,7 @@ impl<'a> Problem<'a> {
             Kind::Op(Op::Map(own)) if *own == op => Some(body[id].operands.as_slice()),
             _ => None,
         };
-        let &[dq, _, dv] = body.outputs.as_slice() else { return None };
+        let &[dq, _, dv, ref further @ ..] = body.outputs.as_slice() else { return None };
         let (over, slope, keys) = contract(beneath(body, dq))?;
         let &[source] = over else { return None };
         let (_, weights, cotangent) = contract(beneath(body, dv))?;
@@ -129,7 +140,8 @@ impl<'a> Problem<'a> {
         let (rise, value, values) = of_cotangent(true)?;
         let (delta, _, output) = of_cotangent(false)?;
         (argument(values) == Some(2) && argument(output)? + 3 == count && argument(cotangent)? + 1 == count).then_some(())?;
-        let roles = Roles { weights, slope, rise, delta, output, cotangent };
+        let gathered = further.iter().map(|&o| gathered(body, o)).collect::<Option<_>>()?;
+        let roles = Roles { weights, slope, rise, delta, output, cotangent, gathered };
         Some((([queries, keys, values], (product, score), [source, key, value]), roles))
     }
 

@@ -9,7 +9,7 @@ use weft_dsl::op::{Monoid, Op};
 
 use super::micro::{Begin, Block, Left, Tile};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS, Roles, WIDTH};
+use super::problem::{Problem, ROWS, Roles};
 use crate::graph::Kind;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
@@ -225,10 +225,7 @@ impl Backward<'_> {
         p.pack(w, e, env, &q, t.q);
         p.pack(w, e, env, &Rows { node: self.roles.cotangent, within: p.value, ..q }, t.g);
 
-        let wide = i64::from(WIDTH * u32::from(p.lanes));
-        let (most, by) = (w.int(wide - 1), w.int(wide));
-        let up = w.add(sources.count, most);
-        let pairs = w.map(E::IDIV, &[up, by]);
+        let range = (sources.from, sources.count);
         let product = |a: Tile, b: Tile, c: Tile| Block {
             a: Left { place: a.place, row: a.stride, step: 1 },
             b,
@@ -240,7 +237,9 @@ impl Backward<'_> {
         for (a, b, c, depth) in [(t.q, t.kt, t.s, p.key.1), (t.g, t.vt, t.d, p.value.1)] {
             let depth = w.int(i64::from(depth));
             w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
-                product(a, b, c).pairs(w, row, (zero, pairs), depth);
+                let at = w.add(queries.first, row);
+                let seen = p.seen(w, e, env, at, range);
+                product(a, b, c).columns(w, row, seen, (zero, depth));
                 Vec::new()
             });
         }
@@ -251,12 +250,14 @@ impl Backward<'_> {
             let a = Left { place: a.place, row: 1, step: a.stride };
             let block = Block { a, begin: Begin::There, ..product(b, b, c) };
             w.repeat((zero, sources.count, p.mr), &[], |w, j, _| {
-                block.known(w, j, c.stride / u32::from(p.lanes), queries.rows);
+                block.known(w, j, c.stride / u32::from(p.lanes), (zero, queries.rows));
                 Vec::new()
             });
         }
         w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
-            product(t.d, t.k, t.dq).known(w, row, t.dq.stride / u32::from(p.lanes), sources.count);
+            let at = w.add(queries.first, row);
+            let seen = p.seen(w, e, env, at, range);
+            product(t.d, t.k, t.dq).known(w, row, t.dq.stride / u32::from(p.lanes), seen);
             Vec::new()
         });
         w.repeat((zero, queries.rows, 1), &[], |w, i, _| {

@@ -95,14 +95,14 @@ impl Affine {
 }
 
 impl Bounds {
-    /// What the mask of some scores says.
-    pub fn of(body: &Region, score: NodeId, time: Axis, source: Axis) -> Self {
+    /// What the mask of some scores says; `heads` are the axes of keys.
+    pub fn of(body: &Region, score: NodeId, heads: &[Axis], time: Axis, source: Axis) -> Self {
         let mut bounds = Self::default();
         let mut at = score;
         while let Some(&[mask, x, other]) = operands(body, at, Elementwise::SELECT)
             && number(body, other) == Some(f64::NEG_INFINITY)
         {
-            bounds = bounds.and(Self::said(body, mask, time, source));
+            bounds = bounds.and(Self::said(body, mask, heads, time, source));
             at = x;
         }
         bounds
@@ -113,6 +113,11 @@ impl Bounds {
         self.upper.is_none() && self.lower.is_none()
     }
 
+    /// Whether rows see nothing before some source.
+    pub fn starts_late(&self) -> bool {
+        self.lower.is_some()
+    }
+
     fn and(self, other: Self) -> Self {
         Self { upper: either(self.upper, other.upper, Edge::Least), lower: either(self.lower, other.lower, Edge::Most) }
     }
@@ -121,8 +126,8 @@ impl Bounds {
         Self { upper: both(self.upper, other.upper, Edge::Most), lower: both(self.lower, other.lower, Edge::Least) }
     }
 
-    fn said(body: &Region, mask: NodeId, time: Axis, source: Axis) -> Self {
-        let of = |id: NodeId| Self::said(body, id, time, source);
+    fn said(body: &Region, mask: NodeId, heads: &[Axis], time: Axis, source: Axis) -> Self {
+        let of = |id: NodeId| Self::said(body, id, heads, time, source);
         if let Some(&[a, b]) = operands(body, mask, Elementwise::AND) {
             return of(a).and(of(b));
         }
@@ -139,7 +144,7 @@ impl Bounds {
         for (op, turned, more) in forms {
             let Some(&[a, b]) = operands(body, mask, op) else { continue };
             let (a, b) = if turned { (b, a) } else { (a, b) };
-            let of = |id: NodeId| affine(body, id, time, source);
+            let of = |id: NodeId| affine(body, id, heads, time, source);
             // source · s + time · t + constant ± value <= 0
             let Some(d) = of(a).zip(of(b)).and_then(|(a, b)| a.plus(b, -1)) else { continue };
             let (constant, value) = (d.constant + more, d.value.map(|(_, node)| node));
@@ -184,13 +189,13 @@ fn number(body: &Region, id: NodeId) -> Option<f64> {
 }
 
 /// A value as an affine function of the positions, its numbers whole.
-fn affine(body: &Region, id: NodeId, time: Axis, source: Axis) -> Option<Affine> {
+fn affine(body: &Region, id: NodeId, heads: &[Axis], time: Axis, source: Axis) -> Option<Affine> {
     let node = &body[id];
     // An integer that is the same for all rows of a head: the length of a prefix.
-    let same = matches!(node.ty.elem, Elem::Int | Elem::Index(_)) && !node.ty.has(time) && !node.ty.has(source);
+    let same = matches!(node.ty.elem, Elem::Int | Elem::Index(_)) && node.ty.axes.iter().all(|a| heads.contains(a));
     let value = || same.then_some(Affine { value: Some((1, id)), ..Affine::default() });
     let Kind::Op(op) = &node.kind else { return value() };
-    let of = |i: usize| affine(body, node.operands[i], time, source);
+    let of = |i: usize| affine(body, node.operands[i], heads, time, source);
     let none = Affine::default();
     let whole = |value: f64| {
         let fits = value.fract() == 0.0 && value.abs() < f64::from(1 << 30);

@@ -20,10 +20,15 @@ fn main() {
     };
     println!("cargo::rerun-if-changed={}", archive.display());
     let carried = out.join("libweft_runtime.a");
-    if let Err(error) = fs::copy(&archive, &carried) {
+    // Made beside and moved over: what is there may have other names (hard links), or be the given library itself.
+    let fresh = out.join("libweft_runtime.fresh.a");
+    if let Err(error) = fs::copy(&archive, &fresh) {
         fail(&format!("cannot copy the runtime's library {}: {error}", archive.display()));
     }
-    without_debug_information(&carried);
+    without_debug_information(&fresh);
+    if let Err(error) = fs::rename(&fresh, &carried) {
+        fail(&format!("cannot write {}: {error}", carried.display()));
+    }
     println!("cargo::rustc-env=WEFT_ARCHIVE={}", carried.display());
 }
 

@@ -244,6 +244,11 @@ impl Specification {
         }
     }
 
+    /// What is wrong with the recipes once their data is read: see [`Program::check_data`].
+    pub fn check_data(&self) -> Vec<Diagnostic> {
+        self.program.check_data(self)
+    }
+
     fn read_tokenizer(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> Result<plan::Tokenizer> {
         let read = |path: &String| {
             let path = self.folder.join(path);
@@ -263,6 +268,17 @@ impl Host for Specification {
     fn vocabulary(&self, paths: &[String], tokenizer: &elaborate::Tokenizer) -> std::result::Result<i64, String> {
         let size = || -> Result<usize> { Ok(Tokenizer::new(&self.read_tokenizer(paths, tokenizer)?)?.size()) };
         size().map(|n| n as i64).map_err(|error| format!("{error:#}"))
+    }
+
+    fn readable(&self, path: &str) -> std::result::Result<(), String> {
+        // Not all data is UTF-8, and it may be large: whether it opens says enough.
+        let path = self.folder.join(path);
+        let size = std::fs::File::open(&path).and_then(|file| file.metadata());
+        match size {
+            Ok(found) if found.is_file() && found.len() > 0 => Ok(()),
+            Ok(found) => Err(format!("`{}` is {}", path.display(), if found.is_file() { "empty" } else { "no file" })),
+            Err(error) => Err(format!("cannot read `{}`: {error}", path.display())),
+        }
     }
 }
 
@@ -347,16 +363,20 @@ fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<(
     Ok(())
 }
 
-/// Gives each output all its declared axes: a value that is the same along some is written out.
+/// Gives each output all its declared axes: a value that is the same along some is written out. Those that are one long take no
+/// place in memory, but a float without axes is stored otherwise than one with some.
 fn complete_outputs(graph: &mut Graph) {
     use crate::graph::RegionBuilder;
     use weft_dsl::elementwise::Elementwise;
     use weft_dsl::op::{Number, Op};
-    use weft_dsl::types::Elem;
+    use weft_dsl::types::{Axis, Elem};
     let mut outputs = graph.body.outputs.clone();
     let mut builder = RegionBuilder::from(std::mem::take(&mut graph.body));
     for (node, output) in outputs.iter_mut().zip(&graph.outputs) {
-        let missing: Vec<_> = output.axes.iter().copied().filter(|&a| !builder.ty(*node).has(a)).collect();
+        let ty = builder.ty(*node);
+        let scalar = ty.axes.is_empty();
+        let is_missing = |a: &Axis| !ty.has(*a) && (scalar || !graph.axes.is_unit(*a));
+        let missing: Vec<_> = output.axes.iter().copied().filter(is_missing).collect();
         if !missing.is_empty() {
             let holds = builder.op(&graph.axes, Op::Constant(Number(1.0), Elem::Bool, missing), &[]);
             *node = builder.map(&graph.axes, Elementwise::SELECT, &[holds, *node, *node]);

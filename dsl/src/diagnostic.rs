@@ -72,6 +72,13 @@ impl Diagnostic {
         self
     }
 
+    /// Shows it at a place that led to it: where it lay explains it, and nothing is to be changed there.
+    pub fn led_to_by(&mut self, place: Span) {
+        self.labels.iter_mut().for_each(|label| label.primary = false);
+        self.labels.insert(0, Label { span: place, text: "in what is made or called here".into(), primary: true });
+        self.fix = None;
+    }
+
     /// Adds a note.
     pub fn note(mut self, text: impl Into<String>) -> Self {
         self.notes.push(text.into());

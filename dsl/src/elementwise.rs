@@ -118,6 +118,11 @@ impl Elementwise {
         self.row().name
     }
 
+    /// Whether its operands may change places.
+    pub fn commutes(self) -> bool {
+        [Self::ADD, Self::MUL, Self::MAX, Self::MIN, Self::EQ, Self::NE, Self::AND, Self::OR].contains(&self)
+    }
+
     /// By name.
     pub fn named(name: &str) -> Option<Self> {
         TABLE.iter().position(|row| row.name == name).map(|i| Self(i as u8))

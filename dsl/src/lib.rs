@@ -17,6 +17,7 @@ pub mod codes;
 pub mod sources;
 pub mod render;
 pub mod library;
+mod habits;
 pub mod parse;
 pub mod format;
 pub mod elaborate;

@@ -41,6 +41,11 @@ impl Axes {
         &self[axis].size
     }
 
+    /// Whether its length is known to be 1.
+    pub fn is_unit(&self, axis: Axis) -> bool {
+        self.size(axis).known() == Some(1)
+    }
+
     /// The product of the sizes.
     pub fn volume(&self, axes: &[Axis]) -> Size {
         axes.iter().map(|&a| self.size(a).clone()).product()

@@ -112,11 +112,20 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
         }
     }
     for limit in &program.limits {
-        let found = value(&limit.size, &values)?;
-        let name = show_size(program, &limit.size);
-        ensure!(found as u64 <= limit.at_most, "`{name}` is {found}, at most {} is possible: {}", limit.at_most, limit.why);
+        let (found, most) = (signed(&limit.size, &values)?, signed(&limit.at_most, &values)?);
+        let [name, most_name] = [&limit.size, &limit.at_most].map(|size| show_size(program, size));
+        let why = &limit.why;
+        if fixed(&limit.size).is_some() {
+            ensure!(found <= most, "`{most_name}` is {most}, at least {found} is needed: {why}");
+        }
+        ensure!(found <= most, "`{name}` is {found}, at most {most} is possible: {why}");
     }
     Ok(values)
+}
+
+/// The value of a size that depends on no variable.
+pub fn fixed(size: &Size) -> Option<i64> {
+    size.terms.iter().all(|(_, variables)| variables.is_empty()).then(|| size.terms.iter().map(|(n, _)| n).sum())
 }
 
 /// The only unknown of `size = found`, where it occurs once and linearly.
@@ -177,18 +186,18 @@ pub fn width(dtype: Dtype) -> usize {
     }
 }
 
-/// Writes an input's elements as the kernels read them, little endian.
+/// Writes an input's elements as the kernels read them, little endian; `bound` is the value of [`Port::bound`].
 ///
 /// Floats take f32 or f64, integers and indices i64 or i32, booleans any integer (nonzero is true).
 ///
 /// # Errors
 /// When the tensor's type does not fit, an index is out of bounds or an integer exceeds 32 bits.
-pub fn write_input(port: &Port, dtype: Dtype, tensor: &Tensor, out: &mut [u8]) -> Result<()> {
+pub fn write_input(port: &Port, bound: Option<i64>, dtype: Dtype, tensor: &Tensor, out: &mut [u8]) -> Result<()> {
     ensure!(out.len() == tensor.len() * width(dtype), "the buffer of input `{}` has another length", port.name);
     let integer = |at: usize, x: i64| -> Result<[u8; 4]> {
         let place = || place(&tensor.shape, at);
-        match port.bound {
-            Some(bound) if x < 0 || x as u64 >= bound => {
+        match bound {
+            Some(bound) if x < 0 || x >= bound => {
                 bail!("input `{}`{}: the index {x} is outside 0..{bound}", port.name, place())
             }
             _ => {}

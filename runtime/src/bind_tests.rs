@@ -7,7 +7,7 @@ fn size(terms: &[(i64, &[u32])]) -> Size {
     Size { terms: terms.iter().map(|(c, v)| (*c, v.to_vec())).collect() }
 }
 
-fn port(name: &str, axes: &[(&str, Size)], bound: Option<u64>) -> Port {
+fn port(name: &str, axes: &[(&str, Size)], bound: Option<Size>) -> Port {
     Port { name: name.into(), axes: axes.iter().map(|(n, s)| (n.to_string(), s.clone())).collect(), bound, buffer: 0 }
 }
 
@@ -18,10 +18,14 @@ fn program() -> Program {
         sizes: vec!["batch".into(), "time".into()],
         inputs: vec![
             port("pairs", &[("pair", size(&[(2, &[1]), (1, &[])]))], None),
-            port("ids", &[("batch", batch.clone()), ("time", time.clone())], Some(65)),
+            port("ids", &[("batch", batch.clone()), ("time", time.clone())], Some(size(&[(65, &[])]))),
             port("square", &[("all", size(&[(1, &[0, 1])]))], None),
         ],
-        limits: vec![Limit { size: time, at_most: 64, why: "axis `position` has 64 places".into() }],
+        limits: vec![
+            Limit { size: time.clone(), at_most: size(&[(64, &[])]), why: "axis `position` has 64 places".into() },
+            Limit { size: size(&[(1, &[])]), at_most: batch, why: "`argmax` needs a place on the axis `batch`".into() },
+            Limit { size: time, at_most: size(&[(32, &[0])]), why: "each row has 32 tokens".into() },
+        ],
         ..Program::default()
     }
 }
@@ -46,6 +50,11 @@ fn sizes_are_solved_and_checked() {
     );
     assert_eq!(message(bind(7, &[6], 6)), "input `ids` has the axes [batch, time], found a tensor of shape [6]");
     assert_eq!(message(bind(131, &[1, 65], 65)), "`time` is 65, at most 64 is possible: axis `position` has 64 places");
+    assert_eq!(message(bind(67, &[1, 33], 33)), "`time` is 33, at most 32 is possible: each row has 32 tokens");
+    assert_eq!(
+        message(bind(7, &[0, 3], 0)),
+        "`batch` is 0, at least 1 is needed: `argmax` needs a place on the axis `batch`"
+    );
 }
 
 #[test]
@@ -76,9 +85,9 @@ fn indices_are_checked_and_named() {
     let port = &program().inputs[1];
     let mut out = [0; 16];
     let ids = Tensor::i64(&[2, 2], vec![0, 1, 64, 3]).unwrap();
-    write_input(port, Dtype::I32, &ids, &mut out).unwrap();
+    write_input(port, Some(65), Dtype::I32, &ids, &mut out).unwrap();
     assert_eq!(get(&out, i32::from_le_bytes), [0, 1, 64, 3]);
-    let message = |t: Tensor| write_input(port, Dtype::I32, &t, &mut [0; 16]).unwrap_err().to_string();
+    let message = |t: Tensor| write_input(port, Some(65), Dtype::I32, &t, &mut [0; 16]).unwrap_err().to_string();
     let ids = Tensor::i32(&[2, 2], vec![0, 1, 65, 3]).unwrap();
     assert_eq!(message(ids), "input `ids` at [1, 0]: the index 65 is outside 0..65");
     let ids = Tensor::i64(&[2, 2], vec![0, -1, 65, 3]).unwrap();
@@ -87,7 +96,7 @@ fn indices_are_checked_and_named() {
     assert_eq!(message(ids), "input `ids` takes integers (i64 or i32), found f32");
     let free = &program().inputs[0];
     let wide = Tensor::i64(&[1], vec![1 << 31]).unwrap();
-    let error = write_input(free, Dtype::I32, &wide, &mut [0; 4]).unwrap_err();
+    let error = write_input(free, None, Dtype::I32, &wide, &mut [0; 4]).unwrap_err();
     assert_eq!(error.to_string(), "input `pairs` at [0]: 2147483648 exceeds 32 bits");
 }
 
@@ -95,6 +104,6 @@ fn indices_are_checked_and_named() {
 fn booleans_are_zero_or_one() {
     let mut out = [9; 3];
     let mask = Tensor::i64(&[3], vec![0, -4, 1]).unwrap();
-    write_input(&program().inputs[0], Dtype::Bool, &mask, &mut out).unwrap();
+    write_input(&program().inputs[0], None, Dtype::Bool, &mask, &mut out).unwrap();
     assert_eq!(out, [0, 1, 1]);
 }

@@ -46,7 +46,7 @@ Example:
 /// A model compiled by Weft.
 #[derive(Parser, Debug)]
 #[command(
-    version,
+    version = concat!("compiled by weft ", env!("CARGO_PKG_VERSION")),
     about = "A model compiled by Weft: trains, evaluates, generates, computes",
     arg_required_else_help = true
 )]
@@ -94,7 +94,10 @@ impl Command {
 /// 1 failed, 2 asked wrongly, 130 interrupted. Failures are printed.
 pub fn main(compiled: Compiled, args: impl Iterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.collect();
-    let parsed = command(&args).try_get_matches_from(args).and_then(|matches| Cli::from_arg_matches(&matches));
+    let parsed = command(&args)
+        .display_name(&compiled.plan.name)
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
     let command = match parsed {
         Ok(cli) => cli.command,
         Err(error) => {
@@ -167,10 +170,19 @@ mod tests {
             "m generate --greedy --top-k 3",
             "m train --threads 0",
             "m train --weights w --resume",
+            "m train --steps -5",
         ] {
             assert_eq!(code(line), 2, "{line}");
         }
         assert_eq!((code("m --help"), code("m train --help"), code("m --version")), (0, 0, 0));
+    }
+
+    #[test]
+    fn negative_counts_are_told_what_they_should_be() {
+        for line in ["m generate --tokens -5", "m generate --top-k -5", "m train --steps -5", "m run --draw -5"] {
+            let said = parse(line).unwrap_err().to_string();
+            assert!(said.contains("a whole number is needed, 0 or more") && !said.contains("-- -5"), "{said}");
+        }
     }
 
     #[test]

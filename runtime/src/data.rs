@@ -4,9 +4,9 @@
 //! changes neither what is trained on nor, up to rounding, the result.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::plan::Recipe;
 use crate::shuffle::{Purpose, place};
@@ -36,6 +36,8 @@ pub enum Source {
         steps: u64,
         /// Text whose held-out part is evaluated on, and tokens in a sequence; without it, the tensors themselves are.
         held_out: Option<(Text, usize)>,
+        /// The file that they are from.
+        file: Option<PathBuf>,
     },
 }
 
@@ -56,7 +58,11 @@ impl Source {
     /// # Errors
     /// A file that does not read; tensors that do not agree on the number of steps, or hold none.
     pub fn given(path: &Path, held_out: Option<(Text, usize)>) -> Result<Self> {
-        Self::from_tensors(weights::read_tensors(path)?, held_out).map_err(|error| error.context(path.display().to_string()))
+        let mut given = Self::from_tensors(weights::read_tensors(path)?, held_out);
+        if let Ok(Self::Given { file, .. }) = &mut given {
+            *file = Some(path.into());
+        }
+        given.with_context(|| path.display().to_string())
     }
 
     /// Batches from tensors `[steps, batch, …]`.
@@ -79,7 +85,17 @@ impl Source {
             );
         }
         ensure!(steps > 0, "there are no batches: `{first}` holds 0 steps");
-        Ok(Self::Given { tensors, steps: steps as u64, held_out })
+        Ok(Self::Given { tensors, steps: steps as u64, held_out, file: None })
+    }
+
+    /// Has a failure over the batches name the file that they are from.
+    pub fn named<T>(&self, result: Result<T>) -> Result<T> {
+        match self {
+            Self::Given { file: Some(file), .. } => {
+                result.with_context(|| format!("with the batches of {}", file.display()))
+            }
+            Self::Given { file: None, .. } | Self::Text { .. } => result,
+        }
     }
 
     /// How many steps there are batches for; `None`: as many as are asked for.
@@ -114,7 +130,9 @@ impl Source {
                 Ok(windows(&text.train, &starts, *time))
             }
             Self::Given { tensors, steps, .. } => {
-                ensure!(step < *steps, "step {} has no batch: the file holds {steps}", step + 1);
+                if step >= *steps {
+                    return self.named(Err(anyhow!("step {} has no batch: the file holds {steps}", step + 1)));
+                }
                 let step = step as usize;
                 Ok(tensors.iter().map(|(name, tensor)| (name.clone(), slice(tensor, step))).collect())
             }

@@ -1,24 +1,52 @@
-//! The loss on text that was held out, or on given batches: averaged by the number of counted items.
+//! The loss and metrics on text that was held out, or on given batches: each over all items that it counts.
 
 use anyhow::{Context, Result, ensure};
 
-use crate::data::{Batch, Source};
+use crate::bind::fixed;
+use crate::console::thousands;
+use crate::data::{self, Batch, Source};
 use crate::exec::Machine;
 use crate::interrupt;
-use crate::plan::{Program, Recipe, Size};
+use crate::plan::{Program, Recipe};
 use crate::step::{Outcome, Specials, run_scalars};
 
 /// What an evaluation found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// `loss` and `metric.NAME`, averaged over counted items.
+    /// `loss` and `metric.NAME`, each over the items that it counts; without a metric that counts none.
     pub mean: Outcome,
-    /// Number of counted items.
+    /// Number of items that the loss counts.
     pub weight: f64,
+    /// What they are a part of.
+    pub seen: Seen,
 }
 
-/// Evaluates with the program `loss`. `tick` hears of each batch: how many are done, of how many. `None` if Ctrl-C came
-/// between. What is drawn comes from the recipe's seed, so that runs with other seeds are measured by the same.
+/// How much an evaluation went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Rows of its batches.
+    pub rows: u64,
+    /// Tokens of them, where they are text.
+    pub tokens: Option<u64>,
+}
+
+impl Score {
+    /// What the means are over, in words: `109,195 tokens`.
+    pub fn over(&self) -> String {
+        let weight = self.weight as u64;
+        let counted = thousands(weight);
+        match self.seen {
+            Seen { tokens: Some(all), .. } if weight == all => format!("{counted} tokens"),
+            Seen { rows, tokens: Some(_) } if weight == rows => format!("{counted} sequences"),
+            Seen { tokens: Some(all), .. } => format!("{counted} of {} tokens", thousands(all)),
+            Seen { rows, tokens: None } if weight == rows => format!("{counted} rows"),
+            Seen { rows, tokens: None } => format!("{counted} places in {} rows", thousands(rows)),
+        }
+    }
+}
+
+/// Evaluates with the programs `loss`, which gives the sums and weights of a batch, and `score`, which takes their totals. `tick`
+/// hears of each batch: how many are done, of how many. `None` if Ctrl-C came between. What is drawn comes from the recipe's seed, so that runs with other seeds are measured by the same.
 ///
 /// # Errors
 /// A held-out text that is too short, and data that does not fit the program.
@@ -32,7 +60,9 @@ pub fn evaluate(
     let rows = usize::try_from(recipe.batch.div_ceil(recipe.accumulate.max(1)))?.max(1);
     let (asked, seed) = (recipe.evaluate_batches, recipe.seed);
     let count = source.held_out_batches(asked, rows)?;
-    let (mut sum, mut total) = (Outcome::default(), 0.0);
+    let mut totals = Outcome::default();
+    let (mut rows_seen, mut tokens) = (0, 0);
+    let of_text = source.evaluated_text().is_some();
     for index in 0..count {
         if interrupt::asked() {
             return Ok(None);
@@ -43,32 +73,24 @@ pub fn evaluate(
             }
             // No chance acts in an evaluation; the seed is there for objectives that draw, as masking does.
             let specials = Specials { step: index + 1, seed, ..Specials::default() };
-            let values = run_scalars(machine, "loss", &batch, &specials)?;
-            let (weights, means): (Vec<_>, Vec<_>) = values.into_iter().partition(|(name, _)| name == "weight");
-            let weight = weights.first().context("`loss` gives no output `weight`")?.1;
-            // A batch of nothing but padding has no mean.
-            if weight > 0.0 {
-                sum.add(&means, weight);
-                total += weight;
-            }
+            let values = run_scalars(machine, "loss", &batch, &specials);
+            totals.add(if of_text { values? } else { source.named(values)? });
+            rows_seen += batch.first().map_or(0, |(_, tensor)| tensor.shape.first().copied().unwrap_or(1) as u64);
+            tokens += data::tokens(&batch);
         }
         tick(index + 1, count);
     }
-    ensure!(total > 0.0, "the evaluation counted nothing: every position is ignored");
-    for (_, value) in &mut sum.values {
-        *value /= total;
-    }
-    Ok(Some(Score { mean: sum, weight: total }))
+    let specials = Specials { step: 1, seed, totals, ..Specials::default() };
+    let values = Outcome { values: run_scalars(machine, "score", &Vec::new(), &specials)? };
+    let weight = values.get("weight.loss").context("`score` gives no output `weight.loss`")?;
+    ensure!(weight > 0.0, "the evaluation counted nothing: every position is ignored");
+    let seen = Seen { rows: rows_seen, tokens: of_text.then_some(tokens) };
+    Ok(Some(Score { mean: values.counted(), weight, seen }))
 }
 
 /// Whether a batch has the sizes that a program is fixed to. The rest of a text that fills no whole sequence is left out where
 /// the specification fixes the length of sequences.
 fn fits(program: &Program, batch: &Batch) -> bool {
-    let fixed = |size: &Size| match size.terms.as_slice() {
-        [] => Some(0),
-        [(n, variables)] if variables.is_empty() => Some(*n),
-        _ => None,
-    };
     program.inputs.iter().all(|port| {
         let Some((_, tensor)) = batch.iter().find(|(name, _)| *name == port.name) else {
             return true;
@@ -76,4 +98,20 @@ fn fits(program: &Program, batch: &Batch) -> bool {
         let sizes = port.axes.iter().zip(&tensor.shape);
         sizes.into_iter().all(|((_, size), &found)| fixed(size).is_none_or(|n| n == found as i64))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_has_a_unit() {
+        let over = |weight: f64, rows: u64, tokens: Option<u64>| {
+            Score { mean: Outcome::default(), weight, seen: Seen { rows, tokens } }.over()
+        };
+        assert_eq!(over(109_195.0, 1_707, Some(109_195)), "109,195 tokens");
+        assert_eq!(over(1_024.0, 107, Some(6_830)), "1,024 of 6,830 tokens");
+        assert_eq!(over(107.0, 107, Some(6_830)), "107 sequences");
+        assert_eq!((over(96.0, 96, None), over(480.0, 96, None)), ("96 rows".into(), "480 places in 96 rows".into()));
+    }
 }

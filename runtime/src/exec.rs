@@ -1,7 +1,7 @@
 //! Running a plan: a machine is its kernels, its memory and its threads.
 
 use crate::bind;
-use crate::launch::{Bases, Fault, Profile, Runner};
+use crate::launch::{Bases, Fault, Runner};
 use crate::memory::{Region, aligned};
 use crate::nearest::hint;
 use crate::params;
@@ -9,10 +9,11 @@ use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
 use crate::pool::Pool;
 use crate::prepare::prepare;
 use crate::prepared::{Op, Prepared, STATUS, Spot};
+use crate::profile::{Ceilings, Profile, Report};
 use crate::tensor::Tensor;
 use anyhow::{Context, Result, ensure};
 
-pub use crate::launch::{Kernel, KernelTime};
+pub use crate::launch::Kernel;
 
 /// How many bindings of sizes a machine keeps; the least recently used goes first.
 const KEPT: usize = 64;
@@ -172,11 +173,15 @@ impl Machine {
         } = self;
         let program = &compiled.plan.programs[index];
         let prepared = &bound[at].prepared;
+        if let Some(profile) = profile {
+            profile.enter(index);
+        }
         for (port, tensor) in program.inputs.iter().zip(inputs) {
             let buffer = port.buffer as usize;
             if let Spot::Arena(start) = prepared.spots[buffer] {
                 let bytes = &mut arena.bytes_mut()[start..start + prepared.bytes[buffer]];
-                bind::write_input(port, program.buffers[buffer].dtype, tensor, bytes)?;
+                let most = port.bound.as_ref().map(|size| bind::value(size, &bound[at].sizes)).transpose()?;
+                bind::write_input(port, most, program.buffers[buffer].dtype, tensor, bytes)?;
             }
         }
         let bases = prepared.spots.iter().enumerate().map(|(buffer, spot)| {
@@ -304,14 +309,22 @@ impl Machine {
         }
     }
 
-    /// Starts (from zero) or stops measuring each kernel's time.
+    /// Starts (from zero) or stops measuring each launch.
     pub fn set_profile(&mut self, on: bool) {
-        self.profile = on.then(|| Profile::new(self.compiled.kernels.len()));
+        self.profile = on.then(Profile::new);
     }
 
-    /// What was measured since [`Machine::set_profile`]: the kernels that ran, the slowest in all first.
-    pub fn profile(&self) -> Vec<KernelTime> {
-        self.profile.as_ref().map_or_else(Vec::new, |profile| profile.table(&self.plan().kernels))
+    /// What was measured since [`Machine::set_profile`].
+    pub fn profile(&self) -> Option<Report> {
+        self.profile.as_ref().map(|profile| profile.report(self.plan()))
+    }
+
+    /// What the machine's threads can do at most.
+    ///
+    /// # Errors
+    /// When the system refuses memory for the measurement.
+    pub fn ceilings(&mut self) -> Result<Ceilings> {
+        Ceilings::measure(&mut self.pool)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::bind::fixed;
 use crate::exec::Machine;
 use crate::plan::{Dtype, Port, Program, Size};
 use crate::sample::Sampling;
@@ -153,13 +154,9 @@ fn along(flag: &Port, input: &Port) -> Result<Vec<bool>> {
 
 /// The longest input: the smallest limit on the size of time.
 fn context(program: &Program, time: &Size) -> Option<usize> {
-    let limits = program.limits.iter().filter(|limit| limit.size == *time).map(|limit| limit.at_most);
+    let limits = program.limits.iter().filter(|limit| limit.size == *time).filter_map(|limit| fixed(&limit.at_most));
     // A fixed size is its own limit.
-    let fixed = match time.terms.as_slice() {
-        [(n, variables)] if variables.is_empty() => u64::try_from(*n).ok(),
-        _ => None,
-    };
-    limits.chain(fixed).min().and_then(|n| usize::try_from(n).ok())
+    limits.chain(fixed(time)).min().and_then(|n| usize::try_from(n).ok())
 }
 
 #[cfg(test)]

@@ -3,39 +3,10 @@
 use crate::plan::{Count, Dtype, Program};
 use crate::pool::Pool;
 use crate::prepared::{Op, Prepared, STATUS, poison, turn};
-use std::time::Instant;
+use crate::profile::Profile;
 
 /// A kernel: does the tiles `begin..end`; see [`crate::plan::Launch`].
 pub type Kernel = unsafe extern "C" fn(args: *const *mut u8, sizes: *const i64, begin: i64, end: i64, scratch: *mut u8);
-
-/// How long a kernel took.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KernelTime {
-    /// Its symbol.
-    pub symbol: String,
-    /// How often it ran.
-    pub launches: u64,
-    /// Wall time of all runs, in nanoseconds.
-    pub nanoseconds: u64,
-}
-
-/// Measured times by kernel: launches and nanoseconds.
-pub(crate) struct Profile(Vec<(u64, u64)>);
-
-impl Profile {
-    pub(crate) fn new(kernels: usize) -> Self {
-        Self(vec![(0, 0); kernels])
-    }
-
-    pub(crate) fn table(&self, symbols: &[String]) -> Vec<KernelTime> {
-        let ran = self.0.iter().zip(symbols).filter(|((launches, _), _)| *launches > 0);
-        let mut table: Vec<KernelTime> = ran
-            .map(|(&(launches, nanoseconds), symbol)| KernelTime { symbol: symbol.clone(), launches, nanoseconds })
-            .collect();
-        table.sort_by_key(|kernel| std::cmp::Reverse(kernel.nanoseconds));
-        table
-    }
-}
 
 /// Memory of a run besides its buffers.
 #[derive(Clone, Copy)]
@@ -113,6 +84,11 @@ struct Call {
 unsafe impl Sync for Call {}
 
 impl Call {
+    /// Does all tiles, on several threads where that is worth it.
+    fn spread(&self, pool: &mut Pool, tiles: usize, parallel: bool, work: crate::pool::Work) {
+        if parallel { pool.run(tiles, work) } else { work(0, tiles, 0) }
+    }
+
     fn tiles(&self, begin: usize, end: usize, worker: usize) {
         let scratch = self.memory.scratch_of(worker);
         // SAFETY: promised by the caller of `Runner::run`.
@@ -158,7 +134,7 @@ impl Runner {
                 unsafe { self.births(program, prepared, at) };
             }
             match *op {
-                Op::Launch { kernel, args, sizes, tiles, scratch, parallel } => {
+                Op::Launch { kernel, args, sizes, tiles, scratch, parallel, work } => {
                     at += 1;
                     if tiles == 0 {
                         continue;
@@ -174,16 +150,17 @@ impl Runner {
                     }
                     let (args, sizes) = (self.args.as_ptr(), self.sizes.as_ptr());
                     let call = Call { kernel: kernels[kernel], args, sizes, memory };
-                    let start = profile.is_some().then(Instant::now);
-                    if parallel {
-                        pool.run(tiles, &|begin, end, worker| call.tiles(begin, end, worker));
-                    } else {
-                        call.tiles(0, tiles, 0);
-                    }
-                    if let (Some(profile), Some(start)) = (profile.as_deref_mut(), start) {
-                        let entry = &mut profile.0[kernel];
-                        entry.0 += 1;
-                        entry.1 += start.elapsed().as_nanos() as u64;
+                    match profile.as_deref_mut() {
+                        None => call.spread(pool, tiles, parallel, &|begin, end, worker| call.tiles(begin, end, worker)),
+                        Some(profile) => {
+                            let (from, observer) = (profile.now(), &*profile);
+                            call.spread(pool, tiles, parallel, &|begin, end, worker| {
+                                let from = observer.now();
+                                call.tiles(begin, end, worker);
+                                observer.span(at - 1, worker, (begin, end), from);
+                            });
+                            profile.launch(at - 1, from, work);
+                        }
                     }
                     if scratch >= STATUS {
                         let workers = if parallel { pool.threads() } else { 1 };

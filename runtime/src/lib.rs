@@ -26,6 +26,10 @@ pub mod prepared;
 
 pub mod prepare;
 
+pub mod whole_file;
+
+pub mod profile;
+
 pub mod launch;
 
 pub mod exec;
@@ -33,8 +37,6 @@ pub mod exec;
 pub mod initialise;
 
 pub mod capability;
-
-pub mod whole_file;
 
 pub mod tensor_file;
 

@@ -157,7 +157,7 @@ pub struct Stored {
 /// Code that runs from inputs to outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// `forward` or the name of a `fn` of the model; `train_step`, `loss`, `weigh`, `accumulate`, `update`.
+    /// `forward` or the name of a `fn` of the model; `train_step`, `loss`, `score`, `weigh`, `accumulate`, `update`.
     pub name: String,
     /// Names of the size variables, such as `batch` and `time`; bound from the inputs' shapes.
     pub sizes: Vec<String>,
@@ -179,7 +179,7 @@ pub struct Limit {
     /// What is limited.
     pub size: Size,
     /// Its largest value.
-    pub at_most: u64,
+    pub at_most: Size,
     /// In the user's names: ``axis `position` has 64 places``.
     pub why: String,
 }
@@ -192,7 +192,7 @@ pub struct Port {
     /// Axes by name with their sizes.
     pub axes: Vec<(String, Size)>,
     /// For indices: one more than the largest allowed; negative ones are refused too. Checked before the program runs.
-    pub bound: Option<u64>,
+    pub bound: Option<Size>,
     /// The buffer.
     pub buffer: u32,
 }
@@ -266,6 +266,19 @@ pub struct Launch {
     pub scratch: u64,
     /// Rough cost of one tile in nanoseconds, to keep small work on one thread.
     pub cost: f64,
+    /// What all tiles together do, for profiles.
+    pub work: Work,
+}
+
+/// What a launch does, whatever its schedule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    /// Additions, multiplications and other functions, `2 · m · n · k` for a product; each value counted once.
+    pub operations: Size,
+    /// Share of them that is done: an affine mask leaves others out.
+    pub share: f64,
+    /// Bytes of what it reads, each place once, and writes.
+    pub bytes: Size,
 }
 
 /// A buffer as an argument of a kernel: where in it the kernel starts.

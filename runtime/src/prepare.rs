@@ -169,7 +169,9 @@ impl Builder<'_> {
         // A cost that nobody stated says nothing; sharing is then the safer guess.
         let parallel = tiles > 1 && (launch.cost <= 0.0 || launch.cost * tiles as f64 >= WORTH_SHARING);
         let args = (first, self.out.args.len());
-        self.out.ops.push(Op::Launch { kernel, args, sizes, tiles, scratch, parallel });
+        let amount = |size| anyhow::Ok(signed(size, self.values)? as f64);
+        let work = (amount(&launch.work.operations)? * launch.work.share, amount(&launch.work.bytes)?);
+        self.out.ops.push(Op::Launch { kernel, args, sizes, tiles, scratch, parallel, work });
         Ok(())
     }
 

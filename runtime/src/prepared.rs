@@ -33,6 +33,8 @@ pub enum Op {
         scratch: usize,
         /// Whether it is worth a hand-over to other threads.
         parallel: bool,
+        /// Operations and bytes, for profiles.
+        work: (f64, f64),
     },
     /// Start of a loop.
     Enter {

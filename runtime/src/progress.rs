@@ -68,12 +68,15 @@ impl Progress {
     pub fn step(&mut self, step: u64, outcome: &Outcome, tokens: u64) -> f64 {
         let seconds = self.lap().as_secs_f64().max(1e-9);
         let speed = self.speed.push(tokens as f64 / seconds);
-        let loss = self.loss.push(outcome.get("loss").unwrap_or(f64::NAN));
-        self.bar.set_message(format!("loss {loss:.4}  {} tokens/s", thousands(speed as u64)));
+        let loss = match outcome.get("loss") {
+            Some(loss) => format!("loss {:.4}", self.loss.push(loss)),
+            None => "no loss: the batch counts nothing".into(),
+        };
+        self.bar.set_message(format!("{loss}  {} tokens/s", thousands(speed as u64)));
         self.bar.set_position(step);
         let every = self.steps.div_ceil(10).max(1);
         if self.plain && (step.is_multiple_of(every) || step == 1) {
-            eprintln!("step {step}/{}  loss {loss:.4}  {} tokens/s", self.steps, thousands(speed as u64));
+            eprintln!("step {step}/{}  {loss}  {} tokens/s", self.steps, thousands(speed as u64));
         }
         speed
     }

@@ -28,14 +28,21 @@ impl Outcome {
         self.get("loss").context("the program gives no output `loss`")
     }
 
-    /// Adds `scale` times the values to those of the same names.
-    pub fn add(&mut self, values: &[(String, f64)], scale: f64) {
+    /// Adds the values to those of the same names.
+    pub fn add(&mut self, values: Vec<(String, f64)>) {
         for (name, value) in values {
-            match self.values.iter_mut().find(|(found, _)| found == name) {
-                Some((_, sum)) => *sum += scale * value,
-                None => self.values.push((name.clone(), scale * value)),
+            match self.values.iter_mut().find(|(found, _)| *found == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.values.push((name, value)),
             }
         }
+    }
+
+    /// What is to be reported: without the weights (`weight.NAME`), and without the values whose weight is 0, which were
+    /// computed from nothing.
+    pub fn counted(&self) -> Self {
+        let counts = |name: &str| !name.starts_with("weight.") && self.get(&format!("weight.{name}")) != Some(0.0);
+        Self { values: self.values.iter().filter(|(name, _)| counts(name)).cloned().collect() }
     }
 }
 
@@ -48,8 +55,8 @@ pub struct Specials {
     pub seed: u64,
     /// `$micro`: which micro-batch.
     pub micro: u64,
-    /// `$total.0`, …: sums of the weights over the micro-batches.
-    pub totals: Vec<f64>,
+    /// `$sum.0`, `$weight.0`, …: what programs gave for several batches under these names, added up.
+    pub totals: Outcome,
 }
 
 impl Specials {
@@ -58,7 +65,7 @@ impl Specials {
             "$step" => Tensor::scalar(self.step as f64),
             "$seed" => Tensor::scalar_i32(seed_word(self.seed)),
             "$micro" => Tensor::scalar_i32(self.micro as i32),
-            total => Tensor::scalar(*self.totals.get(total.strip_prefix("$total.")?.parse::<usize>().ok()?)?),
+            total => Tensor::scalar(self.totals.get(total.strip_prefix('$')?)?),
         })
     }
 }
@@ -101,33 +108,29 @@ pub fn run_scalars(machine: &mut Machine, program: &str, batch: &Batch, specials
     outputs.into_iter().map(scalar).collect()
 }
 
-/// Does the optimizer step `step` (from 1) on a whole batch.
+/// Does the optimizer step `step` (from 1) on a whole batch. Where a batch counts nothing, its gradient is 0 and the outcome holds
+/// no loss.
 ///
 /// # Errors
 /// Data that does not fit the programs.
 pub fn step(machine: &mut Machine, batch: &Batch, step: u64, seed: u64, accumulate: u64) -> Result<Outcome> {
     let mut specials = Specials { step, seed, ..Specials::default() };
     if accumulate <= 1 {
-        return Ok(Outcome { values: run_scalars(machine, "train_step", batch, &specials)? });
+        return Ok(Outcome { values: run_scalars(machine, "train_step", batch, &specials)? }.counted());
     }
     let parts = data::split(batch, accumulate)?;
-    for part in &parts {
-        let weights = run_scalars(machine, "weigh", part, &specials)?;
-        specials.totals.resize(weights.len(), 0.0);
-        for (name, weight) in weights {
-            let index = name.strip_prefix("weight.").and_then(|i| i.parse::<usize>().ok());
-            let total = index.and_then(|i| specials.totals.get_mut(i));
-            *total.with_context(|| format!("`weigh` gives `{name}`, which is no weight"))? += weight;
-        }
-    }
-    machine.clear_accumulators();
-    let mut outcome = Outcome::default();
     for (micro, part) in parts.iter().enumerate() {
         specials.micro = micro as u64;
-        outcome.add(&run_scalars(machine, "accumulate", part, &specials)?, 1.0);
+        specials.totals.add(run_scalars(machine, "weigh", part, &specials)?);
     }
-    outcome.values.extend(run_scalars(machine, "update", &Vec::new(), &specials)?);
-    Ok(outcome)
+    machine.clear_accumulators();
+    let mut sums = Outcome::default();
+    for (micro, part) in parts.iter().enumerate() {
+        specials.micro = micro as u64;
+        sums.add(run_scalars(machine, "accumulate", part, &specials)?);
+    }
+    specials.totals.values.extend(sums.values);
+    Ok(Outcome { values: run_scalars(machine, "update", &Vec::new(), &specials)? }.counted())
 }
 
 /// Whether a batch holds what programs need.

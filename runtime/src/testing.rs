@@ -3,7 +3,7 @@
 use crate::exec::{Compiled, Kernel};
 use crate::plan::{
     Arg, Buffer, Count, Dtype, FORMAT, Init, Launch, Layout, Limit, Param, Place, Plan, Port, Program, Role, Size, Slot,
-    Step, Stored, Stride,
+    Step, Stored, Stride, Work,
 };
 
 /// Elements of a row.
@@ -86,7 +86,7 @@ pub fn walked(buffer: u32, by: Count, step: Size) -> Arg {
 /// A launch over the rows of a batch, always shared among threads.
 pub fn rows(kernel: u32, args: Vec<Arg>) -> Step {
     let sizes = vec![constant(WIDTH)];
-    Step::Launch(Launch { kernel, args, sizes, tiles: vec![(batches(1), 1)], scratch: 0, cost: 0.0 })
+    Step::Launch(Launch { kernel, args, sizes, tiles: vec![(batches(1), 1)], scratch: 0, cost: 0.0, work: Work::default() })
 }
 
 fn port(name: &str, axes: &[(&str, Size)], buffer: u32) -> Port {
@@ -106,7 +106,7 @@ fn chain(name: &str, reverse: bool) -> Program {
             port("output", &[("batch", batches(1)), ("width", constant(WIDTH))], 3),
             port("history", &[("layer", constant(LAYERS)), ("batch", batches(1)), ("width", constant(WIDTH))], 4),
         ],
-        limits: vec![Limit { size: batches(1), at_most: 1000, why: "this is a test".into() }],
+        limits: vec![Limit { size: batches(1), at_most: constant(1000), why: "this is a test".into() }],
         buffers: vec![
             buffer(Dtype::F32, batches(WIDTH), Place::Input),
             buffer(Dtype::F32, batches(2 * WIDTH), Place::Arena { first: 0, last: 4 }),
@@ -140,7 +140,8 @@ fn chain(name: &str, reverse: bool) -> Program {
 fn gather() -> Program {
     let add = |from: u32, len: Size| {
         let (tiles, scratch) = (vec![(constant(3), 4)], 72);
-        Step::Launch(Launch { kernel: 2, args: vec![arg(from), arg(1)], sizes: vec![len], tiles, scratch, cost: 1.0 })
+        let args = vec![arg(from), arg(1)];
+        Step::Launch(Launch { kernel: 2, args, sizes: vec![len], tiles, scratch, cost: 1.0, work: Work::default() })
     };
     let numbers: Vec<u8> = [0.5f32, 0.25].iter().flat_map(|x| x.to_le_bytes()).collect();
     Program {

@@ -120,10 +120,10 @@ fn put_aside(files: &Files, progress: &Progress) -> Result<()> {
 fn evaluates(machine: &Machine, source: &Source, recipe: &Recipe) -> Result<bool> {
     let programs: &[&str] = if recipe.accumulate > 1 { &["weigh", "accumulate"] } else { &["train_step"] };
     let batch = source.batch(0, 0)?;
-    step::check_needed(machine, programs, &batch)?;
+    source.named(step::check_needed(machine, programs, &batch))?;
     // A text gives all of its fields whether they are needed or not; what is given on purpose should be.
     if let Source::Given { .. } = source {
-        step::check_idle(machine, programs, &batch)?;
+        source.named(step::check_idle(machine, programs, &batch))?;
     }
     let text = source.evaluated_text();
     if recipe.evaluate_every == 0 || text.is_none_or(|(text, _)| text.held_out.is_empty()) {
@@ -159,7 +159,8 @@ impl Run<'_> {
         }
         while done < self.settings.steps && !interrupt::asked() {
             let batch = self.source.batch(self.settings.seed, cursor)?;
-            let outcome = step::step(self.machine, &batch, done + 1, self.settings.seed, self.recipe.accumulate)?;
+            let outcome = step::step(self.machine, &batch, done + 1, self.settings.seed, self.recipe.accumulate);
+            let outcome = self.source.named(outcome)?;
             self.check(done + 1, &outcome)?;
             (cursor, done, last) = (cursor + 1, done + 1, outcome);
             let speed = self.progress.step(done, &last, data::tokens(&batch));
@@ -197,7 +198,8 @@ impl Run<'_> {
     }
 
     fn check(&self, step: u64, outcome: &Outcome) -> Result<()> {
-        let loss = outcome.loss()?;
+        // A batch that counts nothing has no loss.
+        let loss = outcome.get("loss").unwrap_or(0.0);
         let norm = outcome.get("grad_norm").unwrap_or(0.0);
         if loss.is_finite() && norm.is_finite() {
             return Ok(());

@@ -161,6 +161,26 @@ fn accumulating_equals_the_whole_batch() {
 }
 
 #[test]
+fn a_batch_of_padding_has_no_loss_and_stops_nothing() {
+    let place = Place::new();
+    let tensor = |each: fn(i64) -> i64| Tensor::i64(&[3, 8, 6], (0..3 * 48).map(each).collect()).unwrap();
+    // The second step's batch is padding alone.
+    let next = tensor(|i| if i / 48 == 1 { 0 } else { 1 + i * i % 9 });
+    let batches = vec![("ids".to_owned(), tensor(|i| i % 10)), ("next".to_owned(), next)];
+    write_tensors(&place.path("batches.safetensors"), &batches).unwrap();
+    for parts in [1, 4] {
+        assert_eq!(place.run(parts, &format!("train --batches DIR/batches.safetensors --out DIR/{parts}")), 0);
+        let steps = timeless(&place.path(&parts.to_string()));
+        assert_eq!(steps[..3].iter().map(|line| line["loss"].is_null()).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(steps[1]["grad_norm"], 0.0);
+    }
+    assert_eq!(place.run(1, "evaluate --weights DIR/1/weights.safetensors --batches DIR/batches.safetensors"), 0);
+    let nothing = vec![batches[0].clone(), ("next".to_owned(), tensor(|_| 0))];
+    write_tensors(&place.path("nothing.safetensors"), &nothing).unwrap();
+    assert_eq!(place.run(1, "evaluate --weights DIR/1/weights.safetensors --batches DIR/nothing.safetensors"), 1);
+}
+
+#[test]
 fn bad_data_is_an_error() {
     let place = Place::new();
     assert_eq!(place.run(1, "train -q --out DIR/a --data DIR/none.txt"), 1);

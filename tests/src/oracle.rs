@@ -111,10 +111,7 @@ fn special(name: &str, specials: &Specials) -> Result<f64> {
         "step" => specials.step as f64,
         "seed" => (specials.seed as u32 as i32).into(),
         "micro" => specials.micro as f64,
-        other => {
-            let number = other.strip_prefix("total.").and_then(|n| n.parse::<usize>().ok());
-            *number.and_then(|n| specials.totals.get(n)).with_context(|| format!("nothing supplies `{other}`"))?
-        }
+        total => specials.totals.get(total).with_context(|| format!("nothing supplies `{total}`"))?,
     })
 }
 

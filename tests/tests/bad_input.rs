@@ -229,6 +229,29 @@ fn inputs_that_do_not_fit() {
 }
 
 #[test]
+fn batches_that_do_not_fit_are_named() {
+    let desk = Desk::new();
+    let refused = |line: &str| {
+        let said = desk.refused(line);
+        assert!(said.starts_with("error: with the batches of given: "), "{said}");
+    };
+    let ids = ("ids", Tensor::i64(&[1, 2, 3], vec![0, 1, 2, 3, 4, 5]).unwrap());
+    desk.tensors("given", &[ids.clone(), ("next", Tensor::i64(&[1, 2, 2], vec![0; 4]).unwrap())]);
+    refused("evaluate --weights weights --batches given");
+    desk.tensors("given", &[ids.clone()]);
+    refused("train --quiet --out out --batches given");
+    desk.tensors("given", &[ids.clone(), ("next", ids.1.clone())]);
+    refused("train --quiet --out out --batches given --steps 2");
+}
+
+#[test]
+fn the_version_of_an_executable() {
+    let output = command(executable(), Path::new("."), &["--version"]).output().unwrap();
+    let version = format!("bigram compiled by weft {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.status.code()), (version.as_str(), Some(0)));
+}
+
+#[test]
 fn a_full_disk() {
     let desk = Desk::new();
     assert_snapshot!("a_full_device", desk.refused("run --weights weights --inputs ids --output /dev/full"));

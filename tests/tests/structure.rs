@@ -34,9 +34,9 @@ impl Planned {
         Self::of(&specification, &specification.subject(None).unwrap(), &[], true)
     }
 
-    /// A recipe of the case of recipes.
-    fn recipe(name: &str) -> Self {
-        Self::of(&read(&case_path("recipe")), &Subject::Recipe(name.into()), &[], true)
+    /// A recipe of a case.
+    fn recipe(case: &str, name: &str) -> Self {
+        Self::of(&read(&case_path(case)), &Subject::Recipe(name.into()), &[], true)
     }
 
     /// A model of the library.
@@ -63,10 +63,15 @@ impl Planned {
 
     /// The only attention of a program.
     fn attention(&self, program: &str) -> &Kernel {
+        self.only(program, "attention")
+    }
+
+    /// The only kernel of a form.
+    fn only(&self, program: &str, of: &str) -> &Kernel {
         let launched = self.launched(program);
-        let mut found = launched.iter().filter(|&&kernel| form(&self.plan.kernels[kernel]) == "attention");
-        let kernel = *found.next().expect("there is an attention");
-        assert!(found.next().is_none(), "there is more than one attention: {:?}", self.forms(program));
+        let mut found = launched.iter().filter(|&&kernel| form(&self.plan.kernels[kernel]) == of);
+        let kernel = *found.next().unwrap_or_else(|| panic!("there is an {of}: {:?}", self.forms(program)));
+        assert!(found.next().is_none(), "there is more than one {of}: {:?}", self.forms(program));
         &self.kernels.list[kernel].1
     }
 }
@@ -122,6 +127,37 @@ fn attention_is_one_kernel_with_a_mask_that_is_added() {
 }
 
 #[test]
+fn attention_is_one_kernel_with_an_axis_of_one_head() {
+    same_attention("attention_library", "attention_members");
+}
+
+#[test]
+fn attention_is_trained_by_one_kernel_with_an_axis_of_one_head() {
+    let [block, function] = ["block", "function"].map(|name| Planned::recipe("attention_training", name));
+    let [first, second] = [&block, &function].map(|planned| {
+        let mut forms = planned.forms("train_step");
+        forms.sort_unstable();
+        forms
+    });
+    assert_eq!(first, second);
+    for form in ["attention", "attention_backward"] {
+        assert!(block.only("train_step", form) == function.only("train_step", form), "other kernels of {form}");
+    }
+}
+
+#[test]
+fn attention_of_several_masks_is_one_kernel_however_they_are_joined() {
+    let planned = Planned::case("attention_masks");
+    let first = planned.launched("library_block");
+    assert!(planned.plan.programs.len() > 1);
+    for program in &planned.plan.programs {
+        // Kernels of one plan that are equal are one.
+        assert_eq!(planned.launched(&program.name), first, "`{}`: {:?}", program.name, planned.forms(&program.name));
+        planned.attention(&program.name);
+    }
+}
+
+#[test]
 fn attention_of_shared_keys_is_one_kernel_with_other_names() {
     same_attention("grouped_library", "grouped_own_names");
 }
@@ -137,9 +173,10 @@ fn another_attention_is_another_kernel() {
 #[test]
 fn nothing_of_positions_by_positions_is_stored() {
     let mut seen = 0;
-    let cases = ["attention_library", "attention_additive_mask", "grouped_library", "grouped_own_names"].map(Planned::case);
+    let cases = ["attention_library", "attention_additive_mask", "attention_members", "attention_masks"].map(Planned::case);
+    let grouped = ["grouped_library", "grouped_own_names"].map(Planned::case);
     let models = [Planned::library("gpt2", "Gpt2", &[]), Planned::library("bert", "Bert", &[])];
-    for planned in cases.iter().chain(&models) {
+    for planned in cases.iter().chain(&grouped).chain(&models) {
         for program in &planned.plan.programs {
             for variable in 0..program.sizes.len() as u32 {
                 for buffer in &program.buffers {
@@ -166,7 +203,7 @@ fn compiled_as_written_the_scores_are_stored() {
 
 #[test]
 fn training_stores_nothing_of_positions_by_positions() {
-    let planned = Planned::recipe("shallow");
+    let planned = Planned::recipe("recipe", "shallow");
     let (mut positions, square) = (0, 97 * 97);
     for program in &planned.plan.programs {
         for buffer in &program.buffers {
@@ -198,7 +235,7 @@ fn kernels_do_not_grow_with_depth() {
     let of = |depth: i64, recipe: &str| {
         let settings = [("depth", depth)];
         let model = |file: &str, name: &str| Planned::library(file, name, &settings);
-        [model("gpt2", "Gpt2"), model("bert", "Bert"), Planned::recipe(recipe)]
+        [model("gpt2", "Gpt2"), model("bert", "Bert"), Planned::recipe("recipe", recipe)]
     };
     for (shallow, deep) in of(12, "shallow").iter().zip(&of(48, "deep")) {
         let name = &shallow.plan.name;

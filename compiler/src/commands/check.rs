@@ -1,4 +1,4 @@
-//! `weft check`: what is wrong with specifications.
+//! `weft check`: what is wrong with specifications, and with the data of their recipes.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ Example: all faults of two specifications, then more about one of them
 
 #[derive(Args, Clone, Debug)]
 pub struct CheckArgs {
-    /// The specifications
+    /// The specifications; the data that their recipes name is read, too
     #[arg(value_name = "SPEC", required = true)]
     pub specs: Vec<PathBuf>,
     #[command(flatten)]
@@ -25,7 +25,15 @@ pub fn check(args: &CheckArgs) -> Outcome {
     let mut code = 0;
     for spec in &args.specs {
         match compile::load(spec) {
-            Ok(specification) => args.shown.diagnostics(&specification.warnings, specification.program.sources()),
+            Ok(specification) => {
+                let sources = specification.program.sources();
+                args.shown.diagnostics(&specification.warnings, sources);
+                let faults = specification.check_data();
+                if !faults.is_empty() {
+                    args.shown.diagnostics(&faults, sources);
+                    code = FAILED;
+                }
+            }
             Err(failure) => {
                 report(&failure, &args.shown);
                 code = FAILED;

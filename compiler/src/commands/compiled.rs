@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use weft_compiler::compile::{self, Failure, Options, Specification, Subject};
+use weft_compiler::passes::PIPELINE;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::elaborate::Setting;
 use weft_runtime::whole_file;
@@ -24,8 +25,7 @@ pub struct CompileArgs {
     /// Configuration: `--set batch=4`
     #[arg(long, value_name = "NAME=VALUE", value_parser = setting)]
     pub set: Vec<(String, Setting)>,
-    /// Print what a stage made: lower, canonical, fuse, plan, code; of one program: forward.fuse
-    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    #[arg(long, value_name = "STAGE", value_delimiter = ',', help = dump_help())]
     pub dump: Vec<String>,
     /// Write dumps into files of this folder instead
     #[arg(long, value_name = "DIR", requires = "dump")]
@@ -39,6 +39,12 @@ pub struct CompileArgs {
     /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64
     #[arg(long, value_name = "NAME", default_value = "native", hide_default_value = true)]
     pub target_cpu: String,
+}
+
+/// The stages are those of the compiler, whichever it has.
+fn dump_help() -> String {
+    let passes: Vec<&str> = PIPELINE.iter().map(|pass| pass.name).collect();
+    format!("Print what a stage made: lower, {}, fuse, plan, code; of one program: forward.fuse", passes.join(", "))
 }
 
 /// `name=value`

@@ -10,7 +10,6 @@ use weft_compiler::rewrite;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
 use weft_runtime::console::heading;
-use weft_runtime::nearest::hint;
 
 use super::{Outcome, Shown};
 
@@ -83,7 +82,10 @@ fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
 fn find(code: &str) -> Result<&'static Code> {
     match codes::lookup(code) {
         Some(row) => Ok(row),
-        None => bail!("there is no code `{code}`{}; `weft explain` lists all", hint(code, CODES.iter().map(|row| row.code))),
+        None => {
+            let near = codes::nearest(code).map(|row| format!("; the nearest is {}: {}", row.code, row.title));
+            bail!("there is no code `{code}`{}; `weft explain` lists all", near.unwrap_or_default())
+        }
     }
 }
 

@@ -108,7 +108,7 @@ pub fn train(args: &TrainArgs) -> Outcome {
 
 pub fn evaluate(args: &EvaluateArgs) -> Outcome {
     let runtime = &args.runtime;
-    let wanted = |name: &str| name == "loss";
+    let wanted = |name: &str| ["loss", "score"].contains(&name);
     What::of(&args.compile, runtime.json, &runtime.common, &wanted).in_process(|compiled| cli::evaluate(compiled, runtime))
 }
 

@@ -48,8 +48,8 @@ pub struct Builder {
     /// The program's body, then the open loops, outermost first.
     frames: Vec<Frame>,
     means: Vec<Mean>,
-    /// Means over a batch are divided by totals that the run supplies.
-    totals: bool,
+    /// A mean of scalars over nothing is 0.
+    guarded: bool,
     outputs: Vec<(Output, NodeId)>,
 }
 
@@ -99,7 +99,7 @@ impl Builder {
             known: HashMap::new(),
             frames: vec![Frame::default()],
             means: Vec::new(),
-            totals: false,
+            guarded: false,
             outputs: Vec::new(),
         }
     }
@@ -335,15 +335,17 @@ impl Emit for Builder {
     }
 
     fn mean(&mut self, sum: &Value, weight: &Value) -> Value {
-        let own = *weight;
-        let total = (self.totals && self.depth() == 0 && self.counts_batch(own.node)).then(|| {
-            let number = self.batch_weights().len();
-            self.supplied(&format!("total.{number}"), Elem::Float)
-        });
-        let weight = &total.unwrap_or(own);
-        let result = self.op(Op::Map(Elementwise::DIV), &[*sum, *weight]);
+        let scalar = self.type_of(sum).axes.is_empty() && self.type_of(weight).axes.is_empty();
+        let divisor = if self.guarded && self.depth() == 0 && scalar {
+            // Weights are counts. Over nothing the sum is 0, and so are its derivatives.
+            let one = self.number(1.0, Elem::Float);
+            self.op(Op::Map(Elementwise::MAX), &[*weight, one])
+        } else {
+            *weight
+        };
+        let result = self.op(Op::Map(Elementwise::DIV), &[*sum, divisor]);
         if self.depth() == 0 {
-            self.means.push(Mean { sum: sum.node, weight: own.node, result: result.node });
+            self.means.push(Mean { sum: sum.node, weight: weight.node, result: result.node });
         }
         result
     }

@@ -127,7 +127,7 @@ impl Sizes {
 pub fn eval(graph: &Graph, bindings: &Bindings) -> Result<Vec<Array>, EvalError> {
     let sizes = Sizes::new(&graph.axes, &bindings.sizes);
     let mut arguments = Vec::new();
-    for input in &graph.inputs {
+    for (input, ty) in graph.inputs.iter().zip(&graph.body.arguments) {
         let fault = |why: String| EvalError::Input(input.name.clone(), why);
         let array = bindings.inputs.get(&input.name).ok_or_else(|| fault("it is missing".into()))?;
         let mut dims = sizes.dims(&input.axes)?;
@@ -139,7 +139,7 @@ pub fn eval(graph: &Graph, bindings: &Bindings) -> Result<Vec<Array>, EvalError>
             let size = sizes.axis(axis)?;
             array.data.iter().try_for_each(|&i| operators::position(i, size).map(drop))?;
         }
-        arguments.push(Rc::new(array.clone()));
+        arguments.push(Rc::new(Array::from_order(&sizes.dims(&ty.axes)?, array.data.clone())?));
     }
     let values = eval_region(&sizes, &graph.body, &arguments)?;
     if values.len() != graph.outputs.len() {

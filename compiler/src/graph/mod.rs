@@ -121,7 +121,7 @@ pub struct Graph {
     pub axes: Axes,
     /// The arguments of the body.
     pub inputs: Vec<Input>,
-    /// What it computes.
+    /// What it computes. Its arguments are the inputs, perhaps without axes that are known to be one long.
     pub body: Region,
     /// Where the body's outputs go.
     pub outputs: Vec<Output>,
@@ -145,7 +145,7 @@ pub struct Input {
 pub enum Source {
     /// The caller.
     Port,
-    /// The run itself: `seed`, `step`, `micro`, `total.0`.
+    /// The run itself: `seed`, `step`, `micro`, `sum.0`, `weight.0`.
     Supplied,
     /// A parameter's storage.
     Parameter(Parameter),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use weft_dsl::op::Op;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
-use super::{Graph, Kind, Node, NodeId, Region, Scan, Sink, Source, results};
+use super::{Graph, Input, Kind, Node, NodeId, Region, Scan, Sink, Source, results};
 
 /// Checks that operands come earlier, that types are what [`Op::infer`] gives, and that loops, kernels, inputs and outputs fit.
 ///
@@ -24,8 +24,13 @@ pub fn validate(graph: &Graph) -> Result<(), String> {
             return Err(format!("input `{}` is there twice", input.name));
         }
     }
-    let types: Vec<_> = graph.inputs.iter().map(|i| Type::new(i.elem, i.axes.iter().copied())).collect();
-    if types != graph.body.arguments {
+    let reads = |(argument, input): (&Type, &Input)| {
+        let whole = Type::new(input.elem, input.axes.iter().copied());
+        let lacking = whole.without(&argument.axes).axes;
+        *argument == whole.without(&lacking) && lacking.iter().all(|&a| axes.is_unit(a))
+    };
+    let arguments = &graph.body.arguments;
+    if arguments.len() != graph.inputs.len() || !arguments.iter().zip(&graph.inputs).all(reads) {
         return Err("the body's arguments are not the inputs".into());
     }
     region(axes, &graph.body).map_err(|why| format!("body: {why}"))?;

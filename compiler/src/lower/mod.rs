@@ -12,6 +12,9 @@ use weft_dsl::types::{Axes, Elem};
 
 use crate::graph::{Builder, Graph, Input, Source, Value};
 
+/// What the sizes of a run must keep to: a size, its largest value, and why.
+pub type SizeLimit = (Size, Size, String);
+
 /// Diagnostics or a value.
 pub type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
 
@@ -22,8 +25,8 @@ pub struct Lowered {
     pub name: String,
     /// What it computes.
     pub graph: Graph,
-    /// What its sizes must keep to: size, largest value, why.
-    pub limits: Vec<(Size, i64, String)>,
+    /// What its sizes must keep to.
+    pub limits: Vec<SizeLimit>,
 }
 
 /// A model with its functions as programs.
@@ -97,7 +100,7 @@ fn input(parameter: &Parameter) -> Input {
     }
 }
 
-/// Limits whose largest value is known; the others hold by construction.
-fn limits(limits: &[Limit]) -> Vec<(Size, i64, String)> {
-    limits.iter().filter_map(|l| Some((l.size.clone(), l.at_most.known()?, l.why.clone()))).collect()
+/// What an entry demands of its sizes.
+fn limits(limits: &[Limit]) -> Vec<SizeLimit> {
+    limits.iter().map(|l| (l.size.clone(), l.at_most.clone(), l.why.clone())).collect()
 }

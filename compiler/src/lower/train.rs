@@ -1,4 +1,7 @@
 //! The programs of a recipe: a training step, or its parts over micro-batches; the held-out loss; gradients to look at.
+//!
+//! Whatever is measured over several batches goes through sums and weights: one program gives those of a batch (`loss`,
+//! `weigh` and `accumulate`), another takes their totals and reports (`score`, `update`).
 
 use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{Host, LayoutOut, Objective, Program, Recipe, Session, Setting, Settings};
@@ -8,8 +11,8 @@ use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::span::Span;
 use weft_dsl::types::{Axes, Elem};
 
-use super::{Lowered, Result, called, limits, parameters};
-use crate::graph::{Builder, Graph, Kind, NodeId, Source, Value};
+use super::{Lowered, Result, SizeLimit, called, limits, parameters};
+use crate::graph::{Builder, Graph, Kind, Mean, NodeId, Source, Value};
 use crate::passes::differentiate::gradient;
 use crate::passes::{BEFORE_GRADIENT, Options, run_passes};
 
@@ -53,14 +56,9 @@ pub fn training(
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let made = session.recipe(recipe, settings)?;
     let parameters = parameters(&made.parameters, session.emit());
-    let [(_, model)] = made.models.as_slice() else {
-        let found = made.models.len();
-        let message = format!("the recipe `{recipe}` has {found} models; one is supported so far");
-        return Err(vec![Diagnostic::error("W0590", message, Span::default(), "in this specification")]);
-    };
+    let (_, model) = &made.models[0];
     let layouts = session.weights(model)?;
-    let (loss, metrics) = request.loss()?;
-    let mut programs = vec![loss];
+    let (mut programs, metrics) = request.evaluation()?;
     if made.settings.accumulate > 1 {
         programs.extend([request.weigh()?, request.accumulate()?, request.update()?]);
     } else {
@@ -76,27 +74,32 @@ pub fn training(
 }
 
 impl<'a> Request<'a> {
-    /// The objective in a session of its own, in training or not; means over totals that the run supplies or over this batch.
-    fn objective(&self, training: bool, totals: bool) -> Result<(Builder, Objective<Value>)> {
+    /// The objective in a session of its own, in training or not.
+    fn objective(&self, training: bool) -> Result<Measured> {
         let mut builder = Builder::new(Axes::default());
-        builder.divide_by_totals(totals);
+        builder.guard_means();
         let mut session = Session::new(self.program, builder, training, self.host);
         let recipe = session.recipe(self.recipe, self.settings)?;
-        let objective = session.objective(&recipe)?;
-        Ok((session.into_emit(), objective))
+        let Objective { loss, metrics, limits: within, .. } = session.objective(&recipe)?;
+        let mut builder = session.into_emit();
+        let metrics = metrics.into_iter().map(|(name, value)| (format!("metric.{name}"), value));
+        let (names, values): (Vec<_>, Vec<_>) = std::iter::once(("loss".into(), loss)).chain(metrics).unzip();
+        let means = builder.measured(&values);
+        Ok(Measured { builder, names, values, means, limits: limits(&within) })
     }
 
-    /// The held-out loss and how much it counts.
-    fn loss(&self) -> Result<(Lowered, Vec<String>)> {
-        let (mut builder, objective) = self.objective(false, false)?;
-        let metrics = objective.metrics.iter().map(|(name, _)| name.clone()).collect();
-        measure(&mut builder, &objective);
-        let weight = match builder.weight_of(&objective.loss) {
-            Some(node) => builder.root(node),
-            None => builder.op(Op::Constant(Number(1.0), Elem::Float, Vec::new()), &[]),
-        };
-        builder.output("weight", &[], &weight);
-        Ok((Lowered { name: "loss".into(), graph: builder.finish(Vec::new()), limits: limits(&objective.limits) }, metrics))
+    /// What evaluating takes: the sums and weights of a batch, and the loss and metrics of their totals. With the metrics' names.
+    fn evaluation(&self) -> Result<(Vec<Lowered>, Vec<String>)> {
+        let mut measured = self.objective(false)?;
+        let mut score = Builder::new(measured.builder.axes().clone());
+        score.guard_means();
+        measured.report_totals(&mut score);
+        measured.sums();
+        measured.weights();
+        let metrics = measured.names.iter().filter_map(|name| name.strip_prefix("metric.")).map(str::to_string).collect();
+        let score = Lowered { name: "score".into(), graph: score.finish(Vec::new()), limits: Vec::new() };
+        let loss = Lowered { name: "loss".into(), graph: measured.builder.finish(Vec::new()), limits: measured.limits };
+        Ok((vec![loss, score], metrics))
     }
 
     /// A function of the recipe's model, in a session of its own.
@@ -109,25 +112,13 @@ impl<'a> Request<'a> {
 
     /// The weights of the objective's means over a micro-batch.
     fn weigh(&self) -> Result<Lowered> {
-        let (mut builder, objective) = self.objective(true, false)?;
-        if !builder.adds_up(&objective.loss) {
-            let message = format!("the recipe `{}` cannot take its batch in micro-batches", self.recipe);
-            let fault = Diagnostic::error("W0508", message, Span::default(), "")
-                .note("the loss is not a sum of means over the batch, so the shares of micro-batches would not add up to it")
-                .help("leave `accumulate` out");
-            return Err(vec![fault]);
-        }
-        for (number, node) in builder.batch_weights().into_iter().enumerate() {
-            let weight = builder.root(node);
-            builder.output(&format!("weight.{number}"), &[], &weight);
-        }
-        Ok(Lowered { name: "weigh".into(), graph: builder.finish(Vec::new()), limits: limits(&objective.limits) })
+        let mut measured = self.objective(true)?;
+        measured.weights();
+        Ok(Lowered { name: "weigh".into(), graph: measured.builder.finish(Vec::new()), limits: measured.limits })
     }
 
-    /// The objective with gradients for all parameters that it reads: the graph, the parameters, their gradients.
-    fn differentiated(&self, totals: bool) -> Result<Differentiated> {
-        let (mut builder, objective) = self.objective(true, totals)?;
-        measure(&mut builder, &objective);
+    /// A program with the gradients of its first output for all parameters that it reads.
+    fn differentiated(&self, builder: Builder, limits: Vec<SizeLimit>) -> Differentiated {
         let mut graph = builder.finish(Vec::new());
         let passes = if self.options.optimise { BEFORE_GRADIENT } else { &[] };
         run_passes(&mut graph, passes, self.options, &mut |_, _, _| {}).expect("passes keep graphs valid");
@@ -138,12 +129,37 @@ impl<'a> Request<'a> {
         let trained =
             trained.into_iter().zip(gradients).map(|((parameter, at), gradient)| Trained { parameter, at, gradient });
         let trained = trained.collect();
-        Ok(Differentiated { graph, trained, limits: limits(&objective.limits) })
+        Differentiated { graph, trained, limits }
+    }
+
+    /// The loss of a batch with its gradients.
+    fn whole(&self) -> Result<Differentiated> {
+        let mut measured = self.objective(true)?;
+        measured.report();
+        Ok(self.differentiated(measured.builder, measured.limits))
+    }
+
+    /// A micro-batch's share of the loss with its gradients, and its sums.
+    fn shared(&self) -> Result<Differentiated> {
+        let mut measured = self.objective(true)?;
+        let Some(share) = measured.builder.share(&measured.values[0]) else {
+            let message = format!("the recipe `{}` cannot take its batch in micro-batches", self.recipe);
+            let fault = Diagnostic::error("W0508", message, Span::default(), "")
+                .note(
+                    "the loss is not a sum of means over the batch and of terms that do not depend on it, so the shares of \
+                     micro-batches would not add up to it",
+                )
+                .help("leave `accumulate` out");
+            return Err(vec![fault]);
+        };
+        measured.builder.output("share", &[], &share);
+        measured.sums();
+        Ok(self.differentiated(measured.builder, measured.limits))
     }
 
     /// Gradients of the loss, for inspection.
     fn gradients(&self) -> Result<Lowered> {
-        let Differentiated { graph, trained, limits } = self.differentiated(false)?;
+        let Differentiated { graph, trained, limits } = self.whole()?;
         let mut builder = Builder::resume(graph);
         for Trained { parameter, gradient, .. } in &trained {
             let axes = [parameter.stack.as_slice(), &parameter.axes].concat();
@@ -155,15 +171,15 @@ impl<'a> Request<'a> {
 
     /// A whole training step.
     fn step(&self) -> Result<Lowered> {
-        let Differentiated { graph, trained, limits } = self.differentiated(false)?;
+        let Differentiated { graph, trained, limits } = self.whole()?;
         let builder = Builder::resume(graph);
         let graph = self.updated(builder, &trained, |builder, t| builder.root(t.gradient))?;
         Ok(Lowered { name: "train_step".into(), graph, limits })
     }
 
-    /// A micro-batch's share of the loss and of the gradients, added to accumulators.
+    /// A micro-batch's sums, and its share of the gradients, added to accumulators.
     fn accumulate(&self) -> Result<Lowered> {
-        let Differentiated { graph, trained, limits } = self.differentiated(true)?;
+        let Differentiated { graph, trained, limits } = self.shared()?;
         let mut builder = Builder::resume(graph);
         for t in &trained {
             let sum = accumulator(&mut builder, &t.parameter);
@@ -174,12 +190,13 @@ impl<'a> Request<'a> {
         Ok(Lowered { name: "accumulate".into(), graph: builder.finish(Vec::new()), limits })
     }
 
-    /// The optimizer's update from the accumulators.
+    /// The loss and metrics of all micro-batches, and the optimizer's update from the accumulators.
     fn update(&self) -> Result<Lowered> {
-        let Differentiated { graph, trained, .. } = self.differentiated(true)?;
+        let Differentiated { graph, trained, .. } = self.shared()?;
         // Only axes and parameters are of use here.
-        let bare = Graph { axes: graph.axes, ..Graph::default() };
-        let mut builder = Builder::resume(bare);
+        let mut builder = Builder::new(graph.axes);
+        builder.guard_means();
+        self.objective(true)?.report_totals(&mut builder);
         let trained: Vec<Trained> =
             trained.into_iter().map(|t| Trained { at: builder.parameter(&t.parameter).node, ..t }).collect();
         let graph = self.updated(builder, &trained, |builder, t| accumulator(builder, &t.parameter))?;
@@ -227,11 +244,59 @@ impl<'a> Request<'a> {
     }
 }
 
+/// An objective, and the means that its loss and metrics are functions of.
+struct Measured {
+    builder: Builder,
+    /// `loss`, then `metric.NAME`.
+    names: Vec<String>,
+    values: Vec<Value>,
+    means: Vec<Mean>,
+    limits: Vec<SizeLimit>,
+}
+
+impl Measured {
+    /// Outputs `sum.0`, `sum.1`, …
+    fn sums(&mut self) {
+        for (number, mean) in self.means.iter().enumerate() {
+            let sum = self.builder.root(mean.sum);
+            self.builder.output(&format!("sum.{number}"), &[], &sum);
+        }
+    }
+
+    /// Outputs `weight.0`, `weight.1`, …
+    fn weights(&mut self) {
+        for (number, mean) in self.means.iter().enumerate() {
+            let weight = self.builder.root(mean.weight);
+            self.builder.output(&format!("weight.{number}"), &[], &weight);
+        }
+    }
+
+    /// Outputs the loss and metrics of this batch.
+    fn report(&mut self) {
+        report(&mut self.builder, &self.names, &self.values, &self.means);
+    }
+
+    /// Outputs in another program the loss and metrics of totals that the run supplies.
+    fn report_totals(&self, to: &mut Builder) {
+        let (values, means) = self.builder.with_totals(&self.values, &self.means, to);
+        report(to, &self.names, &values, &means);
+    }
+}
+
+/// Outputs values and for each how much it counts: `loss`, `weight.loss`, `metric.NAME`, `weight.metric.NAME`.
+fn report(builder: &mut Builder, names: &[String], values: &[Value], means: &[Mean]) {
+    for (name, value) in names.iter().zip(values) {
+        builder.output(name, &[], value);
+        let weight = builder.weight_of(value, means);
+        builder.output(&format!("weight.{name}"), &[], &weight);
+    }
+}
+
 /// An objective with gradients.
 struct Differentiated {
     graph: Graph,
     trained: Vec<Trained>,
-    limits: Vec<(weft_dsl::size::Size, i64, String)>,
+    limits: Vec<SizeLimit>,
 }
 
 /// A parameter that is trained.
@@ -239,14 +304,6 @@ struct Trained {
     parameter: Parameter,
     at: NodeId,
     gradient: NodeId,
-}
-
-/// Outputs `loss` and the metrics.
-fn measure(builder: &mut Builder, objective: &Objective<Value>) {
-    builder.output("loss", &[], &objective.loss);
-    for (name, value) in &objective.metrics {
-        builder.output(&format!("metric.{name}"), &[], value);
-    }
 }
 
 /// The parameters among a graph's inputs, with their nodes.

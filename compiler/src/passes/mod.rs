@@ -5,6 +5,7 @@
 pub mod canonical;
 pub mod attention;
 pub mod differentiate;
+pub mod units;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ pub const BEFORE_GRADIENT: &[Pass] =
 
 /// The passes over a program whose gradients have been taken, in order.
 pub const PIPELINE: &[Pass] = &[
+    Pass { name: "units", run: units::leave_out },
     Pass { name: "canonical", run: canonical::canonicalise },
     Pass { name: "attention", run: attention::find },
     Pass { name: "release", run: differentiate::release },

@@ -5,6 +5,7 @@ mod lifetimes;
 mod sizes;
 mod steps;
 mod updates;
+mod work;
 
 pub use layout::Layouts;
 
@@ -17,6 +18,7 @@ use weft_runtime::plan::{self, Buffer, Limit, Place, Port, Program};
 
 use crate::graph::{Graph, Sink, Source};
 use crate::kernel::{Dtype, Kernel};
+use crate::lower::SizeLimit;
 use crate::schedule::{Layout, Machine, dtype};
 use steps::{Planner, Ref};
 
@@ -50,9 +52,6 @@ pub struct Slots {
     pub params: Vec<plan::Param>,
 }
 
-/// A size limit that a specification implies: what is limited, to what, and why.
-pub type SizeLimit = (Size, i64, String);
-
 /// Plans one program. The graph is fused.
 pub fn program(
     name: &str,
@@ -64,52 +63,54 @@ pub fn program(
 ) -> Result<Program> {
     let mut planner = Planner::new(&graph.axes, Layouts::of(graph), machine, kernels);
     let mut inputs = Vec::new();
-    let mut arguments = Vec::new();
-    for input in &graph.inputs {
-        let ty = Type::new(input.elem, input.axes.iter().copied());
-        let layout = Layout(input.axes.clone());
+    let (mut storage, mut arguments) = (Vec::new(), Vec::new());
+    for (input, ty) in graph.inputs.iter().zip(&graph.body.arguments) {
         let place = match &input.source {
             Source::Port | Source::Supplied => Place::Input,
             source => Place::Slot(slots.number(graph, input, source)?),
         };
         let is_port = place == Place::Input;
-        let buffer = planner.buffer(&ty, place, &[])?;
+        let buffer = planner.buffer(ty, place, &[])?;
         if is_port {
             let supplied = matches!(input.source, Source::Supplied);
             let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
-            inputs.push(planner.port(&name, &input.axes, bound(graph, input)?, buffer)?);
+            inputs.push(planner.port(&name, &input.axes, bound(graph, input), buffer)?);
         }
-        arguments.push(Ref::whole(buffer, layout));
+        storage.push(buffer);
+        arguments.push(Ref::whole(buffer, layout(&input.axes, ty)));
     }
     let (order, in_place) = updates::order(graph);
     let mut outputs = Vec::new();
     let mut targets = Vec::new();
     let mut waiting = Vec::new();
     for ((output, &node), in_place) in graph.outputs.iter().zip(&graph.body.outputs).zip(in_place) {
-        let ty = Type::new(graph.body[node].ty.elem, output.axes.iter().copied());
-        let target = match output.sink {
+        let ty = &graph.body[node].ty;
+        let buffer = match output.sink {
             Sink::Port => {
-                let buffer = planner.buffer(&ty, Place::Output, &[])?;
+                let buffer = planner.buffer(ty, Place::Output, &[])?;
                 outputs.push(planner.port(&output.name, &output.axes, None, buffer)?);
-                Ref::whole(buffer, Layout(output.axes.clone()))
+                buffer
             }
-            Sink::Update(input) if in_place => arguments[input as usize].clone(),
-            Sink::Update(input) => {
-                let place = planner.new_place(&ty)?;
-                waiting.push((ty, place.clone(), arguments[input as usize].clone()));
-                place
-            }
+            Sink::Update(input) => storage[input as usize],
         };
-        targets.push(target);
+        let target = Ref::whole(buffer, layout(&output.axes, ty));
+        if in_place {
+            targets.push(target);
+        } else {
+            let place = planner.new_place(ty)?;
+            waiting.push((ty, place.clone(), target));
+            targets.push(place);
+        }
     }
     planner.region(&graph.body, &order, &arguments, &targets).with_context(|| format!("in the program `{name}`"))?;
-    for (ty, from, to) in &waiting {
-        planner.copy(ty, from, to)?;
+    for (ty, from, to) in waiting {
+        planner.copy(ty, &from, &to)?;
     }
     let limits = limits
         .iter()
         .map(|(size, at_most, why)| {
-            Ok(Limit { size: planner.sizes.convert(size)?, at_most: *at_most as u64, why: why.clone() })
+            let (size, at_most) = (planner.sizes.convert(size)?, planner.sizes.convert(at_most)?);
+            Ok(Limit { size, at_most, why: why.clone() })
         })
         .collect::<Result<_>>()?;
     let (mut buffers, homes, steps, sizes) = planner.finish();
@@ -117,16 +118,17 @@ pub fn program(
     Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
 }
 
+/// How a value lies whose declared axes are these; it may lack some that are one long.
+fn layout(axes: &[Axis], ty: &Type) -> Layout {
+    Layout(axes.iter().copied().filter(|&a| ty.has(a)).collect())
+}
+
 /// One more than the largest index that an input may hold: what comes from outside is checked before it is used.
-fn bound(graph: &Graph, input: &crate::graph::Input) -> Result<Option<u64>> {
-    let Elem::Index(axis) = input.elem else { return Ok(None) };
-    let size = graph.axes.size(axis).known().with_context(|| {
-        let (name, axis) = (&input.name, &graph.axes[axis].name);
-        format!(
-            "`{name}` holds indices into `{axis}`, whose size is known only in a run: as an input this is not supported yet"
-        )
-    })?;
-    Ok(Some(size as u64))
+fn bound(graph: &Graph, input: &crate::graph::Input) -> Option<Size> {
+    match input.elem {
+        Elem::Index(axis) => Some(graph.axes.size(axis).clone()),
+        Elem::Float | Elem::Int | Elem::Bool => None,
+    }
 }
 
 impl Slots {
@@ -196,7 +198,8 @@ fn stored(dtype: Dtype) -> Result<plan::Dtype> {
 }
 
 impl Planner<'_> {
-    fn port(&mut self, name: &str, axes: &[Axis], bound: Option<u64>, buffer: u32) -> Result<Port> {
+    fn port(&mut self, name: &str, axes: &[Axis], bound: Option<Size>, buffer: u32) -> Result<Port> {
+        let bound = bound.map(|size| self.sizes.convert(&size)).transpose()?;
         let axes = axes
             .iter()
             .map(|&a| Ok((self.axes[a].name.clone(), self.sizes.convert(&self.axes[a].size)?)))

@@ -6,11 +6,12 @@ use anyhow::{Context, Result, bail};
 use weft_dsl::op::Op;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Type};
-use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride};
+use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride, Work};
 
 use super::Kernels;
 use super::layout::Layouts;
 use super::sizes::SizeNames;
+use super::work;
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
 use crate::schedule::{Layout, Machine, schedule};
 
@@ -181,7 +182,12 @@ impl<'a> Planner<'a> {
         let kernel = self.kernels.number(scheduled.kernel, hint(fused.form));
         // Sixteen simple operations in a nanosecond.
         let cost = scheduled.cost / 16.0;
-        self.push(Step::Launch(Launch { kernel, args, sizes, tiles, scratch, cost }));
+        let work = Work {
+            operations: self.sizes.convert(&work::operations(fused, self.axes))?,
+            share: scheduled.share,
+            bytes: self.sizes.convert(&work::bytes(fused, self.axes))?,
+        };
+        self.push(Step::Launch(Launch { kernel, args, sizes, tiles, scratch, cost, work }));
         Ok(())
     }
 

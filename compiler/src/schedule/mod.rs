@@ -65,6 +65,8 @@ pub struct Scheduled {
     pub tiles: Vec<(Size, u64)>,
     /// Rough operations of one tile, to keep small work on one thread.
     pub cost: f64,
+    /// Share of the body's operations that is done: an affine mask leaves others out.
+    pub share: f64,
 }
 
 /// Why a fused node cannot be scheduled in its form. The fuser makes nothing of this kind: a fault of the compiler.

@@ -56,7 +56,7 @@ pub fn schedule(
     let walked = axes.volume(over).known().unwrap_or(1024) as f64;
     let width = axes.volume(&scatter.rest).known().unwrap_or(64) as f64;
     let tiles: Vec<(Size, u64)> = vec![(rows.clone(), row_block as u64)];
-    Ok(Scheduled { kernel: w.finish(), sizes, tiles, cost: walked * 8.0 + row_block as f64 * width })
+    Ok(Scheduled { kernel: w.finish(), sizes, tiles, cost: walked * 8.0 + row_block as f64 * width, share: 1.0 })
 }
 
 struct Scatter<'a> {

@@ -52,9 +52,20 @@ const ALL: [Code; COUNT] = {
 /// Every kind of fault, in the order of the codes.
 pub const CODES: &[Code] = &ALL;
 
-/// The kind of fault with this code; case and surrounding space do not matter.
+/// The kind of fault with this code: `W0305`, `w0305` or `305`.
 pub fn lookup(code: &str) -> Option<&'static Code> {
-    CODES.iter().find(|row| row.code.eq_ignore_ascii_case(code.trim()))
+    let number = number(code)?;
+    CODES.iter().find(|row| self::number(row.code) == Some(number))
+}
+
+/// The kind of fault whose number is nearest to that of a code; `None` for what is no code.
+pub fn nearest(code: &str) -> Option<&'static Code> {
+    let wanted = number(code)?;
+    CODES.iter().min_by_key(|row| number(row.code).map(|number| number.abs_diff(wanted)))
+}
+
+fn number(code: &str) -> Option<u32> {
+    code.trim().trim_start_matches(['W', 'w']).parse().ok()
 }
 
 #[cfg(test)]
@@ -69,7 +80,12 @@ mod tests {
             assert!(!row.title.is_empty() && !row.explanation.is_empty(), "{}", row.code);
             assert_eq!(lookup(&row.code.to_lowercase()).map(|found| found.title), Some(row.title));
         }
-        assert!(lookup("W9999").is_none());
+        assert!(lookup("W9999").is_none() && lookup("").is_none() && lookup("time").is_none());
+        for code in ["305", "w0305", " W305 "] {
+            assert_eq!(lookup(code).map(|row| row.code), Some("W0305"), "{code}");
+        }
+        assert_eq!(nearest("0399").map(|row| row.code < "W0402" && row.code > "W0310"), Some(true));
+        assert!(nearest("axes").is_none());
     }
 
     #[test]

@@ -19,7 +19,7 @@ macro_rules! recipe {
     };
 }
 
-const RIGHT: &str = recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3");
+const RIGHT: &str = recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3");
 const RIGHT_WEIGHTS: &str = model!("weights other for M {\n  w <- \"w\" as [a]\n  b <- \"b\" as [a]\n}");
 
 pub(super) const CODES: &[Code] = &[
@@ -28,21 +28,22 @@ pub(super) const CODES: &[Code] = &[
         title: "unknown entry of a recipe",
         explanation: "A recipe has `data`, `objective`, `optimizer`, `batch`, `time`, `steps`, `accumulate`, `clip`, `seed`, `checkpoint` and \
                       `evaluate every`; any other name is a model.",
-        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3\n  sedd = 4"),
+        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3\n  sedd = 4"),
         right: RIGHT,
     },
     Code {
         code: "W0502",
         title: "an entry is missing",
-        explanation: "A recipe says at least its model, objective, optimizer, batch, time and steps: there are no silent defaults for them.",
-        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1"),
+        explanation: "A recipe says at least its model, objective, optimizer, batch and steps, and over text `time`, the tokens of a \
+                      sequence: there are no silent defaults for them.",
+        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2"),
         right: RIGHT,
     },
     Code {
         code: "W0503",
         title: "not an objective or optimizer",
         explanation: "`objective` names an `objective` item, `optimizer` an `optimizer` item, with their configuration in parentheses.",
-        wrong: recipe!("  objective = sgd(rate: 0.1)\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3"),
+        wrong: recipe!("  objective = sgd(rate: 0.1)\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3"),
         right: RIGHT,
     },
     Code {
@@ -51,7 +52,7 @@ pub(super) const CODES: &[Code] = &[
         explanation: "The recipe's models go to the objective by name; where each has one model, the names may differ.",
         wrong: concat!(
             model!("objective two(first, second) over (x: [batch, a]) {\n  loss = mean[batch](first(x) - second(x))\n}\n"),
-            "train t {\n  first = M()\n  objective = two\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3\n}"
+            "train t {\n  first = M()\n  objective = two\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3\n}"
         ),
         right: RIGHT,
     },
@@ -59,7 +60,7 @@ pub(super) const CODES: &[Code] = &[
         code: "W0505",
         title: "not data",
         explanation: "`data` is `text(\"file\", tokenizer: …)`, or `batches()` for given tensors. Only text has a vocabulary.",
-        wrong: recipe!("  data = 3\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3"),
+        wrong: recipe!("  data = 3\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3"),
         right: RIGHT,
     },
     Code {
@@ -67,7 +68,7 @@ pub(super) const CODES: &[Code] = &[
         title: "data that cannot be read",
         explanation: "The size of the vocabulary is part of the model, so text is read when a recipe over it is compiled.",
         wrong: recipe!(
-            "  data = text(\"missing.txt\", tokenizer: characters)\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; time = 1; steps = 3"
+            "  data = text(\"missing.txt\", tokenizer: characters)\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3"
         ),
         right: RIGHT,
     },
@@ -76,7 +77,7 @@ pub(super) const CODES: &[Code] = &[
         title: "a selector that matches nothing",
         explanation: "A group of parameters is chosen by path (`layers.*.norm`) or by the number of axes; one that holds no parameter is a slip.",
         wrong: recipe!(
-            "  objective = o\n  optimizer = sgd(rate: 0.1) {\n    decay = 0.1 on bias\n  }\n  batch = 2; time = 1; steps = 3"
+            "  objective = o\n  optimizer = sgd(rate: 0.1) {\n    decay = 0.1 on bias\n  }\n  batch = 2; steps = 3"
         ),
         right: RIGHT,
     },
@@ -84,7 +85,7 @@ pub(super) const CODES: &[Code] = &[
         code: "W0508",
         title: "a value out of its range",
         explanation: "Counts of a recipe are whole numbers of at least 1; `seed` and `checkpoint` at least 0; the held-out share lies below 1.",
-        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 0; time = 1; steps = 3"),
+        wrong: recipe!("  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 0; steps = 3"),
         right: RIGHT,
     },
     Code {
@@ -136,5 +137,13 @@ pub(super) const CODES: &[Code] = &[
                       index `{i}` stands on both sides.",
         wrong: model!("weights other for M {\n  {w, b} <- \"both\" as [a]\n}"),
         right: RIGHT_WEIGHTS,
+    },
+    Code {
+        code: "W0516",
+        title: "a second model",
+        explanation: "A recipe trains one model so far. Models that are trained together are members of one, whose functions the \
+                      objective calls.",
+        wrong: recipe!("  other = M()\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3"),
+        right: RIGHT,
     },
 ];

@@ -202,6 +202,12 @@ impl<'p, E: Emit> Session<'p, E> {
             value.kind(),
         )
         .label(param.name.span, format!("`{}` is declared here", param.name.node));
-        Err(self.report(d))
+        Err(self.report(match (&param.ty, &value) {
+            (Some(ParamType::Axis), Value::Int(_)) => {
+                let (name, size) = (&param.name.node, self.program.sources().text(span));
+                d.help(format!("declare an axis of that size above, `axis {name} = {size}`, and give its name"))
+            }
+            _ => d,
+        }))
     }
 }

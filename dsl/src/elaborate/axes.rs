@@ -120,6 +120,11 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     pub(crate) fn unknown_axis(&mut self, name: &Name, scope: &Names<'p, E>, candidates: &[Axis]) -> Reported {
+        let other = scope.get(&name.node).or_else(|| self.top(scope.file, &name.node));
+        if matches!(other, Some(Value::Unknown)) {
+            // It was declared, and that is where the fault lies.
+            return Reported;
+        }
         let mut names = Vec::new();
         scope.names(&mut names);
         names.retain(|n| scope.axis(n).is_some());

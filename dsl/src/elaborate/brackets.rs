@@ -44,15 +44,16 @@ impl<'p, E: Emit> Session<'p, E> {
                     self.slice_of(tensor, axis, (start.as_ref(), end.as_ref(), name.as_ref()), scope, expr.span)?
                 }
                 BracketEntry::Axis(term) => {
-                    return Err(self.report(
-                        Diagnostic::error(
-                            "W0308",
-                            "an axis alone in brackets says nothing about a tensor",
-                            term_span(term),
-                            "",
-                        )
-                        .help("`x[a as b]` renames, `x[a: i]` looks up, `x[a: 1.. as b]` slices; `sum[a](x)` reduces"),
-                    ));
+                    let place = term_span(term);
+                    let name = self.program.sources().text(place);
+                    let an_axis = !matches!(scope.get(name), Some(Value::Int(_) | Value::Tensor(_)));
+                    let (message, help) = if an_axis {
+                        let all = "`x[a as b]` renames, `x[a: i]` looks up, `x[a: 1.. as b]` slices; `sum[a](x)` reduces";
+                        ("an axis alone in brackets says nothing about a tensor", all.to_owned())
+                    } else {
+                        ("the axis is missing that this is a place on", format!("say on which: `x[time: {name}]`"))
+                    };
+                    return Err(self.report(Diagnostic::error("W0308", message, place, "").help(help)));
                 }
                 BracketEntry::Sized(name, _) => {
                     return Err(self.error(

@@ -127,10 +127,7 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let mut said = function.axes.clone();
         said.extend(self.said_axes(def, entries, caller, &candidates, span)?);
-        self.trace.push(span);
-        let result = self.enter(function, slots, said, caller, span);
-        self.trace.pop();
-        result
+        self.led_by(span, |session| session.enter(function, slots, said, caller, span))
     }
 
     /// Binds what a call gives, and walks the body or takes the declared result.

@@ -40,10 +40,10 @@ impl<'p, E: Emit> Session<'p, E> {
                         .help(format!("write `next {} = …` before it is used", name.node)),
                 )),
             },
-            ExprKind::Field(base, name) => {
-                let value = self.eval(base, scope)?;
-                self.field(&value, name, base.span)
-            }
+            ExprKind::Field(base, name) => match self.eval(base, scope)? {
+                tensor @ (Value::Tensor(_) | Value::Param(..)) => self.member_of_tensor(&tensor, name, base.span, scope),
+                value => self.field(&value, name, base.span),
+            },
             ExprKind::Call(callee, args) => self.applied(expr, callee, args, scope),
             ExprKind::Bracket(base, entries) => self.bracket(expr, base, entries, scope),
             ExprKind::Unary(op, operand) => {
@@ -115,14 +115,8 @@ impl<'p, E: Emit> Session<'p, E> {
         if let Some(primitive) = primitive::named(&name.node) {
             return Ok(Value::Primitive(primitive));
         }
-        let mut names = Vec::new();
-        scope.names(&mut names);
-        names.retain(|n| !n.contains([' ', '(']));
-        names.extend(self.program.item_names(scope.file).map(str::to_owned));
-        names.extend(primitive::names().map(str::to_owned));
-        let d = Diagnostic::error("W0104", format!("`{}` is not known here", name.node), name.span, "no such name");
-        let near = nearest(&name.node, names.iter().map(String::as_str));
-        Err(self.report(suggest(d, name.span, near)))
+        let message = format!("`{}` is not known here", name.node);
+        Err(self.unknown_name(name, message, scope))
     }
 
     /// What a name stands for at the top of a file.

@@ -44,10 +44,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 *slot = Some((setting_value(setting), param.name.span));
             }
         }
-        self.trace.push(span);
-        let made = self.make(block, slots, path, span);
-        self.trace.pop();
-        made.map(Value::Instance)
+        self.led_by(span, |session| session.make(block, slots, path, span)).map(Value::Instance)
     }
 
     /// Makes a block at a path.
@@ -239,7 +236,7 @@ impl<'p, E: Emit> Session<'p, E> {
                     self.symbolic_block(block, name.to_owned()).map_or(Value::Unknown, Value::Instance)
                 }
                 _ => {
-                    self.error("W0104", format!("there is no block `{}`", block.node), block.span, "not a block");
+                    self.unknown_name(block, format!("there is no block `{}`", block.node), scope);
                     Value::Unknown
                 }
             },

@@ -26,6 +26,7 @@
 //! - A `where` mask goes through elementwise operations and into `fn`s; two masks both hold.
 
 mod nearest;
+mod elsewhere;
 
 mod outcome;
 mod value;
@@ -55,7 +56,10 @@ mod train;
 mod twice;
 mod weights;
 mod check;
+mod check_data;
 
+#[cfg(test)]
+pub(crate) use elsewhere::defined_names;
 pub use outcome::{
     Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer,
     Update,

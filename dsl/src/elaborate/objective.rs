@@ -89,7 +89,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 scope.set_axis(&name.node, axes, name.span);
             }
         }
-        self.objective_body(def, &scope)
+        self.led_by(recipe.places.0, |session| session.objective_body(def, &scope))
     }
 
     /// Walks an objective with inputs for its fields.

@@ -114,7 +114,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// An optimizer's state for each parameter, with its start.
     pub fn states(&mut self, recipe: &Recipe<'p, E::Value>) -> Result<Vec<(String, f64)>, Vec<Diagnostic>> {
         let (def, scope) = &recipe.optimizer;
-        let states = self.states_of(def, scope);
+        let states = self.led_by(recipe.places.1, |session| session.states_of(def, scope));
         self.outcome(states)
     }
 
@@ -134,12 +134,14 @@ impl<'p, E: Emit> Session<'p, E> {
             return Ok(None);
         };
         let span = param.name.span;
-        let rate = match scope.get(&param.name.node) {
-            Some(Value::Schedule(schedule)) => self.scheduled(&schedule, (plain(step), span), span),
-            Some(Value::Rate(rate)) => Ok(Value::Float(rate)),
-            Some(_) | None => Err(Reported),
-        };
-        let rate = rate.and_then(|value| self.whole(&value, span)).map(|value| Some(self.as_float(&value)));
+        let rate = self.led_by(recipe.places.1, |session| {
+            let rate = match scope.get(&param.name.node) {
+                Some(Value::Schedule(schedule)) => session.scheduled(&schedule, (plain(step), span), span)?,
+                Some(Value::Rate(rate)) => Value::Float(rate),
+                Some(_) | None => return Err(Reported),
+            };
+            session.whole(&rate, span).map(|value| Some(session.as_float(&value)))
+        });
         self.outcome(rate)
     }
 
@@ -160,7 +162,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 scope.set(&name.node, value.clone());
             }
         }
-        let update = self.updated(def, &scope, p, g, step, states);
+        let update = self.led_by(recipe.places.1, |session| session.updated(def, &scope, p, g, step, states));
         self.outcome(update)
     }
 

@@ -52,6 +52,9 @@ pub enum Tokenizer {
 pub trait Host {
     /// How many indices a tokenizer makes of the text files.
     fn vocabulary(&self, paths: &[String], tokenizer: &Tokenizer) -> Result<i64, String>;
+
+    /// Whether a file of the data can be read; why not, in words.
+    fn readable(&self, path: &str) -> Result<(), String>;
 }
 
 /// A host that has no data: for checking and for models without a recipe.
@@ -59,6 +62,10 @@ pub struct NoData;
 
 impl Host for NoData {
     fn vocabulary(&self, _: &[String], _: &Tokenizer) -> Result<i64, String> {
+        Err("no data can be read here".into())
+    }
+
+    fn readable(&self, _: &str) -> Result<(), String> {
         Err("no data can be read here".into())
     }
 }

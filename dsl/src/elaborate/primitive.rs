@@ -12,17 +12,11 @@ use crate::types::{Axis, Elem};
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{Tensor, Value};
 
-/// Primitives that are not rows of the table of elementwise operators.
+/// What reduces, and names the axes that it reduces in brackets.
+pub(crate) const REDUCTIONS: &[&str] = &["sum", "product", "max", "min", "all", "any", "mean", "count", "argmax"];
+
+/// Other primitives that are not rows of the table of elementwise operators.
 const OTHERS: &[&str] = &[
-    "sum",
-    "product",
-    "max",
-    "min",
-    "all",
-    "any",
-    "mean",
-    "count",
-    "argmax",
     "dot",
     "size",
     "index",
@@ -45,7 +39,7 @@ const OTHERS: &[&str] = &[
 
 /// All names.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    OTHERS.iter().copied().chain(TABLE.iter().map(|row| row.name))
+    REDUCTIONS.iter().chain(OTHERS).copied().chain(TABLE.iter().map(|row| row.name))
 }
 
 /// A primitive by name.
@@ -260,6 +254,7 @@ impl<'p, E: Emit> Session<'p, E> {
     fn random_index(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
         let into = self.axes_argument(call)?;
         let into = self.single(&into, call.span, "`random_index`")?;
+        self.has_places(into, call)?;
         let axes = self.random_axes(call)?;
         let uniform = self.random(Distribution::Uniform, axes, call.span)?;
         let size = self.size_of(&[into]);

@@ -141,6 +141,11 @@ impl Program {
         &self.files[file.0 as usize]
     }
 
+    /// Whether a file is one of the standard library, which its users cannot change.
+    pub(crate) fn is_library(&self, file: FileId) -> bool {
+        self.sources.get(file).is_some_and(|source| source.path.starts_with("std."))
+    }
+
     /// Number of files.
     pub(crate) fn file_count(&self) -> usize {
         self.files.len()
@@ -193,7 +198,7 @@ fn shown_path(path: &[ast::Name]) -> String {
 }
 
 /// The name that an item defines.
-fn name_of(kind: &ItemKind) -> Option<&ast::Name> {
+pub(crate) fn name_of(kind: &ItemKind) -> Option<&ast::Name> {
     match kind {
         ItemKind::Use(_) | ItemKind::Weights(_) | ItemKind::Test(_) => None,
         ItemKind::Axis(axis) => Some(&axis.name),

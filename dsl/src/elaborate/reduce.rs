@@ -5,6 +5,7 @@ use crate::diagnostic::Diagnostic;
 use crate::elementwise::Elementwise;
 use crate::emit::Emit;
 use crate::op::{Monoid, Number, Op};
+use crate::size::Size;
 use crate::span::Span;
 use crate::types::{Axis, Elem};
 
@@ -161,9 +162,17 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn argmax(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
         let (tensor, axes, span) = self.reduced(call)?;
         let axis = self.single(&axes, call.span, "`argmax`")?;
+        self.has_places(axis, call)?;
         let value = self.counted(&tensor, f64::NEG_INFINITY, span)?;
         let value = self.spread(&value, &[axis]);
         self.op(Op::ArgMax(axis), &[value], &[span, call.span]).map(plain)
+    }
+
+    /// Demands that an axis has a place, of which an index is to tell: there is none over nothing.
+    pub(crate) fn has_places(&mut self, axis: Axis, call: &PrimitiveCall<'p, '_, E>) -> Done<()> {
+        let why = format!("`{}` needs a place on the axis `{}`", call.name, self.name_of(axis));
+        let places = self.size_of(&[axis]);
+        self.limit(Size::of(1), places, why, call.span)
     }
 
     /// `dot[a](x, y)`: the sum of products over the axes.

@@ -63,6 +63,8 @@ pub struct Session<'p, E: Emit> {
     pub(crate) making: Vec<*const ast::Block>,
     /// Places in the specification that led here, innermost last.
     pub(crate) trace: Vec<Span>,
+    /// Places of the specification that faults within the library were put down to.
+    blamed: Vec<Span>,
     pub(crate) limits: Vec<Limit>,
     /// Call sites of random numbers so far.
     pub(crate) sites: u32,
@@ -99,6 +101,7 @@ impl<'p, E: Emit> Session<'p, E> {
             calls: Vec::new(),
             making: Vec::new(),
             trace: Vec::new(),
+            blamed: Vec::new(),
             limits: Vec::new(),
             sites: 0,
             open_sizes: HashSet::new(),
@@ -118,17 +121,38 @@ impl<'p, E: Emit> Session<'p, E> {
         self.emit
     }
 
-    /// Reports; a fault in another file also says which line of the specification led to it.
+    /// Reports. A fault within the library is shown where the user's own text led to it, once for each place; one in another
+    /// of their files also says which line of the specification did.
     pub(crate) fn report(&mut self, mut diagnostic: Diagnostic) -> Reported {
-        let main = FileId(0);
-        let elsewhere = diagnostic.labels.first().is_some_and(|label| label.span.file != main);
-        if let Some(&place) = self.trace.iter().rev().find(|span| span.file == main).filter(|_| elsewhere) {
+        let program = self.program;
+        let place = |own: &dyn Fn(FileId) -> bool| self.trace.iter().rev().find(|span| own(span.file)).copied();
+        let file = |diagnostic: &Diagnostic| diagnostic.labels.first().map(|label| label.span.file);
+        if file(&diagnostic).is_some_and(|file| program.is_library(file))
+            && let Some(place) = place(&|file| !program.is_library(file))
+        {
+            if self.blamed.contains(&place) {
+                return Reported;
+            }
+            self.blamed.push(place);
+            diagnostic.led_to_by(place);
+        }
+        if file(&diagnostic).is_some_and(|file| file != FileId(0))
+            && let Some(place) = place(&|file| file == FileId(0))
+        {
             diagnostic = diagnostic.label(place, "in what is made or called here");
         }
         if !self.diagnostics.contains(&diagnostic) {
             self.diagnostics.push(diagnostic);
         }
         Reported
+    }
+
+    /// Takes a step that a place of the text leads to.
+    pub(crate) fn led_by<T>(&mut self, place: Span, step: impl FnOnce(&mut Self) -> T) -> T {
+        self.trace.push(place);
+        let result = step(self);
+        self.trace.pop();
+        result
     }
 
     /// Reports an error at a place.

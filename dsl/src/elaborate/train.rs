@@ -33,6 +33,8 @@ pub struct Recipe<'p, V> {
     pub settings: Settings,
     pub(crate) objective: (&'p ast::Objective, Rc<Scope<'p, V>>),
     pub(crate) optimizer: (&'p ast::Optimizer, Rc<Scope<'p, V>>),
+    /// Where the recipe names its objective and its optimizer.
+    pub(crate) places: (Span, Span),
     /// For each group: which parameters, and the configuration that differs.
     pub(crate) groups: Vec<(Vec<String>, Name, Value<'p, V>)>,
 }
@@ -72,7 +74,8 @@ impl<'p, E: Emit> Session<'p, E> {
             let states: Vec<(String, E::Value)> =
                 def.state.iter().map(|(name, _)| (name.node.clone(), self.number(0.0, Elem::Float))).collect();
             let zero = self.number(0.0, Elem::Float);
-            self.updated(def, &scope, zero.clone(), zero.clone(), zero, &states).map(drop)
+            let update = |session: &mut Self| session.updated(def, &scope, zero.clone(), zero.clone(), zero, &states);
+            self.led_by(recipe.places.1, update).map(drop)
         });
         self.checking = checking;
         result
@@ -129,10 +132,13 @@ impl<'p, E: Emit> Session<'p, E> {
             scope.set("data", data);
         }
         let mut models = Vec::new();
-        let many = sets.iter().filter(|(name, _)| !ENTRIES.contains(&name.node.as_str())).count() > 1;
-        for (name, expr) in sets.iter().filter(|(name, _)| !ENTRIES.contains(&name.node.as_str())) {
+        let named: Vec<_> = sets.iter().filter(|(name, _)| !ENTRIES.contains(&name.node.as_str())).collect();
+        if named.is_empty() {
+            return Err(self.lacks(train, "model", "such as `model = Name(width: 64)`"));
+        }
+        for (name, expr) in &named {
             let first = self.parameters.len();
-            self.member = Some(if many { name.node.clone() } else { String::new() });
+            self.member = Some(String::new());
             self.overrides = settings.iter().filter(|(name, _)| !is_number(name)).cloned().collect();
             let value = self.eval(expr, &scope);
             self.member = None;
@@ -170,7 +176,13 @@ impl<'p, E: Emit> Session<'p, E> {
             .collect();
         taken.extend(&configuration);
         // Where a model could not be made, what it has is not known, and that fault is reported.
-        let made = models.len() == sets.iter().filter(|(name, _)| !ENTRIES.contains(&name.node.as_str())).count();
+        let made = models.len() == named.len();
+        if let [(first, _), (second, _), ..] = models.as_slice() {
+            let place = |name: &str| named.iter().find(|(n, _)| n.node == name).map_or(train.name.span, |(n, _)| n.span);
+            let d = Diagnostic::error("W0516", "a recipe trains one model", place(second), "a second one")
+                .label(place(first), "the first");
+            return Err(self.report(d.help("make both members of one model, which the objective gets")));
+        }
         if let Some((name, _)) = settings.iter().find(|(name, _)| made && !taken.contains(&name.as_str())) {
             let mut d = Diagnostic::error(
                 "W0114",
@@ -187,13 +199,16 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let objective = self.recipe_objective(train, &sets, &scope);
         let parameters = self.parameters.clone();
+        let optimizer_at = optimizer.map(|(expr, _)| expr.span);
         let optimizer = match optimizer {
             Some((expr, groups)) => self.recipe_optimizer(expr, groups, &parameters, &scope),
             None => Err(self.lacks(train, "optimizer", "such as `optimizer = sgd(rate: 0.1)`")),
         };
+        let at = |entry: &str| sets.iter().find(|(name, _)| name.node == entry).map_or(train.name.span, |(_, e)| e.span);
+        let places = (at("objective"), optimizer_at.unwrap_or(train.name.span));
         let settings = self.plain_settings(train, evaluate, &scope);
         let (objective, (optimizer, groups), settings) = (objective?, optimizer?, settings?);
-        Ok(Recipe { name: train.name.node.clone(), models, parameters, settings, objective, optimizer, groups })
+        Ok(Recipe { name: train.name.node.clone(), models, parameters, settings, objective, optimizer, places, groups })
     }
 
     pub(crate) fn lacks(&mut self, train: &Train, entry: &str, such: &str) -> Reported {
@@ -228,8 +243,13 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
             }
         };
+        let data = match scope.own("data") {
+            Some(Value::Data(data)) => data,
+            _ => Data::Batches,
+        };
+        // Given tensors have their own lengths; a text is cut into sequences.
+        let time = number(self, "time", matches!(data, Data::Batches).then_some(0), 1);
         let batch = number(self, "batch", None, 1);
-        let time = number(self, "time", None, 1);
         let steps = number(self, "steps", None, 1);
         let accumulate = number(self, "accumulate", Some(1), 1);
         let seed = number(self, "seed", Some(0), 0);
@@ -247,10 +267,6 @@ impl<'p, E: Emit> Session<'p, E> {
                     clip => Ok(clip),
                 })
             }
-        };
-        let data = match scope.own("data") {
-            Some(Value::Data(data)) => data,
-            _ => Data::Batches,
         };
         let (mut held_out, mut evaluate_every, mut evaluate_batches) = (0.0, 0, 0);
         if let Some((every, fields)) = evaluate {

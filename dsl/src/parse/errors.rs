@@ -10,6 +10,7 @@ use crate::span::{FileId, Span};
 use super::Rule;
 use super::brackets::{ITEM_WORDS, LATER_ITEM_WORDS};
 use super::builder::Builder;
+use super::habits::habit;
 use super::layout::Layout;
 use super::tokens::{Token, TokenKind};
 
@@ -51,8 +52,12 @@ pub(super) fn not_an_item(builder: &Builder<'_>, code: &[Token], range: Range<us
         Some((_, word)) => error.fix(at, word, format!("write `{word}`")),
         None if text == "param" || text == "slot" => error.help(format!("a `{text}` stands inside a `block` or `model`")),
         None if text == "import" || text == "from" => error.help("names are brought in with `use std.layers: Linear`"),
-        None if text == "def" || text == "function" => error.fix(at, "fn", "write `fn`"),
-        None if text == "class" || text == "struct" => error.fix(at, "block", "write `block`"),
+        None if text == "def" || text == "function" => error.help(
+            "a function names the axes that come in and go out: `fn double(x: [batch, time]) -> [batch, time] = 2 * x`",
+        ),
+        None if text == "class" || text == "struct" => {
+            error.help("layers and models are blocks: `block Name(feature: axis) { … }`, `model Name(width = 64) { … }`")
+        }
         None => {
             error.note(format!("an item starts with one of {}", list(ITEM_WORDS.map(|word| format!("`{word}`")).to_vec())))
         }
@@ -100,12 +105,18 @@ fn hint(error: Diagnostic, builder: &Builder<'_>, layout: &Layout, index: usize,
     let at = span(builder.file, token.start, token.end);
     let before = index.checked_sub(1).map_or("", |before| layout.code[before].text(source));
     let wants_name = rules.contains(&Rule::ident);
+    if let Some(help) = habit(source, &layout.code[..=index], rules) {
+        return error.help(help);
+    }
     match text {
         "&&" => error.fix(at, "and", "write `and`"),
         "||" => error.fix(at, "or", "write `or`"),
         "!" => error.fix(at, "not ", "write `not`"),
         "**" => error.fix(at, "^", "write the power as `^`"),
         ":=" => error.fix(at, "=", "bind with `=`"),
+        "=" if rules.contains(&Rule::colon) && rules.contains(&Rule::rparen) => {
+            error.fix(at, ": ", "write an argument by name with `:`")
+        }
         "=" if rules.contains(&Rule::op_add) && !rules.contains(&Rule::eq) => {
             error.help("`==` compares; `=` binds a name at the start of a statement")
         }

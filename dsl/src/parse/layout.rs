@@ -128,6 +128,7 @@ fn bad_token(file: FileId, source: &str, token: Token) -> Option<Diagnostic> {
             Some(match text {
                 "#" => error.fix(at, "//", "start a comment with `//`"),
                 "%" => error.fix(at, "mod", "write the remainder as `mod`"),
+                "@" => error.help("`dot[feature](x, w)` is the sum over `feature` of x · w"),
                 "'" => error.help("text stands in double quotes: `\"…\"`"),
                 "&" => error.help("logical and is `and`"),
                 "|" => error.help("logical or is `or`"),

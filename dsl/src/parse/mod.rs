@@ -6,6 +6,7 @@ mod builder;
 mod errors;
 mod exprs;
 mod grammar;
+mod habits;
 mod items;
 mod layout;
 mod recipes;

@@ -66,6 +66,22 @@ const FAULTY: &[&str] = &[
     "test sums {\n  assert true\n}",
     "schedule s(peak: float) { peak }",
     "fn f(x: [..r]) = scan[time] carry h over g = x { yield g }",
+    "fn f(x: [batch, time]) -> [batch] = x[0]",
+    "fn f(x: [batch, time]) -> [batch] = x[:, 1]",
+    "fn f(x: [batch, time]) -> [batch] = x[batch, -1]",
+    "fn f(x: [3, 4]) -> [4] = x",
+    "fn f(x: [a], y: [a]) -> [] = x @ y",
+    "fn f(x: Tensor) -> Tensor = x",
+    "fn f(x: [a]) -> [a] {\n  for i in range(3):\n    x = x + 1\n  x\n}",
+    "fn f(x: [a]) -> [a]:\n  x",
+    "fn f(x: [a]) -> [] = sum(x, dim=-1)",
+    "fn f(x: [a]) -> [] = sum(x, axis=0)",
+    "fn f(x: [a]) -> [a] = g(x, n=3)",
+    "fn f(x: [a]) -> [a] {\n  x += 1\n  x\n}",
+    "fn f(x: [a]) -> [a] = x if c else y",
+    "fn f(x: [a]) -> [a] = map(lambda y: y, x)",
+    "fn f() -> [a] = [1, 2]",
+    "class Net(nn.Module):\n  pass",
 ];
 
 #[test]

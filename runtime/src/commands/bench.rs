@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights, of_inputs};
+use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::data::Batch;
 use crate::exec::{Compiled, Machine};
 use crate::step::{self, Specials};
@@ -26,14 +26,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// How often it runs
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = count::<u64>)]
     pub repeat: u64,
     /// Run that often for each line that comes in on standard input, and answer with a line of milliseconds
     #[arg(long)]
     pub on_request: bool,
-    /// Print how long each kernel took in all
-    #[arg(long)]
-    pub profile: bool,
     /// Options of every command
     #[command(flatten)]
     pub common: Common,
@@ -64,25 +61,12 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    machine.set_profile(args.profile);
+    machine.set_profile(args.common.profile.is_some());
     let mut times = (0..args.repeat).map(|_| once(&mut machine, args, &inputs, &mut done)).collect::<Result<Vec<_>>>()?;
     times.sort_by(f64::total_cmp);
     let (least, median, most) = (times[0], times[times.len() / 2], times[times.len() - 1]);
     println!("{}: median {median:.3} ms, least {least:.3}, most {most:.3}, {} runs", args.program, times.len());
-    if args.profile {
-        let table = machine.profile();
-        let all: u64 = table.iter().map(|k| k.nanoseconds).sum();
-        println!("{:>10} {:>6} {:>8}  kernel", "µs a run", "share", "launches");
-        for kernel in table {
-            println!(
-                "{:>10.1} {:>5.1}% {:>8.1}  {}",
-                kernel.nanoseconds as f64 / 1e3 / args.repeat as f64,
-                100.0 * kernel.nanoseconds as f64 / all as f64,
-                kernel.launches as f64 / args.repeat as f64,
-                kernel.symbol
-            );
-        }
-    }
+    args.common.report(&mut machine)?;
     Ok(Exit::Done)
 }
 

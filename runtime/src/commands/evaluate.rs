@@ -42,13 +42,14 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
     let source = source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
     let mut machine = args.common.machine(compiled)?;
     if let Source::Given { .. } = source {
-        check_idle(&machine, &["loss"], &source.batch(0, 0)?)?;
+        source.named(check_idle(&machine, &["loss"], &source.batch(0, 0)?))?;
     }
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
     interrupt::listen("stopping");
     let Some(found) = score(&mut machine, &source, &recipe, &mut |_, _| {})? else {
         return Ok(Exit::Interrupted);
     };
+    args.common.report(&mut machine)?;
     if args.json {
         let mut line: Map<String, Value> = found.mean.values.iter().map(|(n, v)| (n.clone(), Value::from(*v))).collect();
         line.insert("weight".into(), found.weight.into());
@@ -57,7 +58,7 @@ pub fn evaluate(compiled: Compiled, args: &EvaluateArgs) -> Result<Exit> {
         for (name, value) in &found.mean.values {
             println!("{:<16} {value:.4}", name.strip_prefix("metric.").unwrap_or(name));
         }
-        println!("{:<16} {}", "over", crate::console::thousands(found.weight as u64));
+        println!("{:<16} {}", "over", found.over());
     }
     Ok(Exit::Done)
 }

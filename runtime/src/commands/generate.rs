@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights, tokenizer};
+use super::{Common, Exit, count, load_weights, tokenizer};
 use crate::console;
 use crate::exec::Compiled;
 use crate::generate::{self, Request};
@@ -24,19 +24,19 @@ pub struct GenerateArgs {
     #[arg(long, default_value = "\n", hide_default_value = true, value_name = "TEXT")]
     pub prompt: String,
     /// How many tokens to add
-    #[arg(long, default_value_t = 200, value_name = "N")]
+    #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true, value_parser = count::<usize>)]
     pub tokens: usize,
     /// Above 1 bolder, below 1 more likely text
-    #[arg(long, default_value_t = 1.0, value_name = "T")]
+    #[arg(long, default_value_t = 1.0, value_name = "T", allow_negative_numbers = true)]
     pub temperature: f64,
     /// Choose among the K most likely tokens
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = count::<usize>)]
     pub top_k: Option<usize>,
     /// Choose among the most likely tokens that together reach this probability
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub top_p: Option<f64>,
     /// Seed of the draws
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    #[arg(long, default_value_t = 0, value_name = "N", allow_negative_numbers = true, value_parser = count::<u64>)]
     pub seed: u64,
     /// Always take the most likely token
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p"])]
@@ -76,6 +76,7 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     })?;
     show(&stream.finish(&tokenizer)?)?;
     show("\n")?;
+    args.common.report(&mut machine)?;
     Ok(if interrupt::asked() { Exit::Interrupted } else { Exit::Done })
 }
 

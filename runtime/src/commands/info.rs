@@ -134,8 +134,8 @@ fn show_port(program: &Program, port: &Port) -> String {
         })
         .collect();
     let kind = match program.buffers.get(port.buffer as usize).map(|buffer| buffer.dtype) {
-        Some(Dtype::I32) => match port.bound {
-            Some(bound) => format!(": 0..{bound}"),
+        Some(Dtype::I32) => match &port.bound {
+            Some(bound) => format!(": 0..{}", show_size(program, bound)),
             None => ": int".into(),
         },
         Some(Dtype::Bool) => ": bool".into(),
@@ -193,7 +193,7 @@ mod tests {
         let ids = Port {
             name: "ids".into(),
             axes: vec![axis("batch", variable(0)), axis("time", variable(1))],
-            bound: Some(65),
+            bound: Some(Size { terms: vec![(65, vec![])] }),
             buffer: 0,
         };
         let logits = Port {

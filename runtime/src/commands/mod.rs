@@ -53,11 +53,14 @@ impl Exit {
 #[derive(Args, Clone, Debug, Default)]
 pub struct Common {
     /// Number of threads [default: one for each core; the results do not depend on it]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Fill memory with NaN before use, to find what reads what it should not
     #[arg(long)]
     pub checked: bool,
+    /// Print how long each kernel took and what it reached; into FOLDER go a trace (for ui.perfetto.dev) and a picture of the roofline
+    #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
     /// Say only what was asked for, and errors
     #[arg(long, short)]
     pub quiet: bool,
@@ -71,7 +74,21 @@ impl Common {
     fn machine(&self, compiled: Compiled) -> Result<Machine> {
         console::set_color(self.color);
         let threads = choose_threads(self.threads.map(usize::from))?;
-        Machine::new(compiled, threads, self.checked)
+        let mut machine = Machine::new(compiled, threads, self.checked)?;
+        machine.set_profile(self.profile.is_some());
+        Ok(machine)
+    }
+
+    /// Prints and writes what was measured, where that was asked for.
+    fn report(&self, machine: &mut Machine) -> Result<()> {
+        let (Some(folder), Some(report)) = (&self.profile, machine.profile()) else { return Ok(()) };
+        let ceilings = machine.ceilings()?;
+        eprint!("{}", report.table(&ceilings));
+        if let Some(folder) = folder {
+            report.write(folder, &ceilings).with_context(|| format!("the profile in {}", folder.display()))?;
+            self.say(&format!("profile: {0}/trace.json, {0}/roofline.svg", folder.display()));
+        }
+        Ok(())
     }
 
     fn say(&self, line: &str) {
@@ -79,6 +96,11 @@ impl Common {
             eprintln!("{line}");
         }
     }
+}
+
+/// Reads a count from the command line.
+fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "a whole number is needed, 0 or more".into())
 }
 
 /// Where a run's files go where `--out` does not say.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, load_weights, of_inputs};
+use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::exec::Compiled;
 use crate::step::{self, Specials, check_idle};
 use crate::tensor::Tensor;
@@ -21,7 +21,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
     /// Draw the parameters from this seed instead of reading them
-    #[arg(long, value_name = "SEED", conflicts_with = "weights")]
+    #[arg(long, value_name = "SEED", conflicts_with = "weights", allow_negative_numbers = true, value_parser = count::<u64>)]
     pub draw: Option<u64>,
     /// The function's arguments by name (safetensors)
     #[arg(long, value_name = "FILE")]
@@ -75,6 +75,7 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
         Some(path) => weights::write_tensors(path, &outputs)?,
         None => outputs.iter().for_each(|(name, tensor)| println!("{}", summary(name, tensor))),
     }
+    args.common.report(&mut machine)?;
     Ok(Exit::Done)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 
-use super::{Common, Exit, default_folder, recipe, training_source};
+use super::{Common, Exit, count, default_folder, recipe, training_source};
 use crate::exec::Compiled;
 use crate::interrupt;
 use crate::step::{self, Specials};
@@ -25,10 +25,10 @@ pub struct TrainArgs {
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub data: Vec<PathBuf>,
     /// Steps in all [default: as the specification says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count::<u64>)]
     pub steps: Option<u64>,
     /// Seed of everything drawn by chance [default: as the specification says]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = count::<u64>)]
     pub seed: Option<u64>,
     /// Folder for checkpoint.safetensors, weights.safetensors, metrics.jsonl and loss.svg [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
@@ -50,7 +50,7 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let source = training_source(&compiled.plan, &recipe, args.batches.as_deref(), &args.data)?;
     let out = args.out.clone().unwrap_or_else(|| default_folder(&compiled.plan));
     let files = Files::of(&out);
-    let steps = steps(args, recipe.steps, source.steps())?;
+    let steps = source.named(steps(args, recipe.steps, source.steps()))?;
     if args.resume && !files.checkpoint.exists() && files.earlier.exists() {
         bail!(
             "{} is not there to resume from, but {}, which an earlier run left, is: rename it to go on with that run, or start \
@@ -81,7 +81,9 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     let seed = resumed.as_ref().map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
     let done = resumed.as_ref().map_or(0, |progress| progress.step);
     let settings = Settings { steps, seed, out, resumed, quiet: args.common.quiet };
-    Ok(match train::train(&mut machine, &source, &recipe, &settings)? {
+    let end = train::train(&mut machine, &source, &recipe, &settings)?;
+    args.common.report(&mut machine)?;
+    Ok(match end {
         End::Finished if args.resume && done > 0 && done >= steps => {
             args.common.say(&format!(
                 "already at step {done}, and {steps} were asked for: no step was done; --steps with a larger number goes on. \
@@ -118,7 +120,7 @@ pub fn gradients(compiled: Compiled, args: &TrainArgs, to: &Path) -> Result<Exit
         weights::load(&mut machine, path, None)?;
     }
     let specials = Specials { step: 1, seed, ..Specials::default() };
-    let found = step::run(&mut machine, "gradients", &source.batch(seed, 0)?, &specials)?;
+    let found = source.named(step::run(&mut machine, "gradients", &source.batch(seed, 0)?, &specials))?;
     weights::write_tensors(to, &found)?;
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use weft_runtime::exec::{Compiled, Kernel};
 use weft_runtime::plan::{
     Arg, Buffer, Data, Dtype, FORMAT, Init, Launch, Limit, Param, Place, Plan, Port, Program, Recipe, Role, Size, Slot,
-    Step, Tokenizer,
+    Step, Tokenizer, Work,
 };
 
 /// The vocabulary; the first one counts for nothing.
@@ -41,7 +41,7 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
         program.inputs.push(Port {
             name: (*input).into(),
             axes: if scalar { vec![] } else { axes() },
-            bound: (!scalar).then_some(V as u64),
+            bound: (!scalar).then_some(number(V as i64)),
             buffer,
         });
     }
@@ -65,9 +65,11 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
         tiles: vec![(number(1), 1)],
         scratch: 64,
         cost: 100.0,
+        work: Work::default(),
     })];
     if has_fields {
-        program.limits = vec![Limit { size: product(&[1], 1), at_most: 8, why: "axis `position` has 8 places".into() }];
+        program.limits =
+            vec![Limit { size: product(&[1], 1), at_most: number(8), why: "axis `position` has 8 places".into() }];
     }
     program
 }
@@ -76,22 +78,24 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
 pub fn compiled(text: &Path, steps: u64, accumulate: u64) -> Compiled {
     let slot = |name: &str, role| Slot { name: name.into(), dtype: Dtype::F32, len: (V * V) as u64, role };
     let state = Role::State { param: 0, start: 0.0 };
-    let found = [("loss", true), ("metric.accuracy", true)];
-    let scored = [("loss", true), ("weight", true), ("metric.accuracy", true)];
+    let scored = [("loss", true), ("weight.loss", true), ("metric.accuracy", true)];
+    let stepped = [scored.as_slice(), &[("grad_norm", true), ("rate", true)]].concat();
     let fields = ["ids", "next"];
-    let mut programs =
-        vec![program("forward", 0, &["ids"], &[0], &[("output", false)]), program("loss", 1, &fields, &[0], &scored)];
+    let mut programs = vec![
+        program("forward", 0, &["ids"], &[0], &[("output", false)]),
+        program("loss", 1, &fields, &[0], &[("sum.0", true), ("weight.0", true), ("sum.1", true)]),
+        program("score", 2, &["$sum.0", "$weight.0", "$sum.1"], &[], &scored),
+    ];
     if accumulate > 1 {
         programs.extend([
-            program("weigh", 2, &fields, &[], &[("weight.0", true)]),
-            program("accumulate", 3, &["ids", "next", "$total.0"], &[0, 2], &found),
-            program("update", 4, &["$step"], &[0, 1, 2], &[("grad_norm", true), ("rate", true)]),
+            program("weigh", 3, &fields, &[], &[("weight.0", true)]),
+            program("accumulate", 4, &["ids", "next", "$weight.0"], &[0, 2], &[("sum.0", true), ("sum.1", true)]),
+            program("update", 5, &["$step", "$sum.0", "$weight.0", "$sum.1"], &[0, 1, 2], &stepped),
         ]);
     } else {
-        let outputs = [("loss", true), ("metric.accuracy", true), ("grad_norm", true), ("rate", true)];
-        programs.push(program("train_step", 5, &["ids", "next", "$step"], &[0, 1], &outputs));
+        programs.push(program("train_step", 6, &["ids", "next", "$step"], &[0, 1], &stepped));
     }
-    let names = ["logits", "loss", "weigh", "accumulate", "update", "train_step"];
+    let names = ["logits", "loss", "score", "weigh", "accumulate", "update", "train_step"];
     Compiled {
         plan: Plan {
             format: FORMAT,
@@ -126,6 +130,7 @@ pub fn compiled(text: &Path, steps: u64, accumulate: u64) -> Compiled {
         kernels: vec![
             logits as Kernel,
             loss as Kernel,
+            score as Kernel,
             weigh as Kernel,
             accumulate_gradients as Kernel,
             update as Kernel,
@@ -205,9 +210,12 @@ kernel!(logits, |args, n| {
 kernel!(loss, |args, n| {
     let table = args.slice::<f32>(2, V * V);
     let (sum, hits, count) = sums(args.slice(0, n()), args.slice(1, n()), table, &mut [0.0; V * V]);
-    *args.scalar(3) = sum / count;
-    *args.scalar(4) = count;
-    *args.scalar(5) = hits / count;
+    (*args.scalar(3), *args.scalar(4), *args.scalar(5)) = (sum, count, hits);
+});
+
+kernel!(score, |args, _n| {
+    let (sum, count, hits) = (*args.scalar(0), *args.scalar(1), *args.scalar(2));
+    (*args.scalar(3), *args.scalar(4), *args.scalar(5)) = (sum / count.max(1.0), count, hits / count.max(1.0));
 });
 
 kernel!(weigh, |args, n| {
@@ -216,21 +224,22 @@ kernel!(weigh, |args, n| {
 });
 
 kernel!(accumulate_gradients, |args, n| {
-    let total = *args.scalar(2);
+    let total = args.scalar(2).max(1.0);
     let mut gradient = [0.0; V * V];
     let table = args.slice::<f32>(3, V * V);
     let (sum, hits, _) = sums(args.slice(0, n()), args.slice(1, n()), table, &mut gradient);
     for (all, g) in args.slice::<f32>(4, V * V).iter_mut().zip(gradient) {
         *all += (g / total) as f32;
     }
-    *args.scalar(5) = sum / total;
-    *args.scalar(6) = hits / total;
+    (*args.scalar(5), *args.scalar(6)) = (sum, hits);
 });
 
 kernel!(update, |args, _n| {
-    let gradient: Vec<f64> = args.slice::<f32>(3, V * V).iter().map(|g| f64::from(*g)).collect();
-    let (table, momentum) = (args.slice(1, V * V), args.slice(2, V * V));
-    (*args.scalar(4), *args.scalar(5)) = descend(*args.scalar(0), table, momentum, &gradient);
+    let gradient: Vec<f64> = args.slice::<f32>(6, V * V).iter().map(|g| f64::from(*g)).collect();
+    let (sum, count, hits) = (*args.scalar(1), *args.scalar(2), *args.scalar(3));
+    (*args.scalar(7), *args.scalar(8), *args.scalar(9)) = (sum / count.max(1.0), count, hits / count.max(1.0));
+    let (table, momentum) = (args.slice(4, V * V), args.slice(5, V * V));
+    (*args.scalar(10), *args.scalar(11)) = descend(*args.scalar(0), table, momentum, &gradient);
 });
 
 kernel!(train_step, |args, n| {
@@ -240,8 +249,7 @@ kernel!(train_step, |args, n| {
     let mut gradient = [0.0; V * V];
     let (table, momentum) = (args.slice(3, V * V), args.slice(4, V * V));
     let (sum, hits, count) = sums(args.slice(0, n()), args.slice(1, n()), table, &mut gradient);
-    gradient.iter_mut().for_each(|g| *g /= count);
-    *args.scalar(5) = sum / count;
-    *args.scalar(6) = hits / count;
-    (*args.scalar(7), *args.scalar(8)) = descend(*args.scalar(2), table, momentum, &gradient);
+    gradient.iter_mut().for_each(|g| *g /= count.max(1.0));
+    (*args.scalar(5), *args.scalar(6), *args.scalar(7)) = (sum / count.max(1.0), count, hits / count.max(1.0));
+    (*args.scalar(8), *args.scalar(9)) = descend(*args.scalar(2), table, momentum, &gradient);
 });

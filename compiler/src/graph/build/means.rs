@@ -1,92 +1,170 @@
-//! Means over a batch: kept as a sum and a weight, so that a batch may be taken in parts.
+//! Means over a batch: kept as a sum and a weight, so that a batch may be taken in parts, and may be empty.
+//!
+//! What an objective gives is a function of the sums and weights of its means. Several batches are measured by adding those up
+//! and taking the function once ([`Builder::with_totals`]); the gradient over several micro-batches is the sum of the gradients
+//! of their shares ([`Builder::share`]).
+
+use std::collections::HashMap;
 
 use weft_dsl::elementwise::Elementwise;
-use weft_dsl::op::Op;
+use weft_dsl::emit::Emit;
+use weft_dsl::op::{Number, Op};
+use weft_dsl::types::Elem;
 
 use super::super::{Kind, Node, NodeId, Source};
 use super::{Builder, Mean, Value};
 
 impl Builder {
+    /// From now on, a mean of scalars over nothing is 0 and passes no gradient, rather than not a number.
+    pub fn guard_means(&mut self) {
+        self.guarded = true;
+    }
+
     /// The means that were taken outside of loops, in order.
     pub fn means(&self) -> &[Mean] {
         &self.means
     }
 
-    /// From now on, means over a batch are divided by totals that the run supplies (`total.0`, `total.1`, …): the sums of
-    /// [`Builder::batch_weights`] over the micro-batches of a step.
-    pub fn divide_by_totals(&mut self, totals: bool) {
-        self.totals = totals;
-    }
-
-    /// The weights of the means so far that were taken over a batch, in order.
-    pub fn batch_weights(&self) -> Vec<NodeId> {
-        self.means.iter().map(|m| m.weight).filter(|&w| self.counts_batch(w)).collect()
-    }
-
-    /// The weight of the first mean over a batch that a value is computed from.
-    pub fn weight_of(&self, value: &Value) -> Option<NodeId> {
-        let reached = self.ancestors(self.closed(value));
-        let over_batch = |m: &&Mean| self.counts_batch(m.weight) && reached[m.result.0 as usize];
-        self.means.iter().find(over_batch).map(|m| m.weight)
-    }
-
-    /// Whether a value is a sum of means over a batch, each times something that does not depend on the batch: the shares of
-    /// micro-batches then add up to the value over all of it.
-    pub fn adds_up(&self, value: &Value) -> bool {
-        self.is_share(self.closed(value))
-    }
-
-    fn is_share(&self, node: NodeId) -> bool {
-        if self.means.iter().any(|m| m.result == node && self.counts_batch(m.weight)) {
-            return true;
-        }
-        let Node { kind, operands, .. } = &self.frames[0].region.region()[node];
-        match (kind, operands.as_slice()) {
-            (Kind::Op(Op::Map(Elementwise::ADD | Elementwise::SUB)), &[a, b]) => self.is_share(a) && self.is_share(b),
-            (Kind::Op(Op::Map(Elementwise::NEG)), &[a]) => self.is_share(a),
-            (Kind::Op(Op::Map(Elementwise::MUL)), &[a, b]) => {
-                self.is_share(a) && !self.reads_batch(b) || self.is_share(b) && !self.reads_batch(a)
+    /// The means that these values are functions of, beside what does not depend on the batch: all scalar means over the batch
+    /// and, as means over batches that count as one each, those of the values that are no such function.
+    pub fn measured(&mut self, values: &[Value]) -> Vec<Mean> {
+        let mut means = self.over_batch();
+        for value in values {
+            let node = self.closed(value);
+            if self.reads_batch(node, &means) {
+                let weight = self.number(1.0, Elem::Float).node;
+                means.push(Mean { sum: node, weight, result: node });
             }
-            (Kind::Op(Op::Map(Elementwise::DIV)), &[a, b]) => self.is_share(a) && !self.reads_batch(b),
-            _ => false,
         }
+        means
     }
 
-    /// Whether a node is computed from a field of the batch or from its size.
-    fn reads_batch(&self, node: NodeId) -> bool {
-        let region = self.frames[0].region.region();
-        let reached = self.ancestors(node);
-        region.iter().filter(|(id, _)| reached[id.0 as usize]).any(|(_, node)| match &node.kind {
-            Kind::Argument(number) => matches!(self.inputs[*number as usize].source, Source::Port),
-            Kind::Op(Op::Extent(size)) => size.known().is_none(),
-            _ => false,
-        })
+    /// How much a value counts: the largest weight of the means that it is computed from; 1 where it is from none.
+    pub fn weight_of(&mut self, value: &Value, means: &[Mean]) -> Value {
+        let reached = self.reached(self.closed(value), means);
+        let of = means.iter().filter(|m| reached[m.result.0 as usize]).map(|m| Value { depth: 0, node: m.weight });
+        let largest = of.reduce(|a, b| self.op(Op::Map(Elementwise::MAX), &[a, b]));
+        largest.unwrap_or_else(|| self.number(1.0, Elem::Float))
     }
 
-    /// The nodes of the body that a node is computed from, itself included.
-    fn ancestors(&self, node: NodeId) -> Vec<bool> {
+    /// Brings values over to another program on the same axes, where the run supplies the sums and weights of these means
+    /// (`sum.0`, `weight.0`, …). Gives the values and the means there.
+    pub fn with_totals(&self, values: &[Value], means: &[Mean], to: &mut Builder) -> (Vec<Value>, Vec<Mean>) {
+        let mut totals = Vec::new();
+        for number in 0..means.len() {
+            let sum = to.supplied(&format!("sum.{number}"), Elem::Float);
+            let weight = to.supplied(&format!("weight.{number}"), Elem::Float);
+            let result = to.mean(&sum, &weight);
+            totals.push(Mean { sum: sum.node, weight: weight.node, result: result.node });
+        }
+        let mut moved: HashMap<NodeId, NodeId> =
+            means.iter().map(|m| m.result).zip(totals.iter().map(|m| m.result)).collect();
+        for value in values {
+            let reached = self.reached(self.closed(value), means);
+            for (id, node) in self.frames[0].region.region().iter().filter(|(id, _)| reached[id.0 as usize]) {
+                if moved.contains_key(&id) {
+                    continue;
+                }
+                let there = match &node.kind {
+                    Kind::Argument(number) => to.argument(self.inputs[*number as usize].clone()).node,
+                    kind => {
+                        let operands = node.operands.iter().map(|o| moved[o]).collect();
+                        to.frames[0].region.node(kind.clone(), operands, node.ty.clone())
+                    }
+                };
+                moved.insert(id, there);
+            }
+        }
+        (values.iter().map(|value| to.root(moved[&value.node])).collect(), totals)
+    }
+
+    /// A micro-batch's share of a value, where shares add up to it: the value is then a sum of means over the batch, each times
+    /// something that does not depend on the batch, and of terms that do not depend on it either. Means are divided by the
+    /// weights of the whole batch, which the run supplies (`weight.0`, …); the other terms count with the first micro-batch.
+    pub fn share(&mut self, value: &Value) -> Option<Value> {
+        let means = self.over_batch();
+        self.share_of(self.closed(value), &means)
+    }
+
+    fn share_of(&mut self, node: NodeId, means: &[Mean]) -> Option<Value> {
+        if let Some(number) = means.iter().position(|m| m.result == node) {
+            let sum = means[number].sum;
+            // What is summed up must not depend on the other rows of the batch.
+            let reached = self.reached(sum, &[]);
+            if self.means.iter().any(|m| reached[m.result.0 as usize] && self.mixes_rows(m)) {
+                return None;
+            }
+            let total = self.supplied(&format!("weight.{number}"), Elem::Float);
+            return Some(self.mean(&self.root(sum), &total));
+        }
+        let value = self.root(node);
+        if !self.reads_batch(node, &[]) {
+            let micro = self.supplied("micro", Elem::Int);
+            let (first, nothing) = (self.number(0.0, Elem::Int), self.number(0.0, Elem::Float));
+            let is_first = self.op(Op::Map(Elementwise::EQ), &[micro, first]);
+            return Some(self.op(Op::Map(Elementwise::SELECT), &[is_first, value, nothing]));
+        }
+        let Node { kind: Kind::Op(Op::Map(op)), operands, .. } = self.frames[0].region.region()[node].clone() else {
+            return None;
+        };
+        let steady = |builder: &Self, node: NodeId| !builder.reads_batch(node, &[]);
+        let operands = match (op, operands.as_slice()) {
+            (Elementwise::ADD | Elementwise::SUB, &[a, b]) => vec![self.share_of(a, means)?, self.share_of(b, means)?],
+            (Elementwise::NEG, &[a]) => vec![self.share_of(a, means)?],
+            (Elementwise::MUL | Elementwise::DIV, &[a, b]) if steady(self, b) => {
+                vec![self.share_of(a, means)?, self.root(b)]
+            }
+            (Elementwise::MUL, &[a, b]) if steady(self, a) => vec![self.root(a), self.share_of(b, means)?],
+            _ => return None,
+        };
+        Some(self.op(Op::Map(op), &operands))
+    }
+
+    /// The scalar means over the batch, in order.
+    fn over_batch(&self) -> Vec<Mean> {
+        let scalar = |m: &&Mean| self.frames[0].region.ty(m.result).axes.is_empty();
+        self.means.iter().filter(scalar).filter(|m| self.mixes_rows(m)).copied().collect()
+    }
+
+    /// Whether a mean is taken over the rows of a batch: what counts depends on the batch, and the result lacks the rows' axis,
+    /// which is the first of each field.
+    fn mixes_rows(&self, mean: &Mean) -> bool {
+        let fields = self.inputs.iter().filter(|input| input.source == Source::Port);
+        let rows: Vec<_> = fields.filter_map(|f| f.axes.first()).flat_map(|&a| self.axes.size(a).variables()).collect();
+        let result = &self.frames[0].region.ty(mean.result).axes;
+        let has_rows = result.iter().any(|&a| self.axes.size(a).variables().iter().any(|v| rows.contains(v)));
+        !has_rows && self.reads_batch(mean.weight, &[])
+    }
+
+    /// Whether a node is computed from a field of the batch or from its size, other than through these means.
+    fn reads_batch(&self, node: NodeId, means: &[Mean]) -> bool {
+        let reached = self.reached(node, means);
+        let reads = |(id, node): (NodeId, &Node)| {
+            let of_batch = match &node.kind {
+                Kind::Argument(number) => self.inputs[*number as usize].source == Source::Port,
+                Kind::Op(Op::Extent(size)) => size.known().is_none(),
+                _ => node.ty.axes.iter().any(|&axis| self.axes.size(axis).known().is_none()),
+            };
+            of_batch && reached[id.0 as usize] && means.iter().all(|m| m.result != id)
+        };
+        self.frames[0].region.region().iter().any(reads)
+    }
+
+    /// The nodes of the body that a node is computed from, itself included: up to these means, but nothing behind them.
+    fn reached(&self, node: NodeId, means: &[Mean]) -> Vec<bool> {
         let region = self.frames[0].region.region();
         let mut reached = vec![false; region.nodes.len()];
         let mut open = vec![node];
         while let Some(id) = open.pop() {
-            if !std::mem::replace(&mut reached[id.0 as usize], true) {
+            if !std::mem::replace(&mut reached[id.0 as usize], true) && means.iter().all(|m| m.result != id) {
                 open.extend(&region[id].operands);
             }
         }
         reached
     }
 
-    /// Whether a mean's weight is a scalar that depends on the batch.
-    pub(super) fn counts_batch(&self, weight: NodeId) -> bool {
-        let region = self.frames[0].region.region();
-        let mut open = vec![weight];
-        while let Some(id) = open.pop() {
-            match &region[id].kind {
-                Kind::Argument(_) => return region[weight].ty.axes.is_empty(),
-                Kind::Op(Op::Extent(size)) if size.known().is_none() => return region[weight].ty.axes.is_empty(),
-                _ => open.extend(&region[id].operands),
-            }
-        }
-        false
+    /// A number as a value.
+    pub(super) fn number(&mut self, value: f64, elem: Elem) -> Value {
+        self.op(Op::Constant(Number(value), elem, Vec::new()), &[])
     }
 }

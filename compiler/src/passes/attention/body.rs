@@ -322,7 +322,7 @@ impl<'a> Writer<'a> {
             (op, operands) => {
                 let mut operands = operands.to_vec();
                 // What comes of the product comes first, so that both orders of a sum are one.
-                let commutes = matches!(op, Op::Map(Elementwise::ADD | Elementwise::MUL));
+                let commutes = matches!(op, Op::Map(op) if op.commutes());
                 if commutes && !is_over(&operands[0]) {
                     operands.swap(0, 1);
                 }

@@ -149,7 +149,7 @@ impl Simplifier<'_> {
 
     fn select_rules(&mut self, op: Elementwise, operands: &[NodeId]) -> Option<NodeId> {
         if let (Elementwise::ADD, &[a, b]) = (op, operands) {
-            return self.additive_mask(a, b).or_else(|| self.additive_mask(b, a));
+            return self.masked_sum(a, b).or_else(|| self.masked_sum(b, a));
         }
         let (Elementwise::SELECT, &[c, a, b]) = (op, operands) else { return None };
         let chosen = match self.value(c) {
@@ -180,7 +180,11 @@ impl Simplifier<'_> {
                 return Some(self.map(Elementwise::SELECT, &[both, a2, b]));
             }
         }
-        let &[c2, _, b2] = self.as_map(b, Elementwise::SELECT)? else { return None };
+        let &[c2, a2, b2] = self.as_map(b, Elementwise::SELECT)? else { return None };
+        if a2 == a {
+            let either = self.map(Elementwise::OR, &[c, c2]);
+            return Some(self.map(Elementwise::SELECT, &[either, a, b2]));
+        }
         (c2 == c).then(|| self.map(Elementwise::SELECT, &[c, a, b2]))
     }
 
@@ -195,19 +199,11 @@ impl Simplifier<'_> {
         self.map(Elementwise::MUL, &[value, ones])
     }
 
-    /// `x + select(m, 0, −∞)`: the other way to write a mask.
-    fn additive_mask(&mut self, x: NodeId, mask: NodeId) -> Option<NodeId> {
-        let &[m, zero, nothing] = self.as_map(mask, Elementwise::SELECT)? else { return None };
-        let is_mask = self.is(zero, 0.0) && self.is(nothing, f64::NEG_INFINITY) && self.is_float(x);
-        is_mask.then(|| self.map(Elementwise::SELECT, &[m, x, nothing]))
-    }
-
-    /// Operands that may change places come in order of their making, constants last, so that equal things are one.
-    fn sort_operands(&mut self, op: Elementwise, operands: &[NodeId]) -> Option<NodeId> {
-        let commutes =
-            [Elementwise::ADD, Elementwise::MUL, Elementwise::EQ, Elementwise::NE, Elementwise::AND, Elementwise::OR];
-        let &[a, b] = operands else { return None };
-        let key = |id: NodeId| (self.value(id).is_some(), id);
-        (commutes.contains(&op) && key(b) < key(a)).then(|| self.b.map(self.axes, op, &[b, a]))
+    /// `select(m, x, −∞) + y` is masked as a whole; a mask that is added has `x = 0`.
+    fn masked_sum(&mut self, masked: NodeId, y: NodeId) -> Option<NodeId> {
+        let &[m, x, nothing] = self.as_map(masked, Elementwise::SELECT)? else { return None };
+        self.is(nothing, f64::NEG_INFINITY).then_some(())?;
+        let sum = self.map(Elementwise::ADD, &[x, y]);
+        Some(self.map(Elementwise::SELECT, &[m, sum, nothing]))
     }
 }

@@ -6,6 +6,7 @@
 //! text and the library's become the same graph.
 
 mod elementwise;
+mod order;
 mod scans;
 mod simplify;
 mod softmax;

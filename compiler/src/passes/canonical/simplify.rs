@@ -4,6 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Number, Op};
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
+use super::order::Mark;
 use crate::graph::{Kind, NodeId, RegionBuilder};
 
 /// A region builder that simplifies.
@@ -12,12 +13,14 @@ pub struct Simplifier<'a> {
     pub axes: &'a Axes,
     /// What has been built.
     pub b: RegionBuilder,
+    /// What the first of its nodes are computed by.
+    pub(super) marks: Vec<Mark>,
 }
 
 impl<'a> Simplifier<'a> {
     /// An empty region.
     pub fn new(axes: &'a Axes) -> Self {
-        Self { axes, b: RegionBuilder::new() }
+        Self { axes, b: RegionBuilder::new(), marks: Vec::new() }
     }
 
     /// A value equal to the operation on the operands, which must fit.

@@ -155,7 +155,9 @@ impl Simplifier<'_> {
         {
             return Some(self.op(Op::Contract(over.to_vec()), &[a, narrow]));
         }
-        None
+        let mut sorted = [a, b];
+        self.sort(&mut sorted);
+        Some(self.b.op(self.axes, Op::Contract(over.to_vec()), &sorted))
     }
 
     /// Whether a contraction has the same type with other operands.

@@ -1,5 +1,7 @@
 //! What is written in several ways becomes one graph.
 
+mod order;
+
 use weft_dsl::elementwise::Elementwise as E;
 use weft_dsl::emit::Emit;
 use weft_dsl::op::{Monoid, Number, Op};

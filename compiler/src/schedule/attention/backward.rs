@@ -60,7 +60,8 @@ pub fn schedule(p: &Problem, roles: &Roles, inputs: &[Layout], outputs: &[Layout
     let size = |axis| p.axes.size(axis).known().unwrap_or(256) as f64;
     let members = p.volume(&p.members).known().unwrap_or(1) as f64;
     let cost = members * size(p.time) * size(p.source) * f64::from(3 * p.key.1 + 2 * p.value.1 + 16) * 2.0;
-    Ok(Scheduled { kernel: w.finish(), sizes: e.finish()?.into_sizes(), tiles: vec![(p.volume(&p.outer), 1)], cost })
+    let (sizes, tiles) = (e.finish()?.into_sizes(), vec![(p.volume(&p.outer), 1)]);
+    Ok(Scheduled { kernel: w.finish(), sizes, tiles, cost, share: p.bounds.share() })
 }
 
 pub(super) struct Backward<'a> {

@@ -30,6 +30,14 @@ enum Edge {
 }
 
 impl Edge {
+    /// Whether it goes along with the row.
+    fn moves(&self) -> bool {
+        match self {
+            Edge::At(slope, ..) => *slope,
+            Edge::Least(edges) | Edge::Most(edges) => edges.iter().any(Edge::moves),
+        }
+    }
+
     /// For a row.
     fn place(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg) -> Reg {
         let mut both = |w: &mut Writer, op, edges: &[Edge; 2]| {
@@ -111,6 +119,11 @@ impl Bounds {
     /// Whether all rows may see all sources, as far as is known.
     pub fn is_empty(&self) -> bool {
         self.upper.is_none() && self.lower.is_none()
+    }
+
+    /// Share of all pairs of a row and a source that rows can see, taken for long rows: half where the end moves with the row.
+    pub fn share(&self) -> f64 {
+        if self.upper.as_ref().is_some_and(Edge::moves) { 0.5 } else { 1.0 }
     }
 
     /// Whether rows see nothing before some source.

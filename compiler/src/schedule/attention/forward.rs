@@ -69,6 +69,7 @@ pub fn schedule(p: &Problem, inputs: &[Layout], outputs: &[Layout]) -> Result<Sc
         sizes: e.finish()?.into_sizes(),
         tiles: vec![(volume, 1), (length, u64::from(ROWS))],
         cost,
+        share: p.bounds.share(),
     })
 }
 

@@ -46,7 +46,7 @@ pub fn schedule(
     let tiles = kernel.write(&mut w);
     let sizes = kernel.exprs.finish()?.into_sizes();
     let cost = cost(&problem, &plan);
-    Ok(Scheduled { kernel: w.finish(), sizes, tiles, cost })
+    Ok(Scheduled { kernel: w.finish(), sizes, tiles, cost, share: 1.0 })
 }
 
 /// The writer of one kernel.

@@ -68,6 +68,7 @@ pub fn schedule(
             (problem.columns.volume(), u64::from(blocks.nc)),
         ],
         cost: 2.0 * f64::from(blocks.mc) * f64::from(blocks.nc) * length,
+        share: 1.0,
     })
 }
 

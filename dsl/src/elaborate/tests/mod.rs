@@ -4,6 +4,7 @@ mod codes;
 mod hard_cases;
 mod lowering;
 mod mutations;
+mod newcomers;
 mod recording;
 mod refused;
 mod whole_files;

@@ -7,8 +7,8 @@ use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use crate::graph::{NodeId, RegionBuilder};
 
-/// Elements from which two steps pay for a second kernel.
-const MANY: i64 = 1 << 17;
+/// Elements of a tile from which two steps pay for a second kernel.
+const MANY: i64 = 1 << 13;
 /// Results up to which a sum is too few tiles.
 const FEW: i64 = 512;
 /// Places that an axis must have to be kept back.
@@ -23,13 +23,13 @@ pub fn sum(axes: &Axes, out: &mut RegionBuilder, value: NodeId, over: &[Axis], j
     out.op(axes, Op::Reduce(Monoid::Sum, vec![kept]), &[parts])
 }
 
-/// The axis that a first step keeps: the shortest that gives enough tiles.
+/// The axis that a first step keeps: the shortest that gives enough tiles, each large.
 fn kept_back(axes: &Axes, ty: &Type, over: &[Axis]) -> Option<Axis> {
     let all = axes.volume(&ty.axes).known()?;
     let results = axes.volume(&ty.without(over).axes).known()?;
     let size = |a: &Axis| axes.size(*a).known().unwrap_or(0);
-    let large = ty.elem == Elem::Float && over.len() > 1 && all >= MANY && results <= FEW;
-    over.iter().copied().filter(|a| large && size(a) >= TILES).min_by_key(size)
+    let few = ty.elem == Elem::Float && over.len() > 1 && results <= FEW;
+    over.iter().copied().filter(|a| few && size(a) >= TILES && all / size(a) >= MANY).min_by_key(size)
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_large_sum_has_two_steps() {
         assert_eq!(steps(&[12, 768, 768], &[0, 1, 2]), [vec![768, 768], vec![12]]);
-        assert_eq!(steps(&[4, 1024, 768], &[0, 1, 2]), [vec![4, 1024], vec![768]]);
+        assert_eq!(steps(&[4, 50257, 768], &[0, 1, 2]), [vec![4, 50257], vec![768]]);
         assert_eq!(steps(&[12, 1024, 128], &[0, 1]), [vec![1024], vec![12]]);
     }
 

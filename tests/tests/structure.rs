@@ -257,10 +257,9 @@ const ATTENTIONS: &[(&str, i64, i64)] = &[
     ("soft cap", 3, 1),
     ("ALiBi", 4, 1),
     ("a slope that learns", 5, 1),
-    ("a table of distances", 6, 1),
-    ("window", 7, 1),
-    ("prefix", 8, 1),
-    ("documents", 9, 1),
+    ("window", 6, 1),
+    ("prefix", 7, 1),
+    ("documents", 8, 1),
     ("grouped", 0, 2),
 ];
 

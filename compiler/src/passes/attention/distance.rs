@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use weft_dsl::elementwise::Elementwise;
-use weft_dsl::op::{Number, Op};
+use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::types::{Axes, Axis, Elem};
 
 use super::body::{CHEAP, cost};
@@ -39,26 +39,25 @@ struct Dependence {
     linear: BTreeMap<Axis, i64>,
     /// In another way on the distance of two.
     distance: Option<(Axis, Axis)>,
-    /// Axes of the values in memory that it reads.
-    memory: Vec<Axis>,
-    /// Whether a table is looked up.
+    /// In yet another way on the places on these axes: those of values in memory, and positions by themselves.
+    places: Vec<Axis>,
+    /// Whether a table is looked up, or summed over.
     looks_up: bool,
     /// Simple operations.
     work: u32,
 }
 
 impl Dependence {
-    /// As an operand of something that is not linear; none where it depends on more than a distance.
-    fn closed(mut self) -> Option<Self> {
+    /// As an operand of something that is not linear.
+    fn closed(mut self) -> Self {
         let of: Vec<(Axis, i64)> = std::mem::take(&mut self.linear).into_iter().filter(|(_, times)| *times != 0).collect();
-        match of.as_slice() {
-            [] => Some(self),
-            &[(a, once), (b, back)] if once == -back && self.distance.is_none_or(|d| d == (a, b)) => {
+        match *of.as_slice() {
+            [(a, once), (b, back)] if once == -back && self.distance.is_none_or(|d| d == (a, b)) => {
                 self.distance = Some((a, b));
-                Some(self)
             }
-            _ => None,
+            _ => self.places.extend(of.into_iter().map(|(axis, _)| axis)),
         }
+        self
     }
 
     /// Both, the second so many times.
@@ -70,7 +69,7 @@ impl Dependence {
             *self.linear.entry(axis).or_default() += times * by;
         }
         self.distance = self.distance.or(other.distance);
-        self.memory.extend(other.memory);
+        self.places.extend(other.places);
         self.looks_up |= other.looks_up;
         self.work = self.work.saturating_add(other.work);
         Some(self)
@@ -91,12 +90,13 @@ fn lines(region: &Region) -> HashMap<NodeId, (Axis, Axis)> {
         let mut open = vec![score];
         while let Some(id) = open.pop() {
             let Kind::Op(op) = &region[id].kind else { continue };
-            if std::mem::replace(&mut seen[id.0 as usize], true) || !is_inline(op) {
+            if std::mem::replace(&mut seen[id.0 as usize], true) {
                 continue;
             }
-            match known[id.0 as usize].clone().and_then(Dependence::closed).and_then(|d| line(region, id, &d, along)) {
+            match known[id.0 as usize].clone().and_then(|d| line(region, id, &d.closed(), along)) {
                 Some(time) => drop(found.insert(id, (time, along))),
-                None => open.extend(&region[id].operands),
+                None if is_inline(op) => open.extend(&region[id].operands),
+                None => {}
             }
         }
     }
@@ -108,7 +108,7 @@ fn line(region: &Region, id: NodeId, how: &Dependence, along: Axis) -> Option<Ax
     let (a, b) = how.distance?;
     let time = if a == along { b } else { a };
     let square = (a == along || b == along) && region[id].ty.has(a) && region[id].ty.has(b);
-    let plain = !how.memory.contains(&a) && !how.memory.contains(&b);
+    let plain = !how.places.contains(&a) && !how.places.contains(&b);
     (square && plain && (how.looks_up || how.work > CHEAP)).then_some(time)
 }
 
@@ -117,10 +117,10 @@ fn dependences(region: &Region) -> Vec<Option<Dependence>> {
     let mut all: Vec<Option<Dependence>> = Vec::with_capacity(region.nodes.len());
     for (_, node) in region.iter() {
         let of = |i: usize| all[node.operands[i].0 as usize].clone();
-        let memory = || Some(Dependence { memory: node.ty.axes.clone(), ..Dependence::default() });
+        let memory = || Some(Dependence { places: node.ty.axes.clone(), ..Dependence::default() });
         let closed = |work: u32| {
             let nothing = Dependence { work, ..Dependence::default() };
-            (0..node.operands.len()).try_fold(nothing, |sum, i| sum.join(of(i)?.closed()?, 1))
+            (0..node.operands.len()).try_fold(nothing, |sum, i| sum.join(of(i)?.closed(), 1))
         };
         all.push(match &node.kind {
             Kind::Op(Op::Index(axis)) => Some(Dependence { linear: BTreeMap::from([(*axis, 1)]), ..Dependence::default() }),
@@ -132,6 +132,11 @@ fn dependences(region: &Region) -> Vec<Option<Dependence>> {
             Kind::Op(Op::Map(op)) => closed(cost(*op)),
             Kind::Op(Op::Cast(_) | Op::StopGradient) => closed(0),
             Kind::Op(Op::Lookup(_)) => closed(1).map(|d| Dependence { looks_up: true, ..d }),
+            // A table whose place is chosen by a comparison.
+            Kind::Op(Op::Reduce(Monoid::Sum, over) | Op::Contract(over)) => {
+                let apart = |d: &Dependence| d.distance.is_none_or(|(a, b)| !over.contains(&a) && !over.contains(&b));
+                closed(1).filter(apart).map(|d| Dependence { looks_up: true, ..d }).or_else(memory)
+            }
             // The axes that move are not those of positions.
             Kind::Op(Op::Rename(from, to)) => of(0)
                 .filter(|d| {
@@ -140,7 +145,7 @@ fn dependences(region: &Region) -> Vec<Option<Dependence>> {
                     !speaks(*from) && !speaks(*to)
                 })
                 .map(|d| Dependence {
-                    memory: d.memory.into_iter().map(|a| if a == *from { *to } else { a }).collect(),
+                    places: d.places.into_iter().map(|a| if a == *from { *to } else { a }).collect(),
                     ..d
                 }),
             _ => memory(),
@@ -202,7 +207,15 @@ fn copied(
             let over = over.iter().copied().filter(|a| moved(a).is_none()).collect();
             out.op(axes, Op::Constant(*value, *elem, over), &[])
         }
-        Kind::Op(op @ (Op::Map(_) | Op::Cast(_) | Op::StopGradient | Op::Lookup(_) | Op::Rename(..))) => {
+        Kind::Op(
+            op @ (Op::Map(_)
+            | Op::Cast(_)
+            | Op::StopGradient
+            | Op::Lookup(_)
+            | Op::Rename(..)
+            | Op::Reduce(..)
+            | Op::Contract(_)),
+        ) => {
             let mut operands = Vec::with_capacity(node.operands.len());
             for &o in &node.operands {
                 operands.push(copied(axes, source, out, new, o, positions, made)?);

@@ -262,6 +262,21 @@ pub(crate) const SCORES: &[(&str, Program)] = &[
         let s = w.map(E::ADD, &[s, bias]);
         w.masked(s, c)
     }),
+    ("a table whose place is compared", |w| {
+        let (s, c) = (w.scaled(), w.causal());
+        let bucket = w.b.axes().fresh("bucket", Size::of(4), false);
+        w.bindings.sizes.insert("bucket".into(), 4);
+        let table = w.float("table", &[bucket, w.group]);
+        let (t, j, most, zero) = (w.index(w.time), w.index(w.source), w.whole(3.0), w.number(0.0));
+        let back = w.map(E::SUB, &[t, j]);
+        let back = w.map(E::MIN, &[back, most]);
+        let place = w.index(bucket);
+        let here = w.map(E::EQ, &[place, back]);
+        let chosen = w.map(E::SELECT, &[here, table, zero]);
+        let bias = w.b.op(Op::Reduce(Monoid::Sum, vec![bucket]), &[chosen]);
+        let s = w.map(E::ADD, &[s, bias]);
+        w.masked(s, c)
+    }),
     ("a slope that learns", |w| {
         let (s, c) = (w.scaled(), w.causal());
         let (slope, t, j) = (w.float("slope", &[w.group]), w.index(w.time), w.index(w.source));

@@ -260,6 +260,7 @@ const ATTENTIONS: &[(&str, i64, i64)] = &[
     ("window", 6, 1),
     ("prefix", 7, 1),
     ("documents", 8, 1),
+    ("a table of distances that learns", 9, 1),
     ("grouped", 0, 2),
 ];
 

@@ -342,7 +342,8 @@ struct Whole {
 
 /// Leaves the wanted programs.
 fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
-    let names: Vec<String> = programs.iter().map(|p| format!("`{}`", p.name)).collect();
+    let own = programs.iter().filter(|p| !plan::Program::takes_options(&p.name));
+    let names: Vec<String> = own.map(|p| format!("`{}`", p.name)).collect();
     programs.retain(|p| wanted(&p.name));
     anyhow::ensure!(!programs.is_empty(), "there is no such function; there are {}", names.join(", "));
     Ok(())

@@ -60,7 +60,8 @@ fn write_x(path: &Path) {
 fn every_help() {
     let here = folder();
     let mut text = out(&weft(here.path(), &["--help"]));
-    for name in ["new", "check", "fmt", "run", "train", "evaluate", "generate", "bench", "build", "graph", "info", "explain"]
+    for name in
+        ["new", "check", "fmt", "run", "train", "evaluate", "generate", "bench", "test", "build", "graph", "info", "explain"]
     {
         let help = weft(here.path(), &[name, "--help"]);
         assert_eq!(code(&help), 0, "{name}");
@@ -236,4 +237,129 @@ fn a_graph_is_a_picture_that_graphviz_takes() {
     }
     let text = weft(here.path(), &["graph", "linear.weft", "--text"]);
     assert!(weft_compiler::graph::parse(&out(&text)).is_ok(), "{}", out(&text));
+}
+
+const TESTED: &str = "\
+test \"holds\" {
+  x = normal[row = 2, feature = 3]()
+  assert near(sum[feature](x + x), 2 * sum[feature](x))
+  assert 2 + 2 == 4
+}
+
+test \"does not hold\" {
+  axis feature = 3
+  assert 2 * index(feature) == index(feature)
+  assert index(feature) < 2
+  assert near(1.0 / 3, 0.333)
+}
+";
+
+#[test]
+fn tests_of_a_specification() {
+    let here = folder();
+    fs::write(here.path().join("tested.weft"), TESTED).unwrap();
+    for way in [&[] as &[&str], &["--interpret"], &["--no-optimise", "--checked"]] {
+        let all = weft(here.path(), &[&["test", "tested.weft"], way].concat());
+        assert_eq!(code(&all), 1);
+        assert!(out(&all).starts_with("ok      holds\nFAILED  does not hold\n1 passed, 1 failed ("), "{}", out(&all));
+        insta::assert_snapshot!("tests_that_fail", err(&all));
+        let one = weft(here.path(), &[&["test", "tested.weft", "--only", "not", "--json"], way].concat());
+        let lines: Vec<serde_json::Value> = out(&one).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["test"], &lines[0]["ok"]), (&"does not hold".into(), &false.into()));
+        let places: Vec<_> = lines[0]["faults"].as_array().unwrap().iter().map(|fault| fault["line"].as_i64()).collect();
+        assert_eq!(places, [Some(9), Some(10), Some(11)]);
+        assert_eq!(lines[1], serde_json::json!({ "passed": 0, "failed": 1, "left_out": 1 }));
+    }
+    assert_eq!(code(&weft(here.path(), &["test", "tested.weft", "--only", "holds"])), 0);
+    let none = weft(here.path(), &["test", "tested.weft", "--only", "nothing"]);
+    assert_eq!(code(&none), 1);
+    assert!(err(&none).contains("no test has `nothing` in its name"), "{}", err(&none));
+}
+
+/// What the library and the examples promise in their tests, compiled and interpreted.
+#[test]
+fn tests_of_the_library_and_the_examples() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut specs: Vec<String> = Vec::new();
+    for folder in ["stdlib", "examples"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "weft") {
+                specs.push(path.display().to_string());
+            }
+        }
+    }
+    for way in [&[] as &[&str], &["--interpret"]] {
+        let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
+        let all = weft(&root, &[&["test", "--json"], way, &specs].concat());
+        assert_eq!(code(&all), 0, "{}{}", out(&all), err(&all));
+        let sum: serde_json::Value = serde_json::from_str(out(&all).lines().last().unwrap()).unwrap();
+        assert!(sum["passed"].as_i64().is_some_and(|passed| passed >= 20), "{sum}");
+    }
+}
+
+const OPTIONAL: &str = "\
+model Optional(width = 3) {
+  axis feature = width
+  param weight: [feature] ~ ones
+
+  fn (
+    x: [batch, feature],
+    shift: [batch] = 0.5,
+    seen: [batch, feature] of bool = index(feature) < 2,
+    table: [other] = 1.0,
+  ) -> [batch, feature] {
+    select(seen, x * weight + shift, 0)
+  }
+}
+";
+
+/// Arguments with a default may be given or not, each by itself, to the command and to an executable.
+#[test]
+fn optional_arguments() {
+    let here = folder();
+    fs::write(here.path().join("optional.weft"), OPTIONAL).unwrap();
+    let x = ("x", "F32", vec![2, 3], [1.0f32, 2.0, 3.0, -1.0, 0.5, 0.0].map(f32::to_le_bytes).concat());
+    let shift = ("shift", "F32", vec![2], [10.0f32, 20.0].map(f32::to_le_bytes).concat());
+    let seen = ("seen", "BOOL", vec![2, 3], vec![0, 0, 1, 1, 1, 1]);
+    let table = ("table", "F32", vec![1], 0.0f32.to_le_bytes().to_vec());
+    assert_eq!(code(&weft(here.path(), &["build", "optional.weft", "-o", "optional"])), 0);
+    let executable = here.path().join("optional");
+    let run = |given: &[&Stored]| {
+        write_tensors(&here.path().join("in.safetensors"), given);
+        let rest = ["--draw", "1", "--inputs", "in.safetensors"];
+        let of_weft = weft(here.path(), &[&["run", "optional.weft"], &rest as &[&str]].concat());
+        let of_exe = Command::new(&executable).current_dir(here.path()).arg("run").args(rest).output().unwrap();
+        assert_eq!((out(&of_exe), err(&of_exe)), (out(&of_weft), err(&of_weft)));
+        out(&of_weft) + &err(&of_weft)
+    };
+    assert!(run(&[&x]).contains(": 1.5 2.5 0 -0.5 1 0"));
+    assert!(run(&[&x, &shift, &table]).contains(": 11 12 0 19 20.5 0"));
+    assert!(run(&[&x, &seen, &table]).contains(": 0 0 3.5 -0.5 1 0.5"));
+    assert!(run(&[&x, &seen, &shift, &table]).contains(": 0 0 13 19 20.5 20"));
+    assert!(
+        run(&[&x, &shift]).contains("`table` is not given, and nothing that is given tells how long its axis `other` is")
+    );
+    let info = out(&weft(here.path(), &["info", "optional.weft"]));
+    assert!(info.contains("seen [batch, feature 3]: bool (optional), table [other] (optional)) -> output"), "{info}");
+    assert!(!info.contains("forward?"), "{info}");
+}
+
+/// A tensor of a file: its name, kind, shape and bytes.
+type Stored = (&'static str, &'static str, Vec<usize>, Vec<u8>);
+
+/// Tensors as a safetensors file.
+fn write_tensors(path: &Path, tensors: &[&Stored]) {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::<u8>::new());
+    for (name, kind, shape, bytes) in tensors {
+        let start = data.len();
+        data.extend(bytes);
+        let entry = serde_json::json!({ "dtype": kind, "shape": shape, "data_offsets": [start, data.len()] });
+        header.insert((*name).into(), entry);
+    }
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header);
+    bytes.extend(data);
+    fs::write(path, bytes).unwrap();
 }

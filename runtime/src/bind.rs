@@ -71,34 +71,14 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
             tensor.shape
         );
     }
-    let mut values = vec![None; program.sizes.len()];
-    // Where each value was read, for messages.
-    let mut origins = vec![None; program.sizes.len()];
-    let axes = || {
-        program.inputs.iter().zip(inputs).flat_map(|(port, tensor)| {
-            port.axes.iter().zip(&tensor.shape).map(move |((axis, size), &found)| (port, axis, size, found))
-        })
-    };
-    // Single variables first: their message is the plainer one when axes contradict each other.
-    for single in [true, false] {
-        let mut progress = true;
-        while progress {
-            progress = false;
-            for (port, axis, size, found) in axes() {
-                if let Some((variable, value)) = solve(size, found, &values, single) {
-                    values[variable] = Some(value);
-                    origins[variable] = Some((port.name.as_str(), axis.as_str()));
-                    progress = true;
-                }
-            }
-        }
-    }
+    let pairs: Vec<(&Port, &Tensor)> = program.inputs.iter().zip(inputs.iter().copied()).collect();
+    let (values, origins) = solved(&pairs, program.sizes.len());
     let values: Vec<i64> = values
         .into_iter()
         .zip(&program.sizes)
         .map(|(value, name)| value.with_context(|| format!("no input of `{}` tells the size `{name}`", program.name)))
         .collect::<Result<_>>()?;
-    for (port, axis, size, found) in axes() {
+    for (port, axis, size, found) in axes(&pairs) {
         let expected = value(size, &values)?;
         if expected as u64 != found as u64 {
             let mut message = format!("input `{}`, axis `{axis}`: expected {expected}, found {found}", port.name);
@@ -121,6 +101,36 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
         ensure!(found <= most, "`{name}` is {found}, at most {most} is possible: {why}");
     }
     Ok(values)
+}
+
+/// The axes of tensors: the port, the axis' name, the size it has there, how long it is.
+fn axes<'a>(pairs: &[(&'a Port, &'a Tensor)]) -> impl Iterator<Item = (&'a Port, &'a str, &'a Size, usize)> {
+    pairs.iter().flat_map(|&(port, tensor)| {
+        port.axes.iter().zip(&tensor.shape).map(move |((axis, size), &found)| (port, axis.as_str(), size, found))
+    })
+}
+
+/// Where a size was read: the input and its axis.
+type Origin<'a> = Option<(&'a str, &'a str)>;
+
+/// What tensors tell of `count` sizes, and where each is read.
+pub fn solved<'a>(pairs: &[(&'a Port, &'a Tensor)], count: usize) -> (Vec<Option<i64>>, Vec<Origin<'a>>) {
+    let (mut values, mut origins) = (vec![None; count], vec![None; count]);
+    // Single variables first: their message is the plainer one when axes contradict each other.
+    for single in [true, false] {
+        let mut progress = true;
+        while progress {
+            progress = false;
+            for (port, axis, size, found) in axes(pairs) {
+                if let Some((variable, value)) = solve(size, found, &values, single) {
+                    values[variable] = Some(value);
+                    origins[variable] = Some((port.name.as_str(), axis));
+                    progress = true;
+                }
+            }
+        }
+    }
+    (values, origins)
 }
 
 /// The value of a size that depends on no variable.

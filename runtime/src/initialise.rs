@@ -2,7 +2,7 @@
 
 use crate::exec::Machine;
 use crate::params;
-use crate::plan::{Dtype, Init, Role};
+use crate::plan::{Dtype, Init, Param, Role};
 use crate::random::Stream;
 use anyhow::{Result, bail};
 
@@ -60,6 +60,23 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// What a parameter holds at its start, one repetition after the other: the same numbers as in a machine's storage.
+///
+/// # Errors
+/// When it has more elements than can be addressed.
+pub fn drawn(param: &Param, seed: u64) -> Result<Vec<f64>> {
+    let elements = params::elements(param)?;
+    let mut values = Vec::new();
+    for index in 0..params::repetitions(param)? {
+        let stream = Stream::new(seed, &params::name_at(&param.path, &param.stack, index));
+        let first = values.len();
+        values.resize(first + elements, 0.0);
+        draw(&stream, &param.init, 0, &mut values[first..]);
+    }
+    values.iter_mut().for_each(|value| *value = f64::from(*value as f32));
+    Ok(values)
 }
 
 /// Memory that threads write disjoint parts of.

@@ -56,6 +56,8 @@ pub mod text;
 
 pub mod data;
 
+pub mod optional;
+
 pub mod interrupt;
 
 pub mod console;

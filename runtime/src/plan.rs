@@ -157,7 +157,8 @@ pub struct Stored {
 /// Code that runs from inputs to outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// `forward` or the name of a `fn` of the model; `train_step`, `loss`, `score`, `weigh`, `accumulate`, `update`.
+    /// `forward` or the name of a `fn` of the model; that of [`Program::with_options`]; `train_step`, `loss`, `score`, `weigh`,
+    /// `accumulate`, `update`.
     pub name: String,
     /// Names of the size variables, such as `batch` and `time`; bound from the inputs' shapes.
     pub sizes: Vec<String>,
@@ -182,6 +183,19 @@ pub struct Limit {
     pub at_most: Size,
     /// In the user's names: ``axis `position` has 64 places``.
     pub why: String,
+}
+
+impl Program {
+    /// The name of the program that computes a function with its optional arguments as inputs: it asks for each, as `$given.NAME`,
+    /// whether it is given.
+    pub fn with_options(function: &str) -> String {
+        format!("{function}?")
+    }
+
+    /// Whether a program of this name takes the optional arguments of a function.
+    pub fn takes_options(name: &str) -> bool {
+        name.ends_with('?')
+    }
 }
 
 /// A named tensor at the border of a program, row-major in the written order of axes.

@@ -57,6 +57,8 @@ pub struct Specials {
     pub micro: u64,
     /// `$sum.0`, `$weight.0`, …: what programs gave for several batches under these names, added up.
     pub totals: Outcome,
+    /// `$given.NAME`: the optional arguments that are given.
+    pub given: Vec<String>,
 }
 
 impl Specials {
@@ -65,13 +67,17 @@ impl Specials {
             "$step" => Tensor::scalar(self.step as f64),
             "$seed" => Tensor::scalar_i32(seed_word(self.seed)),
             "$micro" => Tensor::scalar_i32(self.micro as i32),
+            name if name.starts_with("$given.") => {
+                let name = &name["$given.".len()..];
+                Tensor::scalar_i32(self.given.iter().any(|given| given == name).into())
+            }
             total => Tensor::scalar(self.totals.get(total.strip_prefix('$')?)?),
         })
     }
 }
 
 /// A seed as kernels take it: both halves folded into one word.
-fn seed_word(seed: u64) -> i32 {
+pub fn seed_word(seed: u64) -> i32 {
     (seed ^ (seed >> 32)) as u32 as i32
 }
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use weft_compiler::compile::{self, Failure, Options, Specification, Subject};
+use weft_compiler::compile::{self, Failure, Options, Output, Specification, Subject};
 use weft_compiler::passes::PIPELINE;
-use weft_compiler::target::cpu::Cpu;
+use weft_compiler::target::cpu::{Cpu, Loaded};
 use weft_dsl::elaborate::Setting;
+use weft_runtime::exec::Compiled;
 use weft_runtime::whole_file;
 
 use super::Shown;
@@ -85,6 +86,15 @@ impl CompileArgs {
     pub fn watcher(&self) -> Watcher<'_> {
         Watcher { args: self, times: Vec::new(), seen: Vec::new(), dumped: vec![false; self.dump.len()], failed: None }
     }
+}
+
+/// Loads the code of what was compiled. The code is to outlive every machine that runs it.
+pub fn loaded(output: Output) -> Result<(Compiled, Loaded)> {
+    let Output { plan, objects } = output;
+    let loaded = Loaded::new(&objects, &plan.kernels)?;
+    let kernels = plan.kernels.iter().map(|name| loaded.kernel(name).with_context(|| format!("no kernel `{name}`")));
+    let kernels = kernels.collect::<Result<Vec<_>>>()?;
+    Ok((Compiled { plan, kernels }, loaded))
 }
 
 /// Dumps stages and takes their times.

@@ -20,6 +20,8 @@ mod new;
 
 mod run;
 
+mod test;
+
 use std::ffi::OsString;
 use std::panic::PanicHookInfo;
 
@@ -75,6 +77,9 @@ enum Command {
     /// Say how long a program takes
     #[command(after_help = run::BENCH_EXAMPLE)]
     Bench(run::BenchArgs),
+    /// Run the tests of specifications
+    #[command(after_help = test::EXAMPLE)]
+    Test(test::TestArgs),
     /// Make an executable that stands alone
     #[command(after_help = build::EXAMPLE)]
     Build(build::BuildArgs),
@@ -111,6 +116,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Command::Evaluate(args) => run::evaluate(args),
         Command::Generate(args) => run::generate(args),
         Command::Bench(args) => run::bench(args),
+        Command::Test(args) => test::test(args),
         Command::Build(args) => build::build(args),
         Command::Graph(args) => graph::graph(args),
         Command::Info(args) => info::info(args),
@@ -134,6 +140,7 @@ impl Command {
             Command::Evaluate(args) => Shown { json: args.runtime.json, color: args.runtime.common.color },
             Command::Generate(args) => Shown { json: args.json, color: args.runtime.common.color },
             Command::Bench(args) => Shown { json: args.json, color: args.runtime.common.color },
+            Command::Test(args) => args.shown(),
             Command::Build(args) => args.shown.clone(),
             Command::Graph(args) => args.shown.clone(),
             Command::Info(args) => args.shown.clone(),

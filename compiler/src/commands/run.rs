@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
-use weft_compiler::compile::{Options, Output, Subject};
-use weft_compiler::target::cpu::{Cpu, Loaded};
+use weft_compiler::compile::{Options, Subject};
+use weft_compiler::target::cpu::Cpu;
 use weft_runtime::cli;
 use weft_runtime::exec::Compiled;
+use weft_runtime::plan::Program;
 
-use super::compiled::CompileArgs;
+use super::compiled::{CompileArgs, loaded};
 use super::{Outcome, Shown};
 
 pub const RUN_EXAMPLE: &str = "\
@@ -90,7 +91,8 @@ pub struct TrainArgs {
 pub fn run(args: &RunArgs) -> Outcome {
     let function = args.runtime.function.as_deref().unwrap_or("forward");
     let common = &args.runtime.common;
-    let wanted = |name: &str| name == function;
+    let with_options = Program::with_options(function);
+    let wanted = |name: &str| name == function || name == with_options;
     let what = What { of_model: true, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::run(compiled, &args.runtime))
 }
@@ -156,12 +158,9 @@ impl<'a> What<'a> {
             watcher.stage(name, text, time);
         });
         watcher.finish()?;
-        let Output { plan, objects } = output?;
         // The code is freed after the command, which ends its machine and its threads before it returns.
-        let loaded = Loaded::new(&objects, &plan.kernels)?;
-        let kernels = plan.kernels.iter().map(|name| loaded.kernel(name).with_context(|| format!("no kernel `{name}`")));
-        let kernels = kernels.collect::<Result<Vec<_>>>()?;
-        Ok(command(Compiled { plan, kernels })?.code())
+        let (compiled, _code) = loaded(output?)?;
+        Ok(command(compiled)?.code())
     }
 }
 

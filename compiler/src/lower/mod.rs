@@ -1,14 +1,17 @@
 //! From a checked specification to the graphs of its programs.
 
+mod test;
 mod train;
 
+pub use test::{Claim, Test, test};
 pub use train::{Training, training};
 
 use weft_dsl::diagnostic::Diagnostic;
-use weft_dsl::elaborate::{Entry, Host, LayoutOut, Limit, Program, Session, Setting};
+use weft_dsl::elaborate::{Entry, Host, LayoutOut, Limit, ModelRef, Program, Session, Setting};
 use weft_dsl::emit::Parameter;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Elem};
+use weft_runtime::plan;
 
 use crate::graph::{Builder, Graph, Input, Source, Value};
 
@@ -54,34 +57,46 @@ pub fn model(
     let model = session.model(name, settings)?;
     let parameters = parameters(&model.parameters, session.emit());
     let layouts = session.weights(&model)?;
-    let mut functions = Vec::new();
-    for function in session.functions(&model) {
-        if only.is_none_or(|only| only == function.as_deref()) {
-            functions.push(function_of(program, name, settings, host, function.as_deref())?);
-        }
-    }
+    let wanted = |function: Option<&str>| only.is_none_or(|only| only == function);
+    let functions = functions(&session, &model, &wanted, &mut |function, options| {
+        let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
+        let model = session.model(name, settings)?;
+        called(session, &model, function, options)
+    })?;
     Ok(Model { name: name.into(), parameters, functions, layouts })
 }
 
-/// Lowers one function in a session of its own.
-fn function_of(
-    program: &Program,
-    model: &str,
-    settings: &[(String, Setting)],
-    host: &dyn Host,
-    function: Option<&str>,
-) -> Result<Lowered> {
-    let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
-    let model = session.model(model, settings)?;
-    let entry = session.call(&model, function)?;
-    Ok(called(session, entry))
+/// Lowers the wanted functions of a model, each in a session of its own; one with optional arguments once more with these.
+fn functions<'p>(
+    session: &Session<'p, Builder>,
+    model: &ModelRef<'p, Value>,
+    wanted: &dyn Fn(Option<&str>) -> bool,
+    lower: &mut dyn FnMut(Option<&str>, bool) -> Result<Lowered>,
+) -> Result<Vec<Lowered>> {
+    let mut programs = Vec::new();
+    for function in session.functions(model).iter().map(Option::as_deref).filter(|function| wanted(*function)) {
+        programs.push(lower(function, false)?);
+        if session.has_options(model, function) {
+            programs.push(lower(function, true)?);
+        }
+    }
+    Ok(programs)
 }
 
-/// A function that was called, as a program.
-fn called(session: Session<Builder>, entry: Entry<Value>) -> Lowered {
-    let outputs = entry.outputs.into_iter().map(|o| (o.name, o.axes, o.value)).collect();
-    let graph = session.into_emit().finish(outputs);
-    Lowered { name: entry.name, graph, limits: limits(&entry.limits) }
+/// Calls a function of a model, as a program; `options`: with its optional arguments.
+fn called<'p>(
+    mut session: Session<'p, Builder>,
+    model: &ModelRef<'p, Value>,
+    function: Option<&str>,
+    options: bool,
+) -> Result<Lowered> {
+    let Entry { name, outputs, limits: found, .. } = match options {
+        true => session.call_with_options(model, function)?,
+        false => session.call(model, function)?,
+    };
+    let name = if options { plan::Program::with_options(&name) } else { name };
+    let outputs = outputs.into_iter().map(|o| (o.name, o.axes, o.value)).collect();
+    Ok(Lowered { name, graph: session.into_emit().finish(outputs), limits: limits(&found) })
 }
 
 /// A graph whose inputs are these parameters.

@@ -11,7 +11,7 @@ use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::span::Span;
 use weft_dsl::types::{Axes, Elem};
 
-use super::{Lowered, Result, SizeLimit, called, limits, parameters};
+use super::{Lowered, Result, SizeLimit, called, functions, limits, parameters};
 use crate::graph::{Builder, Graph, Kind, Mean, NodeId, Source, Value};
 use crate::passes::differentiate::gradient;
 use crate::passes::{BEFORE_GRADIENT, Options, run_passes};
@@ -67,9 +67,7 @@ pub fn training(
     if inspect {
         programs.push(request.gradients()?);
     }
-    for function in session.functions(model) {
-        programs.push(request.function(function.as_deref())?);
-    }
+    programs.extend(functions(&session, model, &|_| true, &mut |function, options| request.function(function, options))?);
     Ok(Training { settings: made.settings.clone(), model: model.name.clone(), parameters, layouts, metrics, programs })
 }
 
@@ -103,11 +101,10 @@ impl<'a> Request<'a> {
     }
 
     /// A function of the recipe's model, in a session of its own.
-    fn function(&self, name: Option<&str>) -> Result<Lowered> {
+    fn function(&self, name: Option<&str>, options: bool) -> Result<Lowered> {
         let mut session = Session::new(self.program, Builder::new(Axes::default()), false, self.host);
         let recipe = session.recipe(self.recipe, self.settings)?;
-        let entry = session.call(&recipe.models[0].1, name)?;
-        Ok(called(session, entry))
+        called(session, &recipe.models[0].1, name, options)
     }
 
     /// The weights of the objective's means over a micro-batch.

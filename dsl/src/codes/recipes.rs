@@ -146,4 +146,27 @@ pub(super) const CODES: &[Code] = &[
         wrong: recipe!("  other = M()\n  objective = o\n  optimizer = sgd(rate: 0.1)\n  batch = 2; steps = 3"),
         right: RIGHT,
     },
+    Code {
+        code: "W0517",
+        title: "`assert` outside a test",
+        explanation: "`weft test` evaluates what a `test` asserts, in the test's own statements; in a function or a loop it would never be \
+                      looked at.",
+        wrong: "fn f(x: [..r]) -> [..r] {\n  assert x > 0\n  2 * x\n}",
+        right: "fn f(x: [..r]) -> [..r] = 2 * x\ntest \"twice\" {\n  assert f(3) == 6\n}",
+    },
+    Code {
+        code: "W0518",
+        title: "a test that asserts nothing",
+        explanation: "A test passes when all that it asserts holds; one without `assert` always would.",
+        wrong: "test \"sums\" {\n  x = 1 + 1\n}",
+        right: "test \"sums\" {\n  assert 1 + 1 == 2\n}",
+    },
+    Code {
+        code: "W0519",
+        title: "an assertion that does not hold",
+        explanation: "`weft test` found it false at some element. `near(found, expected, 1e-6)` allows |found - expected| to be up to the last \
+                      argument times max(1, |expected|); without it 1e-5 is allowed.",
+        wrong: "test \"thirds\" {\n  assert 1.0 / 3 == 0.333\n}",
+        right: "test \"thirds\" {\n  assert near(1.0 / 3, 0.333, 1e-3)\n}",
+    },
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::ast::{Arg, Param, ParamType};
+use crate::ast::{Arg, Name, Param, ParamType};
 use crate::diagnostic::Diagnostic;
 use crate::emit::Emit;
 use crate::span::Span;
@@ -19,7 +19,7 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn matched(
         &mut self,
         params: &'p [Param],
-        args: &'p [Arg],
+        args: impl IntoIterator<Item = &'p Arg>,
         scope: &Names<'p, E>,
         before: &[(String, Val<'p, E>)],
         span: Span,
@@ -57,15 +57,8 @@ impl<'p, E: Emit> Session<'p, E> {
                     slots[at] = Some((value, arg.value.span));
                 }
                 (None, Some(name)) => {
-                    let names = || params.iter().map(|p| p.name.node.as_str());
-                    let d = Diagnostic::error(
-                        "W0106",
-                        format!("there is no argument `{}`", name.node),
-                        name.span,
-                        "not an argument of this",
-                    )
-                    .note(format!("arguments: {}", list(names())));
-                    fine = Err(self.report(suggest(d, name.span, nearest(&name.node, names()))));
+                    let names: Vec<&str> = params.iter().map(|p| p.name.node.as_str()).collect();
+                    fine = Err(self.no_argument(name, &names));
                 }
                 (None, None) => {
                     let d = Diagnostic::error(
@@ -79,6 +72,14 @@ impl<'p, E: Emit> Session<'p, E> {
             }
         }
         fine.map(|()| slots)
+    }
+
+    /// An argument by a name that is none of these.
+    pub(crate) fn no_argument(&mut self, name: &Name, names: &[&str]) -> Reported {
+        let message = format!("there is no argument `{}`", name.node);
+        let d = Diagnostic::error("W0106", message, name.span, "not an argument of this")
+            .note(format!("arguments: {}", list(names.iter().copied())));
+        self.report(suggest(d, name.span, nearest(&name.node, names.iter().copied())))
     }
 
     pub(crate) fn missing(&mut self, param: &Param, what: &str, span: Span) -> Reported {

@@ -120,6 +120,9 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     pub(crate) fn unknown_axis(&mut self, name: &Name, scope: &Names<'p, E>, candidates: &[Axis]) -> Reported {
+        if let Some(place) = self.declared_below(name) {
+            return self.used_before(name, place);
+        }
         let other = scope.get(&name.node).or_else(|| self.top(scope.file, &name.node));
         if matches!(other, Some(Value::Unknown)) {
             // It was declared, and that is where the fault lies.

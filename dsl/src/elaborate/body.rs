@@ -82,8 +82,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 Ok(None)
             }
             Stmt::Assert(expr) => {
-                let value = self.eval(expr, scope)?;
-                self.truth(&value, expr.span)?;
+                self.assertion(expr, scope)?;
                 Ok(None)
             }
             Stmt::Expr(expr) => self.eval(expr, scope).map(Some),
@@ -126,7 +125,7 @@ impl<'p, E: Emit> Session<'p, E> {
 
     /// `x = e`, `(a, b) = e`
     fn bind(&mut self, binding: &'p Let, scope: &Names<'p, E>) -> Done<()> {
-        let value = self.eval(&binding.value, scope);
+        let value = self.binding_value(binding, scope);
         let values: Vec<Val<'p, E>> = match (&binding.names[..], value) {
             ([_], Ok(value)) => vec![value],
             (names, Ok(Value::Tuple(values))) if values.len() == names.len() => values,

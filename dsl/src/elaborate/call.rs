@@ -63,6 +63,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
             },
             Value::Maker(block) => self.make_member(block, args, scope, span),
+            Value::Empty => self.through_empty(args, scope, span),
             Value::Item(ItemKind::Schedule(def), file) => {
                 let root = self.roots[file.0 as usize].clone();
                 let scope = self.configured(&def.params, args, scope, &root, span)?;
@@ -78,7 +79,11 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             Value::Schedule(schedule) => match args {
                 [Arg { name: None, value }] => {
-                    let step = self.eval(value, scope)?;
+                    let mut step = self.eval(value, scope)?;
+                    // A step that is written is a number like those of a run, whose quotients are real.
+                    if let Value::Int(size) = &step {
+                        step = Value::Float(size.known().map(|n| n as f64));
+                    }
                     self.scheduled(&schedule, (step, value.span), span)
                 }
                 _ => Err(self.error("W0108", "a schedule takes the step", span, "")),

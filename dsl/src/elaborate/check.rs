@@ -12,6 +12,7 @@ use crate::span::FileId;
 use crate::types::{Elem, Type};
 
 use super::axes::mentioned;
+use super::entry::Arguments;
 use super::nearest::{nearest, suggest};
 use super::outcome::{Host, Setting, Tokenizer};
 use super::program::Program;
@@ -38,7 +39,7 @@ impl Program {
     /// All that is wrong with the specification's own files, in order of place.
     ///
     /// Each item is checked by itself, configuration being symbolic. Where that finds nothing, each model is also made with its
-    /// defaults and each recipe as it stands, which finds what depends on numbers.
+    /// defaults, and each test and recipe as it stands, which finds what depends on numbers.
     pub fn check(&self) -> Vec<Diagnostic> {
         let own: Vec<FileId> = self.sources().iter().map(|(id, _)| id).filter(|id| !self.is_library(*id)).collect();
         self.check_files(&own)
@@ -90,6 +91,7 @@ impl Program {
                     Ok(())
                 })
             }
+            ItemKind::Test(test) => session.test(test).map(drop),
             _ => Ok(()),
         };
         result.err().unwrap_or_default()
@@ -162,8 +164,7 @@ impl<'p> Checker<'p> {
             }
             ItemKind::Weights(_) => {}
             ItemKind::Test(test) => {
-                let scope = Scope::within(&root);
-                self.body(&test.body, &scope)?;
+                self.examined(test, file)?;
             }
         }
         Ok(())
@@ -227,7 +228,7 @@ impl<'p> Checker<'p> {
 
     fn check_fn(&mut self, function: &Rc<FnValue<'p, Type>>) {
         self.origins.push(HashMap::new());
-        let _ = self.walked(function, true);
+        let _ = self.walked(function, Arguments::Symbolic);
         self.origins.pop();
     }
 }

@@ -3,22 +3,36 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::ast::{AxisTerm, Block, Fn, ItemKind, ParamType, ResultType, TensorType};
+use crate::ast::{AxisTerm, Block, Fn, ItemKind, Param, ParamType, ResultType, TensorType};
 use crate::diagnostic::Diagnostic;
+use crate::elementwise::Elementwise;
 use crate::emit::Emit;
+use crate::op::Op;
 use crate::size::Size;
 use crate::span::{FileId, Span};
-use crate::types::Axis;
+use crate::types::{Axis, Elem};
 
 use super::arguments::Given;
 use super::bind::generic_names;
 use super::nearest::{list, nearest};
 use super::outcome::{Entry, ModelRef, Port, Setting};
+use super::primitive::plain;
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{BlockRef, FnValue, Scope, Tensor, Value};
 
 /// A function's scope, its inputs and its value.
 type Walked<'p, E> = (Names<'p, E>, Vec<Port<<E as Emit>::Value>>, Val<'p, E>);
+
+/// What stands for the arguments of a function that is walked by itself.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Arguments {
+    /// Anything: configuration and rows are unknown.
+    Symbolic,
+    /// Inputs, and defaults where there are some.
+    Required,
+    /// Inputs, with a default for those that the run does not give.
+    Optional,
+}
 
 impl<'p, E: Emit> Session<'p, E> {
     /// Makes a model of the specification with configuration from outside.
@@ -48,7 +62,7 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         let slots = self.settings(def, settings)?;
         let first = self.parameters.len();
-        let instance = self.make(BlockRef { file, def }, slots, String::new(), def.name.span)?;
+        let instance = self.make(BlockRef { file, def }, slots, Vec::new(), String::new(), def.name.span)?;
         Ok(ModelRef { name: name.to_owned(), instance, parameters: self.parameters[first..].to_vec() })
     }
 
@@ -84,11 +98,28 @@ impl<'p, E: Emit> Session<'p, E> {
 
     /// Elaborates a function of a model with inputs: one for each argument without a default.
     pub fn call(&mut self, model: &ModelRef<'p, E::Value>, name: Option<&str>) -> Result<Entry<E::Value>, Vec<Diagnostic>> {
-        let entry = self.entry(model, name);
+        let entry = self.entry(model, name, Arguments::Required);
         self.outcome(entry)
     }
 
-    fn entry(&mut self, model: &ModelRef<'p, E::Value>, name: Option<&str>) -> Done<Entry<E::Value>> {
+    /// Whether a function of a model has arguments that may be given or not: tensors with a default.
+    pub fn has_options(&self, model: &ModelRef<'p, E::Value>, name: Option<&str>) -> bool {
+        let optional = |param: &Param| matches!(param.ty, Some(ParamType::Tensor(_))) && param.default.is_some();
+        matches!(model.instance.scope.own(name.unwrap_or("()")), Some(Value::Fn(f)) if f.def.params.iter().any(optional))
+    }
+
+    /// As [`Session::call`], with an input for every tensor. The run supplies for each that has a default, as `given.NAME`, whether
+    /// it is given; where it is not, its input may hold anything.
+    pub fn call_with_options(
+        &mut self,
+        model: &ModelRef<'p, E::Value>,
+        name: Option<&str>,
+    ) -> Result<Entry<E::Value>, Vec<Diagnostic>> {
+        let entry = self.entry(model, name, Arguments::Optional);
+        self.outcome(entry)
+    }
+
+    fn entry(&mut self, model: &ModelRef<'p, E::Value>, name: Option<&str>, arguments: Arguments) -> Done<Entry<E::Value>> {
         let Some(Value::Fn(function)) = model.instance.scope.own(name.unwrap_or("()")) else {
             let span = model.instance.block.def.name.span;
             let names: Vec<_> = self.functions(model).into_iter().flatten().collect();
@@ -98,7 +129,7 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         self.limits.clear();
         self.origins.push(HashMap::new());
-        let result = self.walked(&function, false);
+        let result = self.walked(&function, arguments);
         self.origins.pop();
         let (scope, inputs, value) = result?;
         let mut outputs = Vec::new();
@@ -138,16 +169,15 @@ impl<'p, E: Emit> Session<'p, E> {
         Ok(Port { name: name.to_owned(), value, axes })
     }
 
-    /// Walks a function's body with inputs for its arguments. `symbolic`: by itself, its configuration and rows unknown.
-    pub(crate) fn walked(&mut self, function: &Rc<FnValue<'p, E::Value>>, symbolic: bool) -> Done<Walked<'p, E>> {
+    /// Walks a function's body by itself.
+    pub(crate) fn walked(&mut self, function: &Rc<FnValue<'p, E::Value>>, arguments: Arguments) -> Done<Walked<'p, E>> {
         let def: &'p Fn = function.def;
+        let symbolic = arguments == Arguments::Symbolic;
         let scope = Scope::within(&function.scope);
         for name in generic_names(def) {
             if self.find_axis(&name.node, &scope, &[]).is_none() && scope.get(&name.node).is_none() {
                 let axis = self.emit.axes().fresh(&name.node, Size::var(&name.node), true);
-                if symbolic {
-                    self.open_sizes.insert(axis);
-                }
+                self.open_sizes.insert(axis);
                 scope.set_axis(&name.node, vec![axis], name.span);
             }
         }
@@ -165,7 +195,14 @@ impl<'p, E: Emit> Session<'p, E> {
                 _ if symbolic => Ok(self.symbolic(param, &scope)),
                 (Some(ParamType::Tensor(ty)), Some(default)) => {
                     let value = self.eval(default, &scope);
-                    value.and_then(|value| self.argument(param, ty, value, default.span, &scope)).map(Value::Tensor)
+                    let value =
+                        value.and_then(|value| self.argument(param, ty, value, default.span, &scope)).map(Value::Tensor);
+                    match value {
+                        Ok(value) if arguments == Arguments::Optional => {
+                            self.optional(param, ty, (value, default.span), &scope, &mut inputs)
+                        }
+                        value => value,
+                    }
                 }
                 (_, Some(default)) => self.eval(default, &scope),
                 (_, None) => Err(self.error(
@@ -191,6 +228,22 @@ impl<'p, E: Emit> Session<'p, E> {
             }
         };
         Ok((scope, inputs, value))
+    }
+
+    /// An input where it is given, else its default.
+    fn optional(
+        &mut self,
+        param: &'p Param,
+        ty: &TensorType,
+        (default, span): (Val<'p, E>, Span),
+        scope: &Names<'p, E>,
+        inputs: &mut Vec<Port<E::Value>>,
+    ) -> Done<Val<'p, E>> {
+        let default = self.whole(&default, span)?;
+        let port = self.input(&param.name.node, ty, scope)?;
+        inputs.push(port.clone());
+        let given = self.emit.supplied(&format!("given.{}", param.name.node), Elem::Bool);
+        Ok(plain(self.sure(Op::Map(Elementwise::SELECT), &[given, port.value, default])))
     }
 
     /// Rows of a signature: nothing at an entry point, an axis that stands for any when checked by itself.

@@ -115,8 +115,18 @@ impl<'p, E: Emit> Session<'p, E> {
         if let Some(primitive) = primitive::named(&name.node) {
             return Ok(Value::Primitive(primitive));
         }
+        if let Some(place) = self.declared_below(name) {
+            return Err(self.used_before(name, place));
+        }
         let message = format!("`{}` is not known here", name.node);
         Err(self.unknown_name(name, message, scope))
+    }
+
+    /// A member is there from its own line on.
+    pub(crate) fn used_before(&mut self, name: &Name, place: crate::span::Span) -> Reported {
+        let message = format!("`{}` is used before it is declared", name.node);
+        let d = Diagnostic::error("W0104", message, name.span, "not there yet").label(place, "declared below");
+        self.report(d.help("move the declaration up: the members of a block are made in order"))
     }
 
     /// What a name stands for at the top of a file.
@@ -175,7 +185,9 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         let d = Diagnostic::error("W0112", format!("{} has no `{}`", value.kind(), name.node), name.span, "no such member")
             .label(base, value.kind());
-        let d = if names.is_empty() {
+        let d = if let Value::Empty = value {
+            d.help(format!("ask first whether it is filled: `if {} {{ … }}`", self.program.sources().text(base)))
+        } else if names.is_empty() {
             d
         } else {
             d.note(format!("it has {}", super::nearest::list(names.iter().map(String::as_str))))
@@ -189,7 +201,7 @@ impl<'p, E: Emit> Session<'p, E> {
         match self.eval(cond, scope)? {
             Value::Bool(known) => Ok(known),
             Value::Empty => Ok(Some(false)),
-            Value::Instance(_) => Ok(Some(true)),
+            Value::Instance(instance) => Ok((!instance.optional).then_some(true)),
             Value::Unknown => Err(Reported),
             other => Err(self.report(
                 Diagnostic::error(
@@ -220,7 +232,7 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// Whether the expression makes a block, so that `* n` repeats it.
-    fn makes_block(&mut self, expr: &'p Expr, scope: &Names<'p, E>) -> bool {
+    pub(crate) fn makes_block(&mut self, expr: &'p Expr, scope: &Names<'p, E>) -> bool {
         let ExprKind::Call(callee, _) = &*expr.node else { return false };
         let ExprKind::Name(name) = &*callee.node else { return false };
         let value = scope.get(name).or_else(|| self.top(scope.file, name));

@@ -13,6 +13,7 @@ use super::arguments::Given;
 use super::entry::setting_value;
 use super::primitive::PrimitiveCall;
 use super::session::{Done, Names, Reported, Session, Val};
+use super::slots::Fillings;
 use super::value::{BlockRef, FnValue, Instance, Scope, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
@@ -38,25 +39,26 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         // Only the outermost block, the recipe's model, has its configuration set from outside.
         let overrides = std::mem::take(&mut self.overrides);
-        let mut slots = self.matched(&block.def.params, args, scope, &[], span)?;
+        let (mut slots, fillings) = self.made_with(block, args, scope, &[], span)?;
         for (param, slot) in block.def.params.iter().zip(&mut slots) {
             if let Some((_, setting)) = overrides.iter().find(|(name, _)| *name == param.name.node) {
                 *slot = Some((setting_value(setting), param.name.span));
             }
         }
-        self.led_by(span, |session| session.make(block, slots, path, span)).map(Value::Instance)
+        self.led_by(span, |session| session.make(block, slots, fillings, path, span)).map(Value::Instance)
     }
 
-    /// Makes a block at a path.
+    /// Makes a block at a path, its slots filled.
     pub(crate) fn make(
         &mut self,
         block: BlockRef<'p>,
         slots: Vec<Option<Given<'p, E::Value>>>,
+        fillings: Fillings<'p, E::Value>,
         path: String,
         span: Span,
     ) -> Done<Rc<Instance<'p, E::Value>>> {
         let def = block.def;
-        if self.making.contains(&std::ptr::from_ref(def)) {
+        if self.making.iter().any(|making| std::ptr::eq(*making, def)) {
             return Err(self.report(
                 Diagnostic::error("W0110", format!("`{}` holds itself", def.name.node), span, "this never ends")
                     .help("repeat a block with `* depth`"),
@@ -73,10 +75,13 @@ impl<'p, E: Emit> Session<'p, E> {
             scope.vars.borrow_mut().remove(&param.name.node);
             scope.set_axis(&param.name.node, axes, param.name.span);
         }
+        let taken: Vec<String> = fillings.iter().map(|(name, _)| name.clone()).collect();
+        fillings.into_iter().for_each(|(name, value)| scope.set(&name, value));
         self.making.push(def);
         let made = self.deeper(span, |session| {
             bound?;
             session.members(&def.members, &scope, &path);
+            session.all_taken(&taken, &scope)?;
             for param in &def.params {
                 if let Some(ParamType::Shared(ty)) = &param.ty {
                     let shared = session.shared_as(&param.name.node, ty, &scope, span);
@@ -87,7 +92,7 @@ impl<'p, E: Emit> Session<'p, E> {
         });
         self.making.pop();
         self.member = member;
-        made.map(|()| Rc::new(Instance { block, path, scope }))
+        made.map(|()| Rc::new(Instance { block, path, scope, optional: false }))
     }
 
     /// A parameter of another block under this one's axes.
@@ -122,10 +127,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 scope.set(&decl.name.node, made.unwrap_or(Value::Unknown));
                 Ok(())
             }
-            Member::Slot(slot) => {
-                scope.set(&slot.name.node, Value::Empty);
-                Ok(())
-            }
+            Member::Slot(slot) => self.slot(slot, scope, path),
             Member::Let(binding) => {
                 for name in &binding.names {
                     scope.set(&name.node, Value::Unknown);
@@ -282,7 +284,7 @@ impl<'p, E: Emit> Session<'p, E> {
             .map(|(p, _)| p)
             .collect();
         if unknown.is_empty() {
-            return self.make(block, slots, path, block.def.name.span);
+            return self.make(block, slots, Self::open_slots(block), path, block.def.name.span);
         }
         let inner = Scope::within(&root);
         for (param, slot) in block.def.params.iter().zip(slots) {
@@ -292,10 +294,11 @@ impl<'p, E: Emit> Session<'p, E> {
                 None => {}
             }
         }
+        Self::open_slots(block).into_iter().for_each(|(name, value)| inner.set(&name, value));
         self.making.push(block.def);
         self.members(&block.def.members, &inner, &path);
         self.making.pop();
-        Ok(Rc::new(Instance { block, path, scope: inner }))
+        Ok(Rc::new(Instance { block, path, scope: inner, optional: false }))
     }
 }
 

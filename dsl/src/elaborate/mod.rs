@@ -7,9 +7,11 @@
 //! Program::load(main, text, read) -> (Program, Vec<Diagnostic>)      .check() -> Vec<Diagnostic>   .models() .recipes() .sources()
 //! Session::new(&program, emit, training, &host)
 //!   .model(name, settings) -> ModelRef       .functions(&ModelRef) -> names        .call(&ModelRef, name) -> Entry
+//!   .has_options(&ModelRef, name) -> whether arguments have defaults               .call_with_options(&ModelRef, name) -> Entry
 //!   .weights(&ModelRef) -> Vec<LayoutOut>    .recipe(name, settings) -> Recipe     .objective(&Recipe) -> Objective
 //!   .states(&Recipe) -> names and starts     .rate(&Recipe, step) -> the rate, if the optimizer has a schedule
 //!   .update(&Recipe, &Parameter, p, g, step, states) -> Update                     .emit() .into_emit()
+//!   .test(&Test) -> Examined
 //! ```
 //!
 //! What the language leaves open is decided here:
@@ -20,8 +22,9 @@
 //!   found, is a function still: `window(width: 4)` as an argument.
 //! - When lowering, a value may lack axes of its type, along which it is constant; renaming, slicing or looking up along such an axis
 //!   leaves it as it is, a reduction multiplies by ones first. When checking, an axis that is not there is an error.
-//! - While a body is checked, a generic axis may be found to be as long as another; axes of a block never.
-//! - Arguments of an entry point that have a default are not inputs: the default is used.
+//! - While a body is checked, and in an entry point, a generic axis may be found to be as long as another; axes of a block never.
+//! - Arguments of an entry point that have a default are inputs that the run may leave out: there are two programs then, one that
+//!   takes them and one that knows the defaults.
 //! - In an objective, a name such as `token` is the axis of that name in the recipe's model, or in a block within it.
 //! - A `where` mask goes through elementwise operations and into `fn`s; two masks both hold.
 
@@ -44,12 +47,14 @@ mod body;
 mod brackets;
 mod call;
 mod entry;
+mod examine;
 mod expr;
 mod make;
 mod primitive;
 mod recipe;
 mod reduce;
 mod results;
+mod slots;
 mod objective;
 mod optimize;
 mod train;
@@ -61,8 +66,8 @@ mod check_data;
 #[cfg(test)]
 pub(crate) use elsewhere::defined_names;
 pub use outcome::{
-    Data, Entry, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, StoredTensor, Tokenizer,
-    Update,
+    Claim, Comparison, Data, Entry, Examined, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings,
+    StoredTensor, Tokenizer, Update,
 };
 pub use program::Program;
 pub use session::Session;

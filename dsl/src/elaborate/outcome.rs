@@ -140,6 +140,37 @@ pub struct Update<V> {
     pub states: Vec<(String, V)>,
 }
 
+/// What a test asserts once.
+#[derive(Clone, Debug)]
+pub struct Claim<V> {
+    /// What is asserted.
+    pub span: Span,
+    /// The axes of the truth value.
+    pub axes: Vec<Axis>,
+    /// True where it holds.
+    pub holds: V,
+    /// Where it compares two values.
+    pub compares: Option<Comparison<V>>,
+}
+
+/// Two values that an assertion compares. They may lack axes.
+#[derive(Clone, Debug)]
+pub struct Comparison<V> {
+    /// Left and right; of an equality what was found and what is expected.
+    pub sides: [V; 2],
+    /// They ought to be equal, or nearly.
+    pub equal: bool,
+}
+
+/// A test, elaborated.
+#[derive(Clone, Debug)]
+pub struct Examined<V> {
+    /// Its assertions, in order.
+    pub claims: Vec<Claim<V>>,
+    /// The parameters of the blocks that it makes.
+    pub parameters: Vec<Parameter>,
+}
+
 /// Where batches come from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Data {

@@ -26,6 +26,7 @@ const OTHERS: &[&str] = &[
     "stop_gradient",
     "concat",
     "stack",
+    "near",
     "float",
     "int",
     "zeros",
@@ -107,6 +108,7 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             "concat" => return self.concat(call),
             "stack" => return self.stacked(call),
+            "near" => return self.near(call),
             "float" | "int" => return self.cast(call),
             "text" | "batches" | "characters" | "bytes" => return self.data_call(call),
             _ => {}

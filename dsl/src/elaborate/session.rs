@@ -12,7 +12,7 @@ use crate::size::Size;
 use crate::span::{FileId, Span};
 use crate::types::{Axis, Elem, Type};
 
-use super::outcome::{Host, Limit, Setting};
+use super::outcome::{Claim, Host, Limit, Setting};
 use super::program::Program;
 use super::value::{Scope, Tensor, Value};
 
@@ -60,7 +60,7 @@ pub struct Session<'p, E: Emit> {
     /// Functions being walked: text and scope.
     pub(crate) calls: Vec<(*const ast::Fn, usize)>,
     /// Blocks being made.
-    pub(crate) making: Vec<*const ast::Block>,
+    pub(crate) making: Vec<&'p ast::Block>,
     /// Places in the specification that led here, innermost last.
     pub(crate) trace: Vec<Span>,
     /// Places of the specification that faults within the library were put down to.
@@ -71,6 +71,8 @@ pub struct Session<'p, E: Emit> {
     /// Axes whose size a body may find out (generic axes while checking).
     pub(crate) open_sizes: HashSet<Axis>,
     pub(crate) metrics: Vec<(String, E::Value)>,
+    /// What the test that is walked has asserted so far; `None` outside tests.
+    pub(crate) claims: Option<Vec<Claim<E::Value>>>,
     /// What an earlier step was refused for: a later one that builds on it is refused for the same.
     refused: Vec<Diagnostic>,
     depth: usize,
@@ -106,6 +108,7 @@ impl<'p, E: Emit> Session<'p, E> {
             sites: 0,
             open_sizes: HashSet::new(),
             metrics: Vec::new(),
+            claims: None,
             refused: Vec::new(),
             depth: 0,
         }

@@ -72,6 +72,8 @@ pub enum Value<'p, V> {
     HeldOut(f64),
     /// An empty slot.
     Empty,
+    /// A block with configuration, given to a slot and not made yet.
+    Filler(Rc<Filler<'p, V>>),
     /// Stands where an error was reported, or where nothing is known: silences what follows.
     Unknown,
 }
@@ -102,6 +104,7 @@ impl<V> Value<'_, V> {
             Value::Tokenizer(_) => "a tokenizer",
             Value::HeldOut(_) => "held-out data",
             Value::Empty => "an empty slot",
+            Value::Filler(_) => "a block that has not been made",
             Value::Unknown => "something unknown",
         }
     }
@@ -149,6 +152,19 @@ pub struct Instance<'p, V> {
     pub path: String,
     /// Its members.
     pub scope: Rc<Scope<'p, V>>,
+    /// It stands for a slot, which may be empty: while a block is checked by itself.
+    pub optional: bool,
+}
+
+/// What a slot's block is made with, besides what the slot says.
+#[derive(Debug)]
+pub struct Filler<'p, V> {
+    /// Its configuration as written.
+    pub args: &'p [ast::Arg],
+    /// Where it is written.
+    pub scope: Rc<Scope<'p, V>>,
+    /// Its place.
+    pub span: Span,
 }
 
 /// A block repeated along an axis of its own: one instance stands for all.

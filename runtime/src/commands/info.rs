@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::Exit;
 use crate::console::{heading, thousands};
+use crate::optional::optional_ports;
 use crate::plan::{Dtype, Param, Plan, Port, Program, Recipe, Size, Tokenizer};
 
 /// Prints what a plan holds.
@@ -25,7 +26,11 @@ pub fn text(plan: &Plan) -> String {
     line(&mut out, "");
     parameters(&mut out, plan);
     line(&mut out, &heading("programs"));
-    plan.programs.iter().for_each(|program| line(&mut out, &format!("  {}", signature(program))));
+    for program in plan.programs.iter().filter(|program| !Program::takes_options(&program.name)) {
+        let with_options = Program::with_options(&program.name);
+        let open = plan.programs.iter().find(|other| other.name == with_options);
+        line(&mut out, &format!("  {}", signature(program, open)));
+    }
     if let Some(recipe) = &plan.recipe {
         line(&mut out, "");
         line(&mut out, &heading("training"));
@@ -115,10 +120,15 @@ fn count(param: &Param) -> u64 {
     param.stack.iter().chain(param.axes.iter().map(|(_, size)| size)).product()
 }
 
-fn signature(program: &Program) -> String {
-    let ports = |ports: &[Port]| ports.iter().map(|port| show_port(program, port)).collect::<Vec<_>>().join(", ");
-    let inputs: Vec<Port> = program.inputs.iter().filter(|port| !port.name.starts_with('$')).cloned().collect();
-    format!("{}({}) -> {}", program.name, ports(&inputs), ports(&program.outputs))
+/// A program; `open` is the one that takes its optional arguments too.
+fn signature(program: &Program, open: Option<&Program>) -> String {
+    let shown = |program: &Program, ports: &[Port]| -> Vec<String> {
+        ports.iter().filter(|port| !port.name.starts_with('$')).map(|port| show_port(program, port)).collect()
+    };
+    let mut inputs = shown(program, &program.inputs);
+    let optional = open.map_or_else(Vec::new, |open| shown(open, &optional_ports(program, open)));
+    inputs.extend(optional.into_iter().map(|port| format!("{port} (optional)")));
+    format!("{}({}) -> {}", program.name, inputs.join(", "), shown(program, &program.outputs).join(", "))
 }
 
 fn show_port(program: &Program, port: &Port) -> String {

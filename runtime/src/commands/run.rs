@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::exec::Compiled;
+use crate::optional::with_options;
 use crate::step::{self, Specials, check_idle};
 use crate::tensor::Tensor;
 use crate::weights;
@@ -64,12 +65,14 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
             missing.join(", ")
         ),
     }
+    let (function, inputs, given) = of_inputs(with_options(&machine, function, inputs), args.inputs.as_deref())?;
+    let function = function.as_str();
     of_inputs(check_idle(&machine, &[function], &inputs), args.inputs.as_deref())?;
     match args.draw {
         Some(seed) => machine.initialise(seed)?,
         None => load_weights(&mut machine, args.weights.as_deref(), &args.common)?,
     }
-    let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), ..Specials::default() };
+    let specials = Specials { step: 1, seed: args.draw.unwrap_or_default(), given, ..Specials::default() };
     let outputs = of_inputs(step::run(&mut machine, function, &inputs, &specials), args.inputs.as_deref())?;
     match &args.output {
         Some(path) => weights::write_tensors(path, &outputs)?,

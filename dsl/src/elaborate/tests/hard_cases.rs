@@ -91,7 +91,7 @@ fn they_check() {
     }
 }
 
-/// A parameter is a member like others: it has to come before the member that takes it.
+/// A parameter is a member like others: it has to come before the member that takes it, and the message says where it is.
 #[test]
 fn members_come_in_order() {
     insta::assert_snapshot!(checked(SHARED));

@@ -7,6 +7,7 @@ mod mutations;
 mod newcomers;
 mod recording;
 mod refused;
+mod slots;
 mod whole_files;
 
 use super::Program;

@@ -6,6 +6,7 @@
 mod backward;
 mod bounds;
 mod forward;
+mod gather;
 mod micro;
 mod pack;
 mod problem;

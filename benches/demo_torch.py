@@ -20,15 +20,25 @@ from safetensors.numpy import load_file, save_file
 
 TEXT = Path(__file__).parent.parent / "examples/data/shakespeare.txt"
 LAYERS, HEADS, WIDTH, CONTEXT, BATCH, STEPS, EVERY = 4, 4, 128, 64, 12, 2000, 250
-KEY = WIDTH // HEADS
-WEIGHTS = {  # name within a layer -> shape of the matrix that PyTorch multiplies with, shape in Weft's file
-    "attention.query.weight": (HEADS, 1, KEY, WIDTH),
-    "attention.keys.weight": (HEADS, KEY, WIDTH),
-    "attention.values.weight": (HEADS, KEY, WIDTH),
-    "attention.output.weight": (WIDTH, HEADS, 1, KEY),
-    "mlp.up.weight": (4 * WIDTH, WIDTH),
-    "mlp.down.weight": (WIDTH, 4 * WIDTH),
-}
+
+
+def resize(layers, heads, width, context):
+    """Another size of the model than the demo's."""
+    global LAYERS, HEADS, WIDTH, CONTEXT
+    LAYERS, HEADS, WIDTH, CONTEXT = layers, heads, width, context
+
+
+def matrices():
+    """Name within a layer -> shape in Weft's file."""
+    key = WIDTH // HEADS
+    return {
+        "attention.query.weight": (HEADS, 1, key, WIDTH),
+        "attention.keys.weight": (HEADS, key, WIDTH),
+        "attention.values.weight": (HEADS, key, WIDTH),
+        "attention.output.weight": (WIDTH, HEADS, 1, key),
+        "mlp.up.weight": (4 * WIDTH, WIDTH),
+        "mlp.down.weight": (WIDTH, 4 * WIDTH),
+    }
 
 
 def text():
@@ -39,19 +49,19 @@ def text():
     return ids[:cut], ids[cut:], len(alphabet)
 
 
-def prepare(folder, seed=1337):
+def prepare(folder, seed=1337, batches=STEPS):
     train, _, vocab = text()
     rng = np.random.default_rng(seed)
     normal = lambda shape, std: (rng.standard_normal(shape) * std).astype(np.float32)
     out = {"tokens": normal((vocab, WIDTH), 0.02), "positions": normal((CONTEXT, WIDTH), 0.02), "norm.scale": np.ones(WIDTH, np.float32)}
     for layer in range(LAYERS):
-        for name, shape in WEIGHTS.items():
+        for name, shape in matrices().items():
             std = 0.02 / math.sqrt(2 * LAYERS) if name in ("attention.output.weight", "mlp.down.weight") else 0.02
             out[f"layers.{layer}.{name}"] = normal(shape, std)
         for norm in ("norm_attention", "norm_mlp"):
             out[f"layers.{layer}.{norm}.scale"] = np.ones(WIDTH, np.float32)
     save_file(out, folder / "weights.safetensors")
-    starts = rng.integers(0, len(train) - CONTEXT, (STEPS, BATCH, 1)) + np.arange(CONTEXT)
+    starts = rng.integers(0, len(train) - CONTEXT, (batches, BATCH, 1)) + np.arange(CONTEXT)
     save_file({"ids": train[starts], "next": train[starts + 1]}, folder / "batches.safetensors")
 
 
@@ -67,7 +77,7 @@ class Model(torch.nn.Module):
         for i in range(LAYERS):
             at = lambda name: p[f"layers/{i}/" + name.replace(".", "/")].flatten(1) if name == "attention.output.weight" else p[f"layers/{i}/" + name.replace(".", "/")].reshape(-1, WIDTH)
             h = norm(x, f"layers/{i}/norm_attention")
-            q, k, v = (F.linear(h, at(f"attention.{n}.weight")).view(batch, time, HEADS, KEY).transpose(1, 2) for n in ("query", "keys", "values"))
+            q, k, v = (F.linear(h, at(f"attention.{n}.weight")).view(batch, time, HEADS, WIDTH // HEADS).transpose(1, 2) for n in ("query", "keys", "values"))
             y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(batch, time, WIDTH)
             x = x + F.linear(y, at("attention.output.weight"))
             h = F.gelu(F.linear(norm(x, f"layers/{i}/norm_mlp"), p[f"layers/{i}/mlp/up/weight"]))

@@ -1,6 +1,8 @@
 """Weft against a peer (PyTorch eager where nothing else is said), interleaved in one run: median of the paired ratios (PyTorch's time ÷ Weft's) with its 95 % interval.
 
-    python benches/ratio.py nanogpt | bert1 | bert8 | experts | experts_jax  [--pairs 30] [--weft target/release/weft] [--out benches/results/FILE.json]
+    python benches/ratio.py WORKLOAD  [--pairs 30] [--weft target/release/weft] [--out benches/results/FILE.json]
+
+WORKLOAD: nanogpt, nanogpt_big, gpt2_128, gpt2_256, bert1, bert8, experts, experts_jax.
 
 Both sides compute the same from the same weights, which is checked first. Needs torch, numpy, safetensors; bert and experts need transformers, experts_jax jax.
 """
@@ -26,7 +28,7 @@ THREADS = 2
 
 def nanogpt(folder):
     """nanoGPT's small setting: one training step, AdamW and clipping included."""
-    demo_torch.prepare(folder)
+    demo_torch.prepare(folder, batches=3)
     batch = {k: v[0].copy() for k, v in load_file(folder / "batches.safetensors").items()}
     save_file(batch, folder / "inputs.safetensors")
     model = demo_torch.Model(load_file(folder / "weights.safetensors"))
@@ -35,6 +37,12 @@ def nanogpt(folder):
     losses = []
     run = lambda: losses.append(demo_torch.step(model, opt, ids, following, len(losses) + 1))
     spec = ROOT / "examples/shakespeare.weft"
+
+    return spec, "shakespeare", "train_step", run, first_losses(folder, batch, run, losses)
+
+
+def first_losses(folder, batch, run, losses):
+    """Compares the losses of three steps on one batch."""
 
     def check(exe):
         short = {k: np.stack([v] * 3) for k, v in batch.items()}
@@ -47,7 +55,7 @@ def nanogpt(folder):
             run()
         return max(abs(a - b) / b for a, b in zip(ours, losses))
 
-    return spec, "shakespeare", "train_step", run, check
+    return check
 
 
 def bert(rows):
@@ -108,6 +116,53 @@ def experts(peer):
             return float(max(abs(float(got["loss"]) - loss) / loss, *relative))
 
         return spec, "experts", "gradients", run, check
+
+    return workload
+
+
+def nanogpt_big(folder):
+    """nanoGPT's setting for Shakespeare on a GPU: 6 layers, 384 wide, 12 × 256 tokens."""
+    demo_torch.resize(layers=6, heads=6, width=384, context=256)
+    text = (ROOT / "examples/shakespeare.weft").read_text().replace('"data/', f'"{ROOT}/examples/data/')
+    for small, big in [("context: 64, width: 128, depth: 4, heads: 4", "context: 256, width: 384, depth: 6, heads: 6"), ("time = 64", "time = 256")]:
+        assert small in text
+        text = text.replace(small, big)
+    spec = folder / "big.weft"
+    spec.write_text(text)
+    return spec, *nanogpt(folder)[1:]
+
+
+def gpt2(time):
+    def workload(folder):
+        """GPT-2 small, a training step of 4 × `time` tokens, AdamW included."""
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        torch.manual_seed(0)
+        model = GPT2LMHeadModel(GPT2Config(resid_pdrop=0, embd_pdrop=0, attn_pdrop=0)).train()
+        weights = {k: v.detach().numpy().copy() for k, v in model.state_dict().items() if k != "lm_head.weight"}
+        save_file(weights, folder / "weights.safetensors")
+        ids = np.random.RandomState(0).randint(0, 50257, (4, time + 1)).astype(np.int64)
+        batch = {"ids": ids[:, :-1].copy(), "next": ids[:, 1:].copy()}
+        save_file(batch, folder / "inputs.safetensors")
+        opt = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, fused=True)
+        x, following = torch.tensor(batch["ids"]), torch.tensor(batch["next"])
+        losses = []
+
+        def run():
+            logits = model(input_ids=x, use_cache=False).logits
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), following.flatten())
+            loss.backward()
+            opt.step()
+            opt.zero_grad(set_to_none=True)
+            losses.append(loss.item())
+
+        spec = folder / "gpt2.weft"
+        spec.write_text(
+            "use std.gpt2: Gpt2\nuse std.objectives: next_token\nuse std.optimizers: adamw\n\n"
+            "train small {\n  data = batches()\n  model = Gpt2()\n  objective = next_token()\n"
+            f"  optimizer = adamw(rate: 1e-4, decay: 0.01)\n  batch = 4\n  time = {time}\n  steps = 3\n}}\n"
+        )
+        return spec, "small", "train_step", run, first_losses(folder, batch, run, losses)
 
     return workload
 
@@ -173,7 +228,16 @@ def jax_capacity(x, score, both, down):
     return run
 
 
-WORKLOADS = {"experts": experts(torch_grouped), "experts_jax": experts(jax_capacity), "nanogpt": nanogpt, "bert1": bert(1), "bert8": bert(8)}
+WORKLOADS = {
+    "nanogpt": nanogpt,
+    "nanogpt_big": nanogpt_big,
+    "gpt2_128": gpt2(128),
+    "gpt2_256": gpt2(256),
+    "bert1": bert(1),
+    "bert8": bert(8),
+    "experts": experts(torch_grouped),
+    "experts_jax": experts(jax_capacity),
+}
 
 
 def main():
@@ -197,7 +261,7 @@ def main():
         difference = check(exe)
         for _ in range(3):
             run()
-        at_once = 2 if program == "forward" else 10
+        at_once = {"nanogpt": 10, "experts": 5, "experts_jax": 5, "bert1": 2, "bert8": 2}.get(args.workload, 1)
         command = [*timed, "--inputs", folder / "inputs.safetensors", "--weights", folder / "weights.safetensors"]
         command += ["--on-request", "--repeat", str(at_once), "--threads", str(THREADS)]
         ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use weft_compiler::graph::{Form, Fused, RegionBuilder};
 use weft_compiler::kernel::STATUS_BYTES;
+use weft_compiler::schedule::product::ready;
 use weft_compiler::schedule::{Layout, Machine, schedule};
 use weft_compiler::target::cpu::{Cpu, Loaded, compile};
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
+use weft_runtime::memory::Region;
 
 /// How the operands lie: rows or columns first, or the summed axis.
 #[derive(Clone, Copy)]
@@ -34,13 +36,30 @@ struct Shape {
     free: bool,
     /// Whether a bias and an activation follow.
     epilogue: bool,
+    /// Whether the columns' operand is a parameter that was packed before.
+    packed: bool,
 }
 
 const fn shape(name: &'static str, (rows, columns, sum): (i64, i64, i64), lie: Lie) -> Shape {
-    Shape { name, rows, columns, sum, lie, free: true, epilogue: false }
+    Shape { name, rows, columns, sum, lie, free: true, epilogue: false, packed: false }
 }
 
 const SHAPES: &[Shape] = &[
+    Shape { packed: true, ..shape("1024 cubed, packed", (1024, 1024, 1024), Lie::Forward) },
+    shape("1024 cubed", (1024, 1024, 1024), Lie::Forward),
+    Shape { packed: true, ..shape("BERT projection, 128 tokens, packed", (128, 768, 768), Lie::Forward) },
+    Shape { packed: true, ..shape("BERT widen, 128 tokens, packed", (128, 3072, 768), Lie::Forward) },
+    Shape { packed: true, ..shape("BERT narrow, 128 tokens, packed", (128, 768, 3072), Lie::Forward) },
+    Shape { packed: true, ..shape("BERT projection, 1024 tokens, packed", (1024, 768, 768), Lie::Forward) },
+    Shape { packed: true, ..shape("BERT widen, 1024 tokens, packed", (1024, 3072, 768), Lie::Forward) },
+    Shape { packed: true, ..shape("BERT narrow, 1024 tokens, packed", (1024, 768, 3072), Lie::Forward) },
+    Shape { packed: true, ..shape("GPT-2 logits, 64 tokens, packed", (64, 50257, 768), Lie::Forward) },
+    shape("GPT-2 widen, 512 tokens", (512, 3072, 768), Lie::Forward),
+    shape("GPT-2 widen, 512 tokens, d input", (512, 768, 3072), Lie::Backward),
+    shape("GPT-2 widen, 512 tokens, d weight", (3072, 768, 512), Lie::Weights),
+    shape("GPT-2 logits, 512 tokens", (512, 50257, 768), Lie::Forward),
+    shape("GPT-2 logits, 512 tokens, d input", (512, 768, 50257), Lie::Backward),
+    shape("GPT-2 logits, 512 tokens, d weight", (50257, 768, 512), Lie::Weights),
     shape("nanoGPT projection", (768, 128, 128), Lie::Forward),
     shape("nanoGPT widen", (768, 512, 128), Lie::Forward),
     Shape { epilogue: true, ..shape("nanoGPT widen, tanh", (768, 512, 128), Lie::Forward) },
@@ -107,14 +126,23 @@ fn problem(shape: &Shape) -> (Fused, Axes, Vec<Layout>, Vec<Layout>) {
 fn measure(shape: &Shape, cpu: &Cpu) -> Result<()> {
     let (fused, axes, inputs, outputs) = problem(shape);
     let machine: Machine = cpu.machine();
-    let scheduled = schedule(&fused, &axes, &inputs, &outputs, &machine)?;
+    let (ready, scheduled) = if shape.packed {
+        let (ready, scheduled) = ready(&fused, &axes, &inputs, &outputs, &machine)?.context("it can be packed")?;
+        (Some(ready), scheduled)
+    } else {
+        (None, schedule(&fused, &axes, &inputs, &outputs, &machine)?)
+    };
+    let pack = ready.as_ref().map(|ready| ready.pack(1));
     let begin = Instant::now();
-    let objects = compile(&[("product".into(), &scheduled.kernel)], cpu, false)?;
+    let mut kernels = vec![("product".to_string(), &scheduled.kernel)];
+    kernels.extend(pack.as_ref().map(|pack| ("pack".to_string(), &pack.kernel)));
+    let names: Vec<String> = kernels.iter().map(|(name, _)| name.clone()).collect();
+    let objects = compile(&kernels, cpu, false)?;
     let compiled = begin.elapsed();
     if let Ok(path) = std::env::var("OBJECT") {
         std::fs::write(path, &objects[0])?;
     }
-    let loaded = Loaded::new(&objects, &["product".into()])?;
+    let loaded = Loaded::new(&objects, &names)?;
     let entry = loaded.kernel("product").context("the kernel is there")?;
 
     let value = |size: &Size| -> Result<i64> {
@@ -127,16 +155,26 @@ fn measure(shape: &Shape, cpu: &Cpu) -> Result<()> {
     for layout in inputs.iter().chain(&outputs) {
         let salt = buffers.len() * 7919 + 1;
         let fill = |i: usize| ((i + salt).wrapping_mul(2_654_435_761) % 1_000_003) as f32 / 500_000.0 - 1.0;
-        buffers.push((0..length(layout)?).map(fill).collect::<Vec<f32>>());
+        let values: Vec<u8> = (0..length(layout)?).flat_map(|i| fill(i).to_le_bytes()).collect();
+        let mut region = Region::new(values.len())?;
+        region.bytes_mut().copy_from_slice(&values);
+        buffers.push(region);
     }
-    let args: Vec<*mut u8> = buffers.iter_mut().map(|b| b.as_mut_ptr().cast()).collect();
+    let scratch = Region::new(scheduled.kernel.scratch.max(STATUS_BYTES) as usize)?;
+    let scratch = scratch.start();
+    let mut args: Vec<*mut u8> = buffers.iter().map(Region::start).collect();
+    let place = Region::new(ready.as_ref().map_or(0, |ready| ready.packed_volume() as usize * 4))?;
+    if let (Some(pack), Some(ready)) = (&pack, &ready) {
+        let entry = loaded.kernel("pack").context("the kernel is there")?;
+        let from = args[ready.argument as usize];
+        // SAFETY: the second buffer has the packed form's length.
+        unsafe { entry([from, place.start()].as_ptr(), [0; 2].as_ptr(), 0, value(&pack.tiles[0].0)?, scratch) };
+        args[ready.argument as usize] = place.start();
+    }
     let mut sizes = scheduled.sizes.iter().map(value).collect::<Result<Vec<i64>>>()?;
     for buffer in &buffers {
-        sizes.push(buffer.len() as i64);
+        sizes.push(buffer.len() as i64 / 4);
     }
-    let mut scratch = vec![0u64; (scheduled.kernel.scratch.max(STATUS_BYTES) as usize).div_ceil(8) + 8];
-    let scratch = scratch.as_mut_ptr().cast::<u8>();
-    let scratch = scratch.wrapping_add(scratch.align_offset(64));
     let mut tiles = 1;
     for (size, block) in &scheduled.tiles {
         tiles *= (value(size)? as u64).div_ceil(*block) as i64;
@@ -169,9 +207,13 @@ fn measure(shape: &Shape, cpu: &Cpu) -> Result<()> {
 }
 
 /// Compares some places of the result with sums in f64.
-fn verify(shape: &Shape, buffers: &[Vec<f32>]) -> Result<()> {
+fn verify(shape: &Shape, buffers: &[Region]) -> Result<()> {
     let (rows, columns, sum) = (shape.rows as usize, shape.columns as usize, shape.sum as usize);
-    let (last, result) = (buffers.len() - 1, &buffers[buffers.len() - 1]);
+    let last = buffers.len() - 1;
+    let read = |buffer: usize, at: usize| {
+        let bytes = &buffers[buffer].bytes()[at * 4..at * 4 + 4];
+        f64::from(f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    };
     for i in 0..500 {
         let (r, c) = match i {
             0 => (rows - 1, columns - 1),
@@ -183,14 +225,14 @@ fn verify(shape: &Shape, buffers: &[Vec<f32>]) -> Result<()> {
                 Lie::Backward => (r * sum + k, k * columns + c),
                 Lie::Weights => (k * rows + r, k * columns + c),
             };
-            f64::from(buffers[0][x]) * f64::from(buffers[1][y])
+            read(0, x) * read(1, y)
         };
         let mut want: f64 = (0..sum).map(term).sum();
         let size = (0..sum).map(term).map(f64::abs).sum::<f64>() + 1.0;
         if last == 3 {
-            want = (want + f64::from(buffers[2][c])).tanh();
+            want = (want + read(2, c)).tanh();
         }
-        let got = f64::from(result[r * columns + c]);
+        let got = read(last, r * columns + c);
         ensure!((got - want).abs() < 1e-5 * size, "{}: at {r}, {c} is {got}, not {want}", shape.name);
     }
     Ok(())

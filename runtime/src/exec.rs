@@ -34,6 +34,8 @@ pub struct Machine {
     fixed: Region,
     /// Start and length in `fixed`, in bytes.
     slots: Vec<(usize, usize)>,
+    /// For each slot: whether it was prepared since what it is made of was last written.
+    fresh: Vec<bool>,
     /// Where constants start in `fixed`, by program and buffer.
     constants: Vec<Vec<usize>>,
     /// One for all programs: they run one at a time.
@@ -106,6 +108,7 @@ impl Machine {
         Ok(Self {
             pool: Pool::new(threads)?,
             fixed,
+            fresh: vec![false; slots.len()],
             slots,
             constants,
             arena: Region::new(0)?,
@@ -161,6 +164,7 @@ impl Machine {
             pool,
             fixed,
             slots,
+            fresh,
             constants,
             arena,
             scratch,
@@ -198,8 +202,14 @@ impl Machine {
         let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
         // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
-        unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, profile.as_mut()) }
-            .map_err(|fault| describe(&compiled.plan, program, prepared, fault))?;
+        let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, memory, fresh, profile.as_mut()) };
+        for &slot in &program.writes {
+            grow_stale(&compiled.plan, fresh, slot as usize);
+        }
+        if let Err(fault) = done {
+            fresh.fill(false);
+            return Err(describe(&compiled.plan, program, prepared, fault));
+        }
         let mut outputs = Vec::with_capacity(program.outputs.len());
         for (port, shape) in program.outputs.iter().zip(&prepared.outputs) {
             let buffer = port.buffer as usize;
@@ -259,6 +269,7 @@ impl Machine {
     /// # Panics
     /// When the plan has no such slot.
     pub fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
+        grow_stale(&self.compiled.plan, &mut self.fresh, slot);
         let (start, len) = self.slots[slot];
         &mut self.fixed.bytes_mut()[start..start + len]
     }
@@ -296,6 +307,7 @@ impl Machine {
 
     /// The start of a slot for writing from several threads, and those threads.
     pub(crate) fn slot_and_pool(&mut self, slot: usize) -> (&mut [u8], &mut Pool) {
+        grow_stale(&self.compiled.plan, &mut self.fresh, slot);
         let (start, len) = self.slots[slot];
         (&mut self.fixed.bytes_mut()[start..start + len], &mut self.pool)
     }
@@ -325,6 +337,13 @@ impl Machine {
     /// When the system refuses memory for the measurement.
     pub fn ceilings(&mut self) -> Result<Ceilings> {
         Ceilings::measure(&mut self.pool)
+    }
+}
+
+/// What was prepared of a slot no longer holds: the slot is written.
+fn grow_stale(plan: &Plan, fresh: &mut [bool], written: usize) {
+    for (fresh, slot) in fresh.iter_mut().zip(&plan.slots) {
+        *fresh &= slot.role != Role::Prepared(written as u32);
     }
 }
 

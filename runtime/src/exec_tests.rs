@@ -1,7 +1,7 @@
 //! Tests of execution: loops, turns, stacked strides, threads, checked runs, and what wrong inputs are told.
 
 use super::*;
-use crate::plan::{Count, Size, Step};
+use crate::plan::{Count, Launch, Port, Size, Slot, Step, Work};
 use crate::testing::{LAYERS, WIDTH, arg, batches, buffer, compiled, constant, rows, walked};
 
 fn machine(threads: usize, checked: bool) -> Machine {
@@ -44,6 +44,65 @@ fn loops_walk_both_ways_and_carried_values_take_turns() {
             }
         }
     }
+}
+
+/// `show` gives a prepared copy of the scales, `write` writes the scales.
+fn with_copy() -> Machine {
+    let mut compiled = compiled();
+    let (plan, all) = (&mut compiled.plan, constant(LAYERS * WIDTH));
+    let copy = plan.slots.len() as u32;
+    plan.slots.push(Slot { name: "copy".into(), role: Role::Prepared(0), ..plan.slots[0].clone() });
+    let launch = |from: u32, to: u32| Launch {
+        kernel: 0,
+        args: vec![arg(from), arg(to)],
+        sizes: vec![constant(WIDTH)],
+        tiles: vec![(constant(LAYERS), 1)],
+        scratch: 0,
+        cost: 0.0,
+        work: Work::default(),
+    };
+    let port = |name: &str| Port { name: name.into(), axes: vec![("all".into(), all.clone())], bound: None, buffer: 0 };
+    let buffer = |place| buffer(Dtype::F32, all.clone(), place);
+    plan.programs.push(Program {
+        name: "show".into(),
+        outputs: vec![port("copy")],
+        buffers: vec![buffer(Place::Output), buffer(Place::Slot(0)), buffer(Place::Slot(copy))],
+        steps: vec![Step::Prepare { slot: copy, launch: launch(1, 2) }, Step::Launch(launch(2, 0))],
+        ..Program::default()
+    });
+    plan.programs.push(Program {
+        name: "write".into(),
+        inputs: vec![port("scales")],
+        writes: vec![0],
+        buffers: vec![buffer(Place::Input), buffer(Place::Slot(0))],
+        steps: vec![Step::Launch(launch(0, 1))],
+        ..Program::default()
+    });
+    let mut machine = Machine::new(compiled, 2, true).unwrap();
+    machine.initialise(3).unwrap();
+    machine
+}
+
+#[test]
+fn what_is_prepared_follows_what_it_is_made_of() {
+    let mut machine = with_copy();
+    let copy = machine.slot_index("copy").unwrap();
+    let show = |machine: &mut Machine| machine.run("show", &[]).unwrap().remove(0).1.to_f32();
+    let scales = |machine: &Machine| machine.slot_f32(0).unwrap().to_vec();
+    let drawn = scales(&machine);
+    assert_eq!(show(&mut machine), drawn);
+    // It is not made again where nothing has changed.
+    machine.slot_mut(copy).fill(0);
+    assert!(show(&mut machine).iter().all(|&x| x == 0.0));
+    // Whoever writes the parameter makes it stale: from outside, by a program, by drawing it anew.
+    machine.slot_mut(0)[..4].copy_from_slice(&5.0f32.to_le_bytes());
+    let written = scales(&machine);
+    assert_eq!((show(&mut machine), written[0]), (written, 5.0));
+    let ones = Tensor::f32(&[LAYERS * WIDTH], vec![1.0; LAYERS * WIDTH]).unwrap();
+    machine.run("write", &[("scales", &ones)]).unwrap();
+    assert_eq!(show(&mut machine), ones.to_f32());
+    machine.initialise(3).unwrap();
+    assert_eq!(show(&mut machine), drawn);
 }
 
 #[test]

@@ -31,6 +31,7 @@ impl Machine {
                 Role::State { start, .. } => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(start))]
                 }
+                Role::Prepared(_) => continue,
                 Role::Accumulator => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(0.0))]
                 }

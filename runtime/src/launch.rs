@@ -109,7 +109,7 @@ impl Runner {
         self.loops.reserve(prepared.depth);
     }
 
-    /// Runs a bound program on the buffers at `self.bases`.
+    /// Runs a bound program on the buffers at `self.bases`. `fresh` says of each slot whether what was prepared there still holds.
     ///
     /// # Errors
     /// When a kernel that checks itself met an access out of bounds.
@@ -124,6 +124,7 @@ impl Runner {
         kernels: &[Kernel],
         pool: &mut Pool,
         memory: Bases,
+        fresh: &mut [bool],
         mut profile: Option<&mut Profile>,
     ) -> Result<(), Fault> {
         self.loops.clear();
@@ -176,6 +177,9 @@ impl Runner {
                     } else {
                         at = exit;
                     }
+                }
+                Op::Unless { slot, exit } => {
+                    at = if std::mem::replace(&mut fresh[slot], true) { exit } else { at + 1 };
                 }
                 Op::Leave { body } => {
                     let again = self.loops.last_mut().is_some_and(|iteration| {

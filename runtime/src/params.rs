@@ -104,6 +104,10 @@ pub fn check_slots(plan: &Plan) -> Result<()> {
         let number = match slot.role {
             Role::Param(number) | Role::State { param: number, .. } => number,
             Role::Accumulator => continue,
+            Role::Prepared(of) => {
+                ensure!((of as usize) < plan.slots.len(), "slot `{}` is made of a slot that is none", slot.name);
+                continue;
+            }
         };
         let param = plan.params.get(number as usize);
         let param = param.with_context(|| format!("slot `{}` is of a parameter that is none", slot.name))?;

@@ -91,6 +91,8 @@ pub enum Role {
     },
     /// Sums over micro-batches; zeroed before the first; never saved.
     Accumulator,
+    /// Another form of the slot with this number, made by [`Step::Prepare`] when first needed; never saved.
+    Prepared(u32),
 }
 
 /// A parameter. One inside a repeated block stands for all repetitions: its storage is `[stack…, axes…]`, contiguous.
@@ -168,6 +170,8 @@ pub struct Program {
     pub outputs: Vec<Port>,
     /// What the sizes must keep to, such as `time <= 64` because there are 64 positions.
     pub limits: Vec<Limit>,
+    /// The slots that it writes, other than by [`Step::Prepare`].
+    pub writes: Vec<u32>,
     /// Every buffer that the steps touch.
     pub buffers: Vec<Buffer>,
     /// What to run, in order.
@@ -257,6 +261,13 @@ pub enum Step {
         reverse: bool,
         /// What to run.
         body: Vec<Step>,
+    },
+    /// Make the contents of a slot ([`Role::Prepared`]), unless they were made since what it is made of was last written.
+    Prepare {
+        /// The slot.
+        slot: u32,
+        /// What makes it.
+        launch: Launch,
     },
 }
 

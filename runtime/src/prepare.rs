@@ -2,7 +2,7 @@
 
 use crate::arena::{Lifetime, place};
 use crate::bind::{signed, value, width};
-use crate::plan::{Arg, Count, Launch, Place, Plan, Program, Step};
+use crate::plan::{Arg, Count, Launch, Place, Plan, Program, Role, Step};
 use crate::prepared::{Birth, Op, Prepared, PreparedArg, PreparedStride, STATUS, Spot, turn};
 use anyhow::{Context, Result, bail, ensure};
 
@@ -113,6 +113,13 @@ impl Builder<'_> {
             self.marks.push((self.out.ops.len(), Vec::new()));
             match step {
                 Step::Launch(launch) => self.launch(launch).with_context(|| format!("step {number}"))?,
+                Step::Prepare { slot, launch } => {
+                    let held = self.plan.slots.get(*slot as usize).map(|held| &held.role);
+                    ensure!(matches!(held, Some(Role::Prepared(_))), "step {number} prepares a slot that is none");
+                    let exit = self.out.ops.len() + 2;
+                    self.out.ops.push(Op::Unless { slot: *slot as usize, exit });
+                    self.launch(launch).with_context(|| format!("step {number}"))?;
+                }
                 Step::Loop { count, reverse, body } => {
                     let count = value(count, self.values)?;
                     let enter = self.out.ops.len();

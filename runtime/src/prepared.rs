@@ -45,6 +45,13 @@ pub enum Op {
         /// The operation after the loop.
         exit: usize,
     },
+    /// Skip what makes a slot that is fresh; it is fresh afterwards.
+    Unless {
+        /// The slot.
+        slot: usize,
+        /// The operation after what makes it.
+        exit: usize,
+    },
     /// End of a loop's body.
     Leave {
         /// The first operation of the body.

@@ -175,12 +175,15 @@ fn labels(plan: &Plan, program: &Program) -> Vec<Label> {
     out
 }
 
-/// As [`crate::prepare`] numbers them: a loop has an operation at its start and one at its end.
+/// As [`crate::prepare`] numbers them: a loop has an operation at its start and one at its end, a preparation one before its launch.
 fn walk(plan: &Plan, program: &Program, steps: &[Step], out: &mut Vec<Label>) {
     let border = || Label { kernel: String::new(), slots: String::new() };
     for step in steps {
         match step {
-            Step::Launch(launch) => {
+            Step::Launch(launch) | Step::Prepare { launch, .. } => {
+                if matches!(step, Step::Prepare { .. }) {
+                    out.push(border());
+                }
                 let symbol = &plan.kernels[launch.kernel as usize];
                 let kernel = symbol.strip_prefix("weft_").unwrap_or(symbol).replace('_', " ");
                 out.push(Label { kernel, slots: slots(plan, program, &launch.args) });

@@ -107,6 +107,7 @@ fn chain(name: &str, reverse: bool) -> Program {
             port("history", &[("layer", constant(LAYERS)), ("batch", batches(1)), ("width", constant(WIDTH))], 4),
         ],
         limits: vec![Limit { size: batches(1), at_most: constant(1000), why: "this is a test".into() }],
+        writes: Vec::new(),
         buffers: vec![
             buffer(Dtype::F32, batches(WIDTH), Place::Input),
             buffer(Dtype::F32, batches(2 * WIDTH), Place::Arena { first: 0, last: 4 }),

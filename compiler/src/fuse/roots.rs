@@ -13,6 +13,9 @@ use crate::passes::grouped::segments;
 const WORTH_STORING: u32 = 8;
 /// A factor that is the same along some axis of its reader, and takes a division or more, is computed once for all of it.
 const WORTH_HOISTING: u32 = 4;
+/// An operand of a product is evaluated while it is packed, once for each block of the other operand's own dimension: one that
+/// costs more than this is stored.
+const WORTH_PACKING: u32 = 16;
 
 /// What a node is to fusion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,8 +140,9 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
         if role[at] == Role::Inline && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !bounds.contains(&id) {
             let shared = readers[at].len() > 1 && weight[at] >= WORTH_STORING;
             let small = readers[at].iter().any(|&r| spreads(region, id, r)) && weight[at] >= WORTH_HOISTING;
+            let packed = readers[at].iter().any(|&r| multiplied(region, r)) && weight[at] > WORTH_PACKING;
             let fits = Some(node.ty.axes.len()) <= largest && !node.ty.axes.is_empty() || small;
-            if (shared || small) && fits && reads_memory(region, role, id) && !axes.is_empty() {
+            if (shared || small || packed) && fits && reads_memory(region, role, id) && !axes.is_empty() {
                 role[at] = Role::Root;
             }
         }
@@ -155,6 +159,11 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
             }
         }
     }
+}
+
+/// Whether a value is a product.
+fn multiplied(region: &Region, reader: NodeId) -> bool {
+    matches!(region[reader].kind, Kind::Op(Op::Contract(_)))
 }
 
 /// Whether a reader walks an axis along which the value is the same.

@@ -27,7 +27,9 @@ impl Walk<'_> {
             let own = self.number;
             self.number += 1;
             match step {
-                Step::Launch(launch) => launch.args.iter().for_each(|arg| self.touch(arg.buffer as usize, own)),
+                Step::Launch(launch) | Step::Prepare { launch, .. } => {
+                    launch.args.iter().for_each(|arg| self.touch(arg.buffer as usize, own))
+                }
                 Step::Loop { body, .. } => {
                     let name = self.opened;
                     self.opened += 1;
@@ -55,7 +57,7 @@ fn count(steps: &[Step]) -> u32 {
     steps
         .iter()
         .map(|step| match step {
-            Step::Launch(_) => 1,
+            Step::Launch(_) | Step::Prepare { .. } => 1,
             Step::Loop { body, .. } => 1 + count(body),
         })
         .sum()

@@ -2,6 +2,7 @@
 
 mod layout;
 mod lifetimes;
+mod packed;
 mod sizes;
 mod steps;
 mod updates;
@@ -61,13 +62,13 @@ pub fn program(
     kernels: &mut Kernels,
     slots: &mut Slots,
 ) -> Result<Program> {
-    let mut planner = Planner::new(&graph.axes, Layouts::of(graph), machine, kernels);
+    let mut planner = Planner::new(&graph.axes, Layouts::of(graph), machine, kernels, slots);
     let mut inputs = Vec::new();
     let (mut storage, mut arguments) = (Vec::new(), Vec::new());
     for (input, ty) in graph.inputs.iter().zip(&graph.body.arguments) {
         let place = match &input.source {
             Source::Port | Source::Supplied => Place::Input,
-            source => Place::Slot(slots.number(graph, input, source)?),
+            source => Place::Slot(planner.slots.number(graph, input, source)?),
         };
         let is_port = place == Place::Input;
         let buffer = planner.buffer(ty, place, &[])?;
@@ -79,6 +80,14 @@ pub fn program(
         storage.push(buffer);
         arguments.push(Ref::whole(buffer, layout(&input.axes, ty)));
     }
+    planner.writes = graph
+        .outputs
+        .iter()
+        .filter_map(|output| match output.sink {
+            Sink::Update(input) => planner.slot(&arguments[input as usize]),
+            Sink::Port => None,
+        })
+        .collect();
     let (order, in_place) = updates::order(graph);
     let mut outputs = Vec::new();
     let mut targets = Vec::new();
@@ -113,9 +122,10 @@ pub fn program(
             Ok(Limit { size, at_most, why: why.clone() })
         })
         .collect::<Result<_>>()?;
+    let writes = planner.writes.clone();
     let (mut buffers, homes, steps, sizes) = planner.finish();
     lifetimes::assign(&mut buffers, &homes, &steps);
-    Ok(Program { name: name.into(), sizes, inputs, outputs, limits, buffers, steps })
+    Ok(Program { name: name.into(), sizes, inputs, outputs, limits, writes, buffers, steps })
 }
 
 /// How a value lies whose declared axes are these; it may lack some that are one long.
@@ -135,6 +145,15 @@ impl Slots {
     /// Makes a slot for each input of a graph of parameters.
     pub fn declare(&mut self, parameters: &Graph) -> Result<()> {
         parameters.inputs.iter().try_for_each(|input| self.number(parameters, input, &input.source).map(drop))
+    }
+
+    /// The number of a slot for something prepared, made when first met.
+    fn prepared(&mut self, slot: plan::Slot) -> u32 {
+        let at = self.list.iter().position(|s| *s == slot).unwrap_or_else(|| {
+            self.list.push(slot);
+            self.list.len() - 1
+        });
+        at as u32
     }
 
     /// The slot of an input, made when first met.

@@ -8,20 +8,19 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Type};
 use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride, Work};
 
-use super::Kernels;
 use super::layout::Layouts;
 use super::sizes::SizeNames;
-use super::work;
+use super::{Kernels, Slots, work};
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
-use crate::schedule::{Layout, Machine, schedule};
+use crate::schedule::{Layout, Machine, Scheduled, schedule};
 
 /// A value in memory: where it starts and how it lies.
 #[derive(Clone, Debug)]
 pub struct Ref {
-    buffer: u32,
-    offset: Size,
-    strides: Vec<(u32, Count, Size)>,
-    layout: Layout,
+    pub(super) buffer: u32,
+    pub(super) offset: Size,
+    pub(super) strides: Vec<(u32, Count, Size)>,
+    pub(super) layout: Layout,
 }
 
 impl Ref {
@@ -46,8 +45,13 @@ impl Ref {
 pub struct Planner<'a> {
     pub(super) axes: &'a Axes,
     layouts: Layouts,
-    machine: &'a Machine,
-    kernels: &'a mut Kernels,
+    pub(super) machine: &'a Machine,
+    pub(super) kernels: &'a mut Kernels,
+    pub(super) slots: &'a mut Slots,
+    /// The slots that the program writes.
+    pub(super) writes: Vec<u32>,
+    /// What it prepares before all other steps.
+    pub(super) prepares: Vec<Step>,
     pub(super) sizes: SizeNames,
     pub(super) buffers: Vec<Buffer>,
     /// For each buffer, the loops it was made in.
@@ -61,12 +65,21 @@ pub struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     /// For a program.
-    pub fn new(axes: &'a Axes, layouts: Layouts, machine: &'a Machine, kernels: &'a mut Kernels) -> Self {
+    pub fn new(
+        axes: &'a Axes,
+        layouts: Layouts,
+        machine: &'a Machine,
+        kernels: &'a mut Kernels,
+        slots: &'a mut Slots,
+    ) -> Self {
         Self {
             axes,
             layouts,
             machine,
             kernels,
+            slots,
+            writes: Vec::new(),
+            prepares: Vec::new(),
             sizes: SizeNames::default(),
             buffers: Vec::new(),
             homes: Vec::new(),
@@ -78,7 +91,9 @@ impl<'a> Planner<'a> {
 
     /// Buffers with the loops they were made in, steps, names of run-time sizes.
     pub fn finish(mut self) -> (Vec<Buffer>, Vec<Vec<u32>>, Vec<Step>, Vec<String>) {
-        (self.buffers, self.homes, self.blocks.pop().unwrap_or_default(), self.sizes.finish())
+        let mut steps = self.prepares;
+        steps.extend(self.blocks.pop().unwrap_or_default());
+        (self.buffers, self.homes, steps, self.sizes.finish())
     }
 
     /// Writes the steps of a region, given where its arguments are and where its outputs go.
@@ -174,21 +189,39 @@ impl<'a> Planner<'a> {
 
     fn launch(&mut self, fused: &Fused, operands: &[Ref], places: &[Ref]) -> Result<()> {
         let layouts = |refs: &[Ref]| refs.iter().map(|r| r.layout.clone()).collect::<Vec<_>>();
-        let scheduled = schedule(fused, self.axes, &layouts(operands), &layouts(places), self.machine)?;
-        let args = operands.iter().chain(places).map(|r| self.arg(r)).collect::<Result<_>>()?;
+        let (inputs, outputs) = (layouts(operands), layouts(places));
+        let mut refs = [operands, places].concat();
+        let scheduled = match self.packed(fused, operands, (&inputs, &outputs))? {
+            Some((number, packed, scheduled)) => {
+                refs[number] = packed;
+                scheduled
+            }
+            None => schedule(fused, self.axes, &inputs, &outputs, self.machine)?,
+        };
+        let work = (work::operations(fused, self.axes), work::bytes(fused, self.axes));
+        let launch = self.launched(scheduled, &refs, hint(fused.form), work)?;
+        self.push(Step::Launch(launch));
+        Ok(())
+    }
+
+    /// A launch of a kernel on these arguments; so many operations and bytes.
+    pub(super) fn launched(
+        &mut self,
+        scheduled: Scheduled,
+        refs: &[Ref],
+        hint: &str,
+        (operations, bytes): (Size, Size),
+    ) -> Result<Launch> {
+        let (operations, bytes) = (self.sizes.convert(&operations)?, self.sizes.convert(&bytes)?);
+        let work = Work { operations, share: scheduled.share, bytes };
+        let args = refs.iter().map(|r| self.arg(r)).collect::<Result<_>>()?;
         let sizes = scheduled.sizes.iter().map(|s| self.sizes.convert(s)).collect::<Result<_>>()?;
         let tiles = scheduled.tiles.iter().map(|(s, block)| Ok((self.sizes.convert(s)?, *block))).collect::<Result<_>>()?;
         let scratch = u64::from(scheduled.kernel.scratch);
-        let kernel = self.kernels.number(scheduled.kernel, hint(fused.form));
+        let kernel = self.kernels.number(scheduled.kernel, hint);
         // Sixteen simple operations in a nanosecond.
         let cost = scheduled.cost / 16.0;
-        let work = Work {
-            operations: self.sizes.convert(&work::operations(fused, self.axes))?,
-            share: scheduled.share,
-            bytes: self.sizes.convert(&work::bytes(fused, self.axes))?,
-        };
-        self.push(Step::Launch(Launch { kernel, args, sizes, tiles, scratch, cost, work }));
-        Ok(())
+        Ok(Launch { kernel, args, sizes, tiles, scratch, cost, work })
     }
 
     fn scan(&mut self, scan: &Scan, operands: &[Ref], starts: &[Option<Ref>]) -> Result<Vec<Ref>> {

@@ -2,15 +2,26 @@
 
 use weft_dsl::size::Size;
 
+use super::group::Group;
 use super::problem::{Along, Problem};
 use crate::kernel::{Reg, Writer};
 use crate::schedule::Machine;
 
-/// What a free size (tokens of a batch) is taken to be where blocks are chosen.
-const TYPICAL: u64 = 768;
+/// What a free size (tokens of a batch) is taken to be where blocks are chosen: they must do for both.
+const TYPICAL: [u64; 2] = [128, 768];
 
-/// Elements of scratch memory that a tile may use.
-const MOST_SCRATCH: u64 = 1 << 18;
+/// Elements of scratch memory that a tile may use: somewhat more than the usual second-level cache, of which a part is
+/// touched once a pass.
+const MOST_SCRATCH: u64 = 9 << 15;
+
+/// Hundredths of a vector operation for each vector of a block that is copied while it is packed; most of it is waiting for memory.
+const COPY: u64 = 800;
+/// The same where squares are transposed.
+const TRANSPOSE: u64 = 1050;
+/// Where it need not be packed and is fetched while it is used.
+const FETCH: u64 = 150;
+/// For each vector of results.
+const FINISH: u64 = 2300;
 
 /// Block sizes, in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +43,8 @@ pub struct Blocks {
 }
 
 impl Blocks {
-    /// Blocks for a product.
-    pub fn choose(problem: &Problem, machine: &Machine) -> Self {
+    /// Blocks for a product; `ready` says that the columns' operand lies packed in memory.
+    pub fn choose(problem: &Problem, machine: &Machine, ready: bool) -> Self {
         let (lanes, fuses) = (machine.lanes, machine.fuses());
         // Registers: `mr · nr` sums, `nr` vectors of `b`, one of `a`.
         let (mr, nr) = match (lanes, machine.registers) {
@@ -41,24 +52,27 @@ impl Blocks {
             (8, 32..) => (8, 3),
             (8, _) => (4, 3),
             (_, 32..) => (4, 4),
-            _ => (4, 3),
+            // One more for what is multiplied before it is added.
+            _ => (4, 2),
         };
-        let estimate = |size: Size| size.known().map_or(TYPICAL, |n| n.clamp(1, 1 << 32) as u64);
-        let (m, n, k) =
-            (estimate(problem.rows.volume()), estimate(problem.columns.volume()), estimate(problem.sum.volume()));
-        let batch = estimate(problem.batch.volume());
+        let estimates = |size: Size| size.known().map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
         // Segments are of uneven length: half as long again as they would be, were all alike.
-        let (m, k) = match problem.segment {
-            Some(segment) if segment.of_rows => ((m * 3 / 2).div_ceil(batch), k),
-            Some(_) => (m, (k * 3 / 2).div_ceil(batch)),
-            None => (m, k),
-        };
-        let width = u64::from(lanes);
+        let uneven = |all: u64, segments: u64| (all * 3 / 2).div_ceil(segments);
+        let [few, many] = [0, 1].map(|i| {
+            let at = |group: &Group| estimates(group.volume())[i];
+            let (batch, m, n, k) = (at(&problem.batch), at(&problem.rows), at(&problem.columns), at(&problem.sum));
+            match problem.segment {
+                Some(segment) if segment.of_rows => (batch, uneven(m, batch), n, k),
+                Some(_) => (batch, m, n, uneven(k, batch)),
+                None => (batch, m, n, k),
+            }
+        });
+        let ((_, m, n, k), width) = (many, u64::from(lanes));
         // Passes over the summed dimension of about equal length.
         let passes = k.div_ceil(256);
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
-        let mut best = (u64::MAX, step, width);
+        let mut best = (u128::MAX, step, width);
         if problem.few().is_some() {
             // Tiles for several threads; each packs the rows anew. Columns are taken up to eight at a time.
             let nc = n.min(256).next_multiple_of(width.max(8));
@@ -66,11 +80,17 @@ impl Blocks {
         }
         for mc in candidates(m, step, 256) {
             for nc in candidates(n, width, 768) {
-                let scratch = mc * (kc + width) + nc * (kc + 1) + mc * nc;
+                let packed = if ready { 0 } else { nc * (kc + 1) };
+                let scratch = mc * (kc + width) + packed + mc * nc;
                 if scratch > MOST_SCRATCH {
                     continue;
                 }
-                let time = time(problem, (batch, m, n, k), (mc, nc), (mr, width));
+                // Relative to the work that there is, so that both count alike.
+                let relative = |size: (u64, u64, u64, u64)| {
+                    let work = u128::from(size.0) * u128::from(size.1) * u128::from(size.2) * u128::from(size.3);
+                    u128::from(time(problem, size, (mc, nc), (mr, width), ready)) * 1_000_000 / work.max(1)
+                };
+                let time = relative(few) + relative(many);
                 if time < best.0 {
                     best = (time, mc, nc);
                 }
@@ -112,20 +132,26 @@ fn candidates(size: u64, step: u64, most: u64) -> Vec<u64> {
 }
 
 /// An estimate of the time on two threads, in hundredths of a vector operation.
-fn time(problem: &Problem, (batch, m, n, k): (u64, u64, u64, u64), (mc, nc): (u64, u64), (mr, lanes): (u64, u64)) -> u64 {
-    let pack = |along: Along, transposes: bool| match along {
-        Along::Sum if transposes => 700,
-        _ => 300,
+fn time(
+    problem: &Problem,
+    (batch, m, n, k): (u64, u64, u64, u64),
+    (mc, nc): (u64, u64),
+    (mr, lanes): (u64, u64),
+    ready: bool,
+) -> u64 {
+    let of_b = match problem.b_along {
+        _ if ready => FETCH,
+        Along::Sum => TRANSPOSE,
+        Along::Own => COPY,
     };
     let (tiles_m, tiles_n) = (m.div_ceil(mc), n.div_ceil(nc));
     let tiles = batch.saturating_mul(tiles_m).saturating_mul(tiles_n);
     let (rows, columns) = (mc.min(m).next_multiple_of(mr), nc.min(n).next_multiple_of(lanes));
     let vectors = columns / lanes;
     // A register block of few vectors waits for loads.
-    let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 52 };
-    let packing = (rows * pack(problem.a_along, false) + columns * pack(problem.b_along, true)) * k / lanes;
-    let finish = rows * vectors * 400;
-    let one = multiply.saturating_add(packing).saturating_add(finish).saturating_add(20_000);
+    let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 54 };
+    let packing = (rows * COPY + columns * of_b) * k / lanes;
+    let one = multiply.saturating_add(packing).saturating_add(rows * vectors * FINISH).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.
     let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;
     let rounds = if large { tiles.div_ceil(4) * 4 } else { tiles };

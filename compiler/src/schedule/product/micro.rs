@@ -15,6 +15,10 @@ pub struct Packed {
     pub a_along: Along,
     /// Columns, as streams.
     pub b: Place,
+    /// Where the tile's first stream begins.
+    pub b_from: Reg,
+    /// Vectors from one stream to the next.
+    pub b_stream: u32,
     /// Sums, row by row, `nc` to a row.
     pub c: Place,
 }
@@ -86,13 +90,13 @@ fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg
             (place(w, stream, blocks.stream(), within), 1, lanes)
         }
     };
-    let b_start = place(w, column, blocks.stream(), zero);
+    let b_start = place(w, column, packed.b_stream, packed.b_from);
     let done = w.repeat((zero, kc, 1), &init, |w, k, sums| {
         let a_at = place(w, k, a_step, a_start);
         let b_at = place(w, k, lanes, b_start);
         let b: Vec<Reg> = (0..width)
             .map(|j| {
-                let index = offset(w, b_at, j * lanes * blocks.stream());
+                let index = offset(w, b_at, j * lanes * packed.b_stream);
                 w.load(packed.b, index, blocks.lanes, None)
             })
             .collect();

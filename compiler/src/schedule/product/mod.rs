@@ -2,8 +2,9 @@
 //!
 //! A tile is a block of rows by a block of columns. For each block of the summed dimension both operands are packed into scratch
 //! memory ([`pack`]), which is where their expressions are evaluated, and multiplied in register blocks ([`micro`]); a product
-//! of a few rows packs those alone ([`skinny`]). Then the outputs are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
-//! `a · b + c`; block borders depend on sizes alone.
+//! of a few rows packs those alone ([`skinny`]), and so does one whose columns were packed before ([`ready`]). Then the outputs
+//! are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
+//! `a · b + c`, so that neither blocks nor where they are packed change a bit.
 
 mod blocks;
 mod epilogue;
@@ -11,11 +12,15 @@ pub(super) mod group;
 mod micro;
 mod pack;
 mod problem;
+mod ready;
 mod skinny;
+#[cfg(test)]
+mod spelled;
 #[cfg(test)]
 mod tests;
 mod transpose;
 
+pub use ready::{Ready, ready};
 pub(super) use transpose::transposed;
 
 use weft_dsl::elementwise::Elementwise;
@@ -40,9 +45,21 @@ pub fn schedule(
     outputs: &[Layout],
     machine: &Machine,
 ) -> Result<Scheduled, Unschedulable> {
+    let problem = problem::analyse(&fused.body, axes, inputs, outputs)?;
+    written(fused, axes, (inputs, outputs), machine, &problem, None)
+}
+
+/// The kernel of a product; where `ready` is given, the columns' operand lies so.
+fn written(
+    fused: &Fused,
+    axes: &Axes,
+    (inputs, outputs): (&[Layout], &[Layout]),
+    machine: &Machine,
+    problem: &Problem,
+    ready: Option<&Ready>,
+) -> Result<Scheduled, Unschedulable> {
     let body = &fused.body;
-    let problem = problem::analyse(body, axes, inputs, outputs)?;
-    let blocks = Blocks::choose(&problem, machine);
+    let blocks = Blocks::choose(problem, machine, ready.is_some());
     let dtypes: Vec<Dtype> = body.arguments.iter().map(dtype).chain(body.results().iter().map(dtype)).collect();
     let mut w = Writer::new(dtypes, 0);
     let mut e = Exprs::new(body, axes, inputs, machine.lanes);
@@ -54,11 +71,11 @@ pub fn schedule(
 
     let sums = w.scratch(Dtype::F32, blocks.mc * blocks.nc);
     let of_rows = problem.segment.is_some_and(|s| s.of_rows);
-    let tile = Tile::new(&mut w, &mut e, &problem, &blocks);
+    let tile = Tile::new(&mut w, &mut e, problem, &blocks);
     let mut write = |w: &mut Writer, tile: &Tile| {
-        tile.multiply(w, &mut e, &problem, &blocks, sums);
+        tile.multiply(w, &mut e, (problem, &blocks), sums, ready);
         let finished = epilogue::Sums { place: sums, from: (tile.m0, tile.n0), count: (tile.rows, tile.columns) };
-        epilogue::finish(w, &mut e, (&problem, &blocks), &tile.env, &finished, &results);
+        epilogue::finish(w, &mut e, (problem, &blocks), &tile.env, &finished, &results);
     };
     if of_rows {
         // All of a segment, block after block: another tile would not know how many there are.
@@ -141,13 +158,21 @@ impl Tile {
     }
 
     /// The tile's sums into scratch memory, row by row.
-    fn multiply(&self, w: &mut Writer, e: &mut Exprs, problem: &Problem, blocks: &Blocks, sums: Place) {
+    fn multiply(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        (problem, blocks): (&Problem, &Blocks),
+        sums: Place,
+        ready: Option<&Ready>,
+    ) {
         let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
         let (first, k) = self.sum;
         let length = problem.sum.volume().known().filter(|_| problem.segment.is_none_or(|s| s.of_rows));
         let once = length.is_some_and(|n| n <= i64::from(blocks.kc));
-        let packed = Packing::new(w, problem, blocks, sums);
-        e.hoist(w, &[problem.a, problem.b], &self.env);
+        let mut packed = Packing::new(w, problem, blocks, sums, ready);
+        let roots = [problem.a, problem.b];
+        e.hoist(w, if ready.is_some() { &roots[..1] } else { &roots }, &self.env);
         w.repeat((first, k, blocks.kc), &[], |w, k0, _| {
             let kc = part(w, k, k0, blocks.kc);
             let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, first]));
@@ -156,6 +181,9 @@ impl Tile {
             let a = pack::Block { node: problem.a, own: own.0, from: self.m0, count: self.rows, bound: self.m, sum, k0, kc };
             let b =
                 pack::Block { node: problem.b, own: own.1, from: self.n0, count: self.columns, bound: self.n, sum, k0, kc };
+            if let Some(ready) = ready {
+                packed.tile.b_from = ready.from(w, self.n0, k0);
+            }
             match problem.few() {
                 Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on)),
                 None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on),
@@ -191,6 +219,7 @@ impl Tile {
         let padded = group::blocks(w, self.rows, blocks.mr);
         let padded = group::place(w, padded, blocks.mr, zero);
         match problem.b_along {
+            _ if packed.ready => {}
             Along::Own => pack::streams(w, e, blocks, &self.env, &b, packed.tile.b),
             Along::Sum => pack::transposes(w, e, blocks, &self.env, &b, (packed.tile.b, packed.staged)),
         }
@@ -227,19 +256,27 @@ struct Packing {
     tile: micro::Packed,
     /// Rows of a square that are evaluated before they are transposed.
     staged: Option<Place>,
+    /// Whether the columns need not be packed.
+    ready: bool,
 }
 
 impl Packing {
-    fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, sums: Place) -> Self {
+    fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&Ready>) -> Self {
         let a = match problem.a_along {
             Along::Sum => blocks.mc * blocks.row_stride(),
             Along::Own => blocks.mc * blocks.stream(),
         };
-        let b = if problem.few().is_some() { 0 } else { blocks.nc * blocks.stream() };
-        let stages = problem.few().is_none() && problem.b_along == Along::Sum && problem.b_heavy;
+        let packs = problem.few().is_none() && ready.is_none();
+        let stages = packs && problem.b_along == Along::Sum && problem.b_heavy;
         let staged = stages.then(|| w.scratch(Dtype::F32, u32::from(blocks.lanes) * blocks.row_stride()));
-        let (a, b) = (w.scratch(Dtype::F32, a), w.scratch(Dtype::F32, b));
-        Self { tile: micro::Packed { a, a_along: problem.a_along, b, c: sums }, staged }
+        let a = w.scratch(Dtype::F32, a);
+        let (b, b_stream) = match ready {
+            Some(ready) => (Place::Arg(ready.argument), ready.sum as u32),
+            None => (w.scratch(Dtype::F32, if packs { blocks.nc * blocks.stream() } else { 0 }), blocks.stream()),
+        };
+        let b_from = w.int(0);
+        let tile = micro::Packed { a, a_along: problem.a_along, b, b_from, b_stream, c };
+        Self { tile, staged, ready: ready.is_some() }
     }
 }
 

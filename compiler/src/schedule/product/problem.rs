@@ -55,6 +55,8 @@ pub struct Problem {
     pub b_heavy: bool,
     /// The part that is there, where that is not all.
     pub segment: Option<Segment>,
+    /// The argument that `b` is, where it is one as it lies, contiguous along columns and then sum or the other way about.
+    pub b_plain: Option<u32>,
 }
 
 /// The most rows for which a product is one of a few rows.
@@ -123,8 +125,9 @@ pub fn analyse(body: &Region, axes: &Axes, inputs: &[Layout], outputs: &[Layout]
         (group(both, &order), group(apart(only(a, b).collect()), &order), group(apart(only(b, a).collect()), &order));
     let sum = group(apart(over.clone()), &sums);
     let (a_along, b_along) = (along(&reads_a, &rows, &sum), along(&reads_b, &columns, &sum));
+    let b_plain = plain(body, b).filter(|_| segments.is_none() && reads_b.len() == 1 && lies(&reads_b[0], &columns, &sum));
     let b_heavy = is_heavy(body, b);
-    let mut problem = Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy, segment: None };
+    let mut problem = Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy, segment: None, b_plain };
     if problem.few().is_some() {
         problem.a_along = Along::Sum;
     }
@@ -151,6 +154,28 @@ fn is_heavy(body: &Region, root: NodeId) -> bool {
         }
     }
     seen.len() > 2
+}
+
+/// The argument that a node shows, where nothing else reads it.
+fn plain(body: &Region, mut node: NodeId) -> Option<u32> {
+    let uses = body.uses();
+    loop {
+        match body[node].kind {
+            _ if uses[node.0 as usize] != 1 => return None,
+            Kind::Argument(number) => return Some(number),
+            Kind::Op(Op::Rename(..)) => node = body[node].operands[0],
+            _ => return None,
+        }
+    }
+}
+
+/// Whether a read goes over the columns and then the sum, or the other way about, without a gap.
+fn lies(read: &Read, columns: &Group, sum: &Group) -> bool {
+    let all = |first: &Group, second: &Group| {
+        let axes = first.runs.iter().chain(&second.runs).flat_map(|run| run.axes.iter().copied());
+        axes.map(Some).eq(read.iter().copied())
+    };
+    all(columns, sum) || all(sum, columns)
 }
 
 fn identity(axes: &[Axis]) -> Vec<(Axis, Axis)> {

@@ -20,5 +20,7 @@ mod text;
 mod trigonometry;
 
 pub use jit::Loaded;
+#[cfg(test)]
+pub use object::assembly;
 pub use object::{compile, executable_object, text};
 pub use processor::Cpu;

@@ -131,6 +131,19 @@ fn machine(cpu: &Cpu) -> Result<TargetMachine> {
 }
 
 fn object(text: &str, cpu: &Cpu) -> Result<Vec<u8>> {
+    machine_code(text, cpu, FileType::Object)
+}
+
+/// The assembly text of kernels as they are in an object.
+///
+/// # Errors
+/// As [`compile`].
+#[cfg(test)]
+pub fn assembly<K: Borrow<Kernel>>(kernels: &[(String, K)], cpu: &Cpu) -> Result<String> {
+    Ok(String::from_utf8(machine_code(&text(kernels, cpu, false)?, cpu, FileType::Assembly)?)?)
+}
+
+fn machine_code(text: &str, cpu: &Cpu, form: FileType) -> Result<Vec<u8>> {
     let machine = machine(cpu)?;
     let context = Context::create();
     let buffer = MemoryBuffer::create_from_memory_range_copy(text.as_bytes(), "kernels");
@@ -138,6 +151,6 @@ fn object(text: &str, cpu: &Cpu) -> Result<Vec<u8>> {
     module.set_triple(&TargetTriple::create(cpu.triple));
     module.set_data_layout(&machine.get_target_data().get_data_layout());
     module.run_passes(PASSES, &machine, PassBuilderOptions::create()).map_err(|e| anyhow!("LLVM: {e}"))?;
-    let buffer = machine.write_to_memory_buffer(&module, FileType::Object).map_err(|e| anyhow!("LLVM: {e}"))?;
+    let buffer = machine.write_to_memory_buffer(&module, form).map_err(|e| anyhow!("LLVM: {e}"))?;
     Ok(buffer.as_slice().to_vec())
 }

@@ -1,0 +1,83 @@
+//! Matrices that a program does not change are packed for its products once, into slots of their own.
+//!
+//! The packed form stands beside the parameter, which stays as files have it: whatever writes the parameter makes the packed
+//! form stale, and the next program that reads it makes it anew ([`Step::Prepare`]). A program that changes its parameters packs
+//! while it multiplies.
+
+use anyhow::Result;
+use weft_dsl::size::Size;
+use weft_runtime::plan::{self, Buffer, Place, Role, Step};
+
+use super::steps::{Planner, Ref};
+use crate::graph::{Form, Fused};
+use crate::schedule::product::{Ready, ready};
+use crate::schedule::{Layout, Scheduled};
+
+impl Planner<'_> {
+    /// The slot that a value lies in.
+    pub(super) fn slot(&self, place: &Ref) -> Option<u32> {
+        match self.buffers[place.buffer as usize].place {
+            Place::Slot(slot) => Some(slot),
+            Place::Arena { .. } | Place::Input | Place::Output | Place::Constant(_) => None,
+        }
+    }
+
+    /// The parameter that an operand is (part of), where the program does not write it.
+    fn constant(&self, operand: &Ref) -> Option<u32> {
+        let is_param = |slot: &u32| matches!(self.slots.list[*slot as usize].role, Role::Param(_));
+        self.slot(operand).filter(is_param).filter(|slot| !self.writes.contains(slot))
+    }
+
+    /// For a product of a constant matrix: which operand that is, where it lies packed, and the product's kernel.
+    pub(super) fn packed(
+        &mut self,
+        fused: &Fused,
+        operands: &[Ref],
+        (inputs, outputs): (&[Layout], &[Layout]),
+    ) -> Result<Option<(usize, Ref, Scheduled)>> {
+        if fused.form != Form::Product || operands.iter().all(|operand| self.constant(operand).is_none()) {
+            return Ok(None);
+        }
+        let Some((ready, scheduled)) = ready(fused, self.axes, inputs, outputs, self.machine)? else { return Ok(None) };
+        let number = ready.argument as usize;
+        let place = self.pack(&operands[number], &ready)?;
+        Ok(place.map(|place| (number, place, scheduled)))
+    }
+
+    /// Where a matrix lies packed; all of its parameter is packed before the program's own steps.
+    fn pack(&mut self, from: &Ref, ready: &Ready) -> Result<Option<Ref>> {
+        let Some(slot) = self.constant(from) else { return Ok(None) };
+        let (volume, packed) = (ready.volume() as i64, ready.packed_volume() as i64);
+        // What steps over whole matrices steps over whole packed ones.
+        let moved = |size: &Size| size.known().filter(|n| n % volume == 0).map(|n| Size::of(n / volume * packed));
+        let strides = from.strides.iter().map(|(depth, by, step)| Some((*depth, *by, moved(step)?)));
+        let (Some(offset), Some(strides)) = (moved(&from.offset), strides.collect::<Option<Vec<_>>>()) else {
+            return Ok(None);
+        };
+        let matrices = self.slots.list[slot as usize].len / ready.volume();
+        let scheduled = ready.pack(matrices);
+        let kernel = self.kernels.number(scheduled.kernel.clone(), PACK);
+        let name = format!("{} packed by {kernel}", self.slots.list[slot as usize].name);
+        let len = matrices * ready.packed_volume();
+        let number = self.slots.prepared(plan::Slot { name, dtype: plan::Dtype::F32, len, role: Role::Prepared(slot) });
+        let known = self.buffers.iter().position(|buffer| buffer.place == Place::Slot(number));
+        let buffer = match known {
+            Some(buffer) => buffer as u32,
+            None => {
+                let len = self.sizes.convert(&Size::of(len as i64))?;
+                self.buffers.push(Buffer { dtype: plan::Dtype::F32, len, place: Place::Slot(number) });
+                self.homes.push(Vec::new());
+                let buffer = self.buffers.len() as u32 - 1;
+                let whole = |buffer| Ref::whole(buffer, Layout::default());
+                let moved = (Size::of(0), Size::of(4 * matrices as i64 * (volume + packed)));
+                let launch = self.launched(scheduled, &[whole(from.buffer), whole(buffer)], PACK, moved)?;
+                self.prepares.push(Step::Prepare { slot: number, launch });
+                buffer
+            }
+        };
+        Ok(Some(Ref { buffer, offset, strides, layout: from.layout.clone() }))
+    }
+}
+
+/// What kernels that pack are called.
+const PACK: &str = "pack";

@@ -6,6 +6,7 @@ use weft_compiler::compile::Subject;
 use weft_dsl::elaborate::Setting;
 use weft_runtime::data::Source;
 use weft_runtime::evaluate::{Score, evaluate};
+use weft_runtime::plan::Role;
 use weft_runtime::step::{Outcome, step};
 use weft_runtime::tensor::Tensor;
 use weft_tests::engine::{Task, specification};
@@ -163,6 +164,9 @@ fn padding_alone_changes_nothing() {
         let outcome = step(&mut native.machine, &batch, 1, 7, parts as u64).unwrap();
         assert_eq!((outcome.get("loss"), outcome.get("grad_norm")), (None, Some(0.0)));
         for (slot, before) in before.iter().enumerate() {
+            if matches!(native.machine.plan().slots[slot].role, Role::Prepared(_)) {
+                continue; // made of a parameter when first read
+            }
             assert!(native.machine.slot(slot) == before, "`{}` has changed", native.machine.plan().slots[slot].name);
         }
     }

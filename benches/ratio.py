@@ -1,8 +1,10 @@
-"""Weft against PyTorch eager, interleaved in one run: median of the paired ratios (PyTorch's time ÷ Weft's) with its 95 % interval.
+"""Weft against a peer (PyTorch eager where nothing else is said), interleaved in one run: median of the paired ratios (PyTorch's time ÷ Weft's) with its 95 % interval.
 
-    python benches/ratio.py nanogpt | nanogpt_big | gpt2_128 | gpt2_256 | bert1 | bert8  [--pairs 30] [--weft target/release/weft] [--out benches/results/FILE.json]
+    python benches/ratio.py WORKLOAD  [--pairs 30] [--weft target/release/weft] [--out benches/results/FILE.json]
 
-Both sides compute the same from the same weights, which is checked first. Needs torch, numpy, safetensors; bert needs transformers.
+WORKLOAD: nanogpt, nanogpt_big, gpt2_128, gpt2_256, bert1, bert8, experts, experts_jax.
+
+Both sides compute the same from the same weights, which is checked first. Needs torch, numpy, safetensors; bert and experts need transformers, experts_jax jax.
 """
 import argparse
 import json
@@ -84,6 +86,40 @@ def bert(rows):
     return workload
 
 
+EXPERTS, CHOICES, WIDTH, HIDDEN, TOKENS = 8, 2, 512, 1024, 256
+
+
+def experts(peer):
+    def workload(folder):
+        """A block of experts: the gradients of Σ y² for its input and all of its weights."""
+        draw = np.random.RandomState(0)
+        x = draw.randn(TOKENS, WIDTH).astype(np.float32)
+        score = (draw.randn(EXPERTS, WIDTH) * 0.05).astype(np.float32)
+        both = (draw.randn(EXPERTS, 2 * HIDDEN, WIDTH) * 0.02).astype(np.float32)
+        down = (draw.randn(EXPERTS, WIDTH, HIDDEN) * 0.02).astype(np.float32)
+        gate, up = both[:, :HIDDEN].copy(), both[:, HIDDEN:].copy()
+        ours = {"x": x, "layer.router.score.weight": score, "layer.gate": gate, "layer.up": up, "layer.down": down}
+        save_file(ours, folder / "weights.safetensors")
+        save_file({"scale": np.ones(1, np.float32)}, folder / "inputs.safetensors")
+        run = peer(x, score, both, down)
+        spec = ROOT / "benches/experts.weft"
+
+        def check(weft):
+            save_file({"scale": np.ones((1, 1), np.float32)}, folder / "batches.safetensors")
+            command = [weft, "train", spec, "--weights", folder / "weights.safetensors"]
+            command += ["--batches", folder / "batches.safetensors", "--gradients", folder / "gradients.safetensors", "--quiet"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            got, (loss, *theirs) = load_file(folder / "gradients.safetensors"), run()
+            gu = np.concatenate([got["grad.layer.gate"], got["grad.layer.up"]], axis=1)
+            mine = [got["grad.x"], got["grad.layer.router.score.weight"], gu, got["grad.layer.down"]]
+            relative = [np.abs(a - np.asarray(b)).max() / np.abs(np.asarray(b)).max() for a, b in zip(mine, theirs)]
+            return float(max(abs(float(got["loss"]) - loss) / loss, *relative))
+
+        return spec, "experts", "gradients", run, check
+
+    return workload
+
+
 def nanogpt_big(folder):
     """nanoGPT's setting for Shakespeare on a GPU: 6 layers, 384 wide, 12 × 256 tokens."""
     demo_torch.resize(layers=6, heads=6, width=384, context=256)
@@ -131,6 +167,67 @@ def gpt2(time):
     return workload
 
 
+def torch_grouped(x, score, both, down):
+    """transformers' Mixtral block, its experts by torch's grouped product."""
+    from transformers import MixtralConfig
+    from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+
+    config = MixtralConfig(hidden_size=WIDTH, intermediate_size=HIDDEN, num_local_experts=EXPERTS, num_experts_per_tok=CHOICES)
+    config._experts_implementation = "grouped_mm"
+    block = MixtralSparseMoeBlock(config).train()
+    values = {"gate_up": both, "down": down}
+    with torch.no_grad():
+        for name, parameter in block.named_parameters():
+            value = next((v for part, v in values.items() if part in name), score)
+            parameter.copy_(torch.from_numpy(value))
+    given = torch.from_numpy(x)[None].requires_grad_(True)
+    parameters = dict(block.named_parameters())
+    of = lambda part: next(p for name, p in parameters.items() if part in name)
+    router = next(p for name, p in parameters.items() if not any(part in name for part in values))
+
+    def run():
+        block.zero_grad(set_to_none=True)
+        given.grad = None
+        y = block(given)
+        loss = ((y[0] if isinstance(y, tuple) else y) ** 2).sum()
+        loss.backward()
+        return loss.item(), given.grad[0], router.grad, of("gate_up").grad, of("down").grad
+
+    return run
+
+
+def jax_capacity(x, score, both, down):
+    """Each expert gets room for a number of rows, which here is enough for all of them."""
+    import jax
+    import jax.numpy as jnp
+
+    room = 96
+
+    def loss(x, score, both, down):
+        share, chosen = jax.lax.top_k(jax.nn.softmax(x @ score.T, -1), CHOICES)
+        share = (share / share.sum(-1, keepdims=True)).reshape(-1)
+        chosen = chosen.reshape(-1)
+        hot = jax.nn.one_hot(chosen, EXPERTS, dtype=jnp.int32)
+        rank = ((jnp.cumsum(hot, 0) - 1) * hot).sum(-1)
+        fits = rank < room
+        rows = jnp.zeros((EXPERTS, room, WIDTH))
+        rows = rows.at[chosen, jnp.where(fits, rank, room)].set(x[jnp.arange(TOKENS * CHOICES) // CHOICES], mode="drop")
+        gate, up = jnp.split(jnp.einsum("ecd,efd->ecf", rows, both), 2, -1)
+        y = jnp.einsum("ecf,edf->ecd", jax.nn.silu(gate) * up, down)
+        y = y[chosen, jnp.clip(rank, 0, room - 1)] * jnp.where(fits, share, 0)[:, None]
+        return (y.reshape(TOKENS, CHOICES, WIDTH).sum(1) ** 2).sum()
+
+    step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))
+    given = [jnp.asarray(value) for value in (x, score, both, down)]
+
+    def run():
+        value, gradients = step(*given)
+        jax.block_until_ready(gradients)
+        return float(value), *gradients
+
+    return run
+
+
 WORKLOADS = {
     "nanogpt": nanogpt,
     "nanogpt_big": nanogpt_big,
@@ -138,6 +235,8 @@ WORKLOADS = {
     "gpt2_256": gpt2(256),
     "bert1": bert(1),
     "bert8": bert(8),
+    "experts": experts(torch_grouped),
+    "experts_jax": experts(jax_capacity),
 }
 
 
@@ -153,12 +252,17 @@ def main():
         folder = Path(name)
         spec, item, program, run, check = WORKLOADS[args.workload](folder)
         exe = folder / "exe"
-        subprocess.run([args.weft, "build", spec, "--item", item, "-o", exe], check=True, stdout=subprocess.DEVNULL)
+        if program == "gradients":
+            # No executable has this program: it is compiled where it is timed.
+            exe, timed = args.weft, [args.weft, "bench", spec, program, "--item", item]
+        else:
+            subprocess.run([args.weft, "build", spec, "--item", item, "-o", exe], check=True, stdout=subprocess.DEVNULL)
+            timed = [exe, "bench", program]
         difference = check(exe)
         for _ in range(3):
             run()
-        at_once = {"nanogpt": 10, "bert1": 2, "bert8": 2}.get(args.workload, 1)
-        command = [exe, "bench", program, "--inputs", folder / "inputs.safetensors", "--weights", folder / "weights.safetensors"]
+        at_once = {"nanogpt": 10, "experts": 5, "experts_jax": 5, "bert1": 2, "bert8": 2}.get(args.workload, 1)
+        command = [*timed, "--inputs", folder / "inputs.safetensors", "--weights", folder / "weights.safetensors"]
         command += ["--on-request", "--repeat", str(at_once), "--threads", str(THREADS)]
         ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         pairs = []
@@ -177,7 +281,7 @@ def main():
     margin = int(np.floor(n / 2 - 0.98 * np.sqrt(n)))  # order statistics that hold the median with 95 %
     result = {
         "workload": args.workload,
-        "torch_ms": round(float(np.median([t for t, _ in pairs])), 2),
+        "peer_ms": round(float(np.median([t for t, _ in pairs])), 2),
         "weft_ms": round(float(np.median([w for _, w in pairs])), 2),
         "ratio": round(float(np.median(ratios)), 3),
         "interval": [round(float(ratios[max(0, margin)]), 3), round(float(ratios[min(n - 1, n - 1 - margin)]), 3)],

@@ -11,6 +11,7 @@ macro_rules! embed {
 const MODULES: &[(&str, &str)] = embed![
     "attention",
     "bert",
+    "experts",
     "functions",
     "gpt2",
     "layers",

@@ -70,6 +70,25 @@ pub enum Distribution {
     Normal,
 }
 
+/// Which way places are put in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    /// The largest first.
+    Falling,
+    /// The smallest first.
+    Rising,
+}
+
+impl Direction {
+    /// Its name in texts of graphs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::Falling => "falling",
+            Direction::Rising => "rising",
+        }
+    }
+}
+
 /// A number that is written in the program; equal bits are equal.
 #[derive(Clone, Copy, Debug)]
 pub struct Number(pub f64);
@@ -118,6 +137,9 @@ pub enum Op {
     Reduce(Monoid, Vec<Axis>),
     /// The index of the largest value along an axis; the first of equals.
     ArgMax(Axis),
+    /// The places on an axis in the order of the values there, as many as another, no longer axis has; of equals the lowest place
+    /// comes first, and a NaN counts as ∞. The axis, the new one.
+    Order(Axis, Axis, Direction),
     /// `Σ_{axes} a · b`; each axis is in at least one operand.
     Contract(Vec<Axis>),
     /// The same values, an axis called otherwise: from, to.
@@ -197,6 +219,15 @@ impl Op {
                 arity(1)?;
                 needs(0, *axis)?;
                 Ok(operands[0].without(&[*axis]).of(Elem::Index(*axis)))
+            }
+            Op::Order(axis, to, _) => {
+                arity(1)?;
+                needs(0, *axis)?;
+                free(0, *to)?;
+                if operands[0].elem == Elem::Bool {
+                    return Err(Misfit::Elem(0, "a number"));
+                }
+                Ok(operands[0].without(&[*axis]).with(&[*to]).of(Elem::Index(*axis)))
             }
             Op::Contract(over) => {
                 arity(2)?;

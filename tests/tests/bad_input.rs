@@ -238,7 +238,7 @@ fn batches_that_do_not_fit_are_named() {
     let ids = ("ids", Tensor::i64(&[1, 2, 3], vec![0, 1, 2, 3, 4, 5]).unwrap());
     desk.tensors("given", &[ids.clone(), ("next", Tensor::i64(&[1, 2, 2], vec![0; 4]).unwrap())]);
     refused("evaluate --weights weights --batches given");
-    desk.tensors("given", &[ids.clone()]);
+    desk.tensors("given", std::slice::from_ref(&ids));
     refused("train --quiet --out out --batches given");
     desk.tensors("given", &[ids.clone(), ("next", ids.1.clone())]);
     refused("train --quiet --out out --batches given --steps 2");

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use weft_compiler::compile::{Options, Output, Subject};
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::elaborate::Setting;
-use weft_runtime::plan::Role;
+use weft_runtime::plan::{self, Role};
 use weft_runtime::step::{Specials, run_scalars, step};
 use weft_runtime::tensor::Tensor;
 use weft_tests::engine::{shown, specification};
@@ -42,7 +42,7 @@ fn indices(shape: &[usize], bound: u64, seed: u64) -> Tensor {
 /// Every parameter and optimizer state, as bytes.
 fn storage(native: &Native) -> Vec<(String, Vec<u8>)> {
     let slots = native.machine.plan().slots.iter().enumerate();
-    let kept = slots.filter(|(_, slot)| matches!(slot.role, Role::Param(_) | Role::State { .. }));
+    let kept = slots.filter(|(_, slot)| slot.role != Role::Accumulator);
     kept.map(|(number, slot)| (slot.name.clone(), native.machine.slot(number).to_vec())).collect()
 }
 
@@ -112,12 +112,10 @@ fn micro_batches_equal_the_batch(recipe: &str) {
             assert!(close(other, one), "{recipe}, step {number}: {name} is {other} in micro-batches, {one} at once");
         }
         for slot in 0..whole.machine.plan().slots.len() {
-            let held = &whole.machine.plan().slots[slot];
-            // What is packed is made where a program first needs it.
-            if matches!(held.role, Role::Prepared(_)) {
-                continue;
+            let plan::Slot { name, role, .. } = whole.machine.plan().slots[slot].clone();
+            if matches!(role, Role::Prepared(_)) {
+                continue; // made of a parameter when first read
             }
-            let name = held.name.clone();
             let at = parts.machine.slot_index(&name).unwrap();
             let (one, other) = (whole.machine.slot_f32(slot).unwrap(), parts.machine.slot_f32(at).unwrap());
             for (i, (&one, &other)) in one.iter().zip(other).enumerate() {

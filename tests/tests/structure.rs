@@ -224,7 +224,8 @@ fn training_stores_nothing_of_positions_by_positions() {
 
 #[test]
 fn a_linear_map_with_bias_and_gelu_is_one_product() {
-    assert_eq!(Planned::case("linear_gelu").forms("forward"), ["product"]);
+    // The weights are packed once, not in each run.
+    assert_eq!(Planned::case("linear_gelu").forms("forward"), ["pack", "product"]);
 }
 
 #[test]
@@ -248,5 +249,40 @@ fn kernels_do_not_grow_with_depth() {
         // Not that they were left out.
         let repeats = |planned: &Planned| planned.plan.params.iter().filter_map(|p| p.stack.first().copied()).max();
         assert_eq!((repeats(shallow), repeats(deep)), (Some(12), Some(48)), "{name}");
+    }
+}
+
+/// What is set to compile a way of writing attention, and whether keys are shared.
+const ATTENTIONS: &[(&str, i64, i64)] = &[
+    ("plain", 0, 1),
+    ("scale on the query", 1, 1),
+    ("added mask", 2, 1),
+    ("soft cap", 3, 1),
+    ("ALiBi", 4, 1),
+    ("a slope that learns", 5, 1),
+    ("window", 6, 1),
+    ("prefix", 7, 1),
+    ("documents", 8, 1),
+    ("a table of distances that learns", 9, 1),
+    ("grouped", 0, 2),
+];
+
+#[test]
+fn attention_is_one_kernel_and_its_derivative_another_however_it_is_written() {
+    let specification = read(&case_path("attentions"));
+    for &(name, kind, members) in ATTENTIONS {
+        let settings = [("kind", kind), ("members", members)];
+        let planned = Planned::of(&specification, &Subject::Recipe("reading".into()), &settings, true);
+        let forms = planned.forms("train_step");
+        let count = |form: &str| forms.iter().filter(|&&f| f == form).count();
+        assert_eq!((count("attention"), count("attention_backward")), (1, 1), "{name}: {forms:?}");
+        for program in &planned.plan.programs {
+            for buffer in &program.buffers {
+                let square = |(n, variables): &(i64, Vec<u32>)| variables.is_empty() && *n != 0 && n % (97 * 97) == 0;
+                assert!(!buffer.len.terms.iter().any(square), "{name}: `{}` stores {:?}", program.name, buffer.len);
+                let most = (0..program.sizes.len() as u32).map(|v| power(&buffer.len, v)).max().unwrap_or(0);
+                assert!(most < 2, "{name}: `{}` stores the square of a size", program.name);
+            }
+        }
     }
 }

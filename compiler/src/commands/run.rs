@@ -123,7 +123,8 @@ pub fn generate(args: &GenerateArgs) -> Outcome {
 pub fn bench(args: &BenchArgs) -> Outcome {
     let common = &args.runtime.common;
     let wanted = |name: &str| name == args.runtime.program;
-    let what = What { of_model: true, ..What::of(&args.compile, args.json, common, &wanted) };
+    let gradients = args.runtime.program == "gradients";
+    let what = What { of_model: true, gradients, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::bench(compiled, &args.runtime))
 }
 

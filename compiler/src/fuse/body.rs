@@ -61,14 +61,13 @@ pub fn write(axes: &Axes, source: &Region, roots: &Roots, clusters: &Clusters, m
             results.push(BodyResult { node: member, renames: own.iter().map(|&(name, own)| (own, name)).collect() });
         }
     }
-    let form = match members
-        .iter()
-        .find_map(|&m| source[m].kind.op().filter(|op| matches!(op, Op::Contract(_) | Op::ScatterAdd(..))))
-    {
-        Some(Op::Contract(_)) => Form::Product,
-        Some(_) => Form::Scatter,
-        None => Form::Loops,
-    };
+    let form = members.iter().find_map(|&m| match source[m].kind {
+        Kind::Op(Op::Contract(_)) => Some(Form::Product),
+        Kind::Op(Op::ScatterAdd(..)) => Some(Form::Scatter),
+        Kind::Op(Op::Order(..)) => Some(Form::Order),
+        _ => None,
+    });
+    let form = form.unwrap_or(Form::Loops);
     Body { inputs: writer.inputs, region: writer.out.finish(outputs), form, results }
 }
 
@@ -149,6 +148,7 @@ impl Writer<'_> {
             Op::Pad(from, start, to, value) => Op::Pad(*from, start.clone(), name(*to), *value),
             Op::Concat(parts, whole) => Op::Concat(parts.clone(), name(*whole)),
             Op::ScatterAdd(axis, over) => Op::ScatterAdd(name(*axis), over.clone()),
+            Op::Order(axis, to, way) => Op::Order(*axis, name(*to), *way),
             Op::Softmax(over) => Op::Softmax(all(over)),
             Op::Rename(..)
             | Op::Extent(_)
@@ -174,7 +174,7 @@ fn hidden_axes(op: &Op) -> Vec<Axis> {
     match op {
         Op::Reduce(_, over) | Op::Contract(over) | Op::LogSumExp(over) | Op::ScatterAdd(_, over) => over.clone(),
         Op::ArgMax(axis) | Op::Lookup(axis) => vec![*axis],
-        Op::Split(axis, _) | Op::Slice(axis, ..) | Op::Pad(axis, ..) => vec![*axis],
+        Op::Split(axis, _) | Op::Slice(axis, ..) | Op::Pad(axis, ..) | Op::Order(axis, ..) => vec![*axis],
         Op::Merge(parts, _) | Op::Concat(parts, _) => parts.clone(),
         Op::Constant(..)
         | Op::Index(_)
@@ -193,7 +193,7 @@ fn made_axes(kind: &Kind) -> Vec<Axis> {
     match kind {
         Kind::Op(Op::Split(_, parts)) => parts.clone(),
         Kind::Op(Op::Merge(_, axis) | Op::Slice(_, _, axis) | Op::Pad(_, _, axis, _) | Op::Concat(_, axis)) => vec![*axis],
-        Kind::Op(Op::ScatterAdd(axis, _)) => vec![*axis],
+        Kind::Op(Op::ScatterAdd(axis, _) | Op::Order(_, axis, _)) => vec![*axis],
         _ => Vec::new(),
     }
 }

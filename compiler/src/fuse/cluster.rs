@@ -34,8 +34,8 @@ enum Anchor {
     Reduce(Vec<Axis>, Vec<Axis>),
     /// A matrix product.
     Product,
-    /// A scatter-add.
-    Scatter,
+    /// A kernel of its own: a scatter-add, places put in order.
+    Alone,
 }
 
 /// Joins the roots of a region.
@@ -109,7 +109,7 @@ fn elementwise(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Clus
 /// Clusters that walk the same axes and read the same memory are one pass over it.
 fn siblings(region: &Region, roots: &Roots, clusters: &mut Clusters, all: &[NodeId], root: NodeId) {
     let own = clusters.anchor(region, root);
-    if matches!(own, Anchor::Product | Anchor::Scatter) || region[root].ty.axes.is_empty() && matches!(own, Anchor::Map(_)) {
+    if matches!(own, Anchor::Product | Anchor::Alone) || region[root].ty.axes.is_empty() && matches!(own, Anchor::Map(_)) {
         return;
     }
     for &other in all.iter().take_while(|&&o| o < root) {
@@ -175,7 +175,7 @@ fn anchor(region: &Region, root: NodeId) -> Anchor {
     let reduced = |over: &[Axis]| Anchor::Reduce(operand_type(region, root).without(over).axes, over.to_vec());
     match &region[root].kind {
         Kind::Op(Op::Contract(_)) => Anchor::Product,
-        Kind::Op(Op::ScatterAdd(..)) => Anchor::Scatter,
+        Kind::Op(Op::ScatterAdd(..) | Op::Order(..)) => Anchor::Alone,
         Kind::Op(Op::Reduce(_, over) | Op::Softmax(over) | Op::LogSumExp(over)) => reduced(over),
         Kind::Op(Op::ArgMax(axis)) => reduced(&[*axis]),
         _ => Anchor::Map(ty.axes.clone()),

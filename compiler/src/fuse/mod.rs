@@ -8,6 +8,7 @@ mod body;
 mod cluster;
 mod roots;
 mod scalars;
+mod steps;
 
 use std::collections::HashMap;
 
@@ -44,8 +45,9 @@ fn prepared(axes: &Axes, source: &Region, joined: bool) -> Region {
         new.push(match &node.kind {
             Kind::Op(Op::Contract(over)) if !joined || !is_product(source, node.operands[0], node.operands[1], over) => {
                 let product = out.map(axes, Elementwise::MUL, &operands);
-                out.op(axes, Op::Reduce(Monoid::Sum, over.clone()), &[product])
+                steps::sum(axes, &mut out, product, over, joined)
             }
+            Kind::Op(Op::Reduce(Monoid::Sum, over)) => steps::sum(axes, &mut out, operands[0], over, joined),
             Kind::Scan(scan) => {
                 let body = region(axes, &scan.body, joined);
                 out.node(Kind::Scan(Box::new(Scan { body, ..(**scan).clone() })), operands, node.ty.clone())

@@ -1,10 +1,13 @@
 //! Which values lie in memory between kernels.
 
+use std::collections::HashSet;
+
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
 use weft_dsl::types::Axes;
 
 use crate::graph::{Kind, NodeId, Region, is_inline};
+use crate::passes::grouped::segments;
 
 /// An inline value that at least two kernels read is materialised where computing it again costs more than this.
 const WORTH_STORING: u32 = 8;
@@ -128,10 +131,13 @@ fn first_roles(region: &Region) -> Vec<Role> {
 fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
     let weight = weights(region, role);
     let mut readers: Vec<Vec<NodeId>> = vec![Vec::new(); region.nodes.len()];
+    // What a product takes as the bounds of its loops is not a value.
+    let segments = region.iter().filter_map(|(id, _)| segments(region, id));
+    let bounds: HashSet<NodeId> = segments.flat_map(|s| s.mask.into_iter().chain([s.masked])).collect();
     let largest = region.iter().filter(|(id, _)| role[id.0 as usize] == Role::Boundary).map(|(_, n)| n.ty.axes.len()).max();
     for (id, node) in region.iter().rev() {
         let at = id.0 as usize;
-        if role[at] == Role::Inline && !matches!(node.kind, Kind::Op(Op::Rename(..))) {
+        if role[at] == Role::Inline && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !bounds.contains(&id) {
             let shared = readers[at].len() > 1 && weight[at] >= WORTH_STORING;
             let small = readers[at].iter().any(|&r| spreads(region, id, r)) && weight[at] >= WORTH_HOISTING;
             let packed = readers[at].iter().any(|&r| multiplied(region, r)) && weight[at] > WORTH_PACKING;

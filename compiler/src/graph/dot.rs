@@ -154,6 +154,7 @@ fn form(form: Form) -> &'static str {
         Form::Attention => "attention",
         Form::AttentionBackward => "attention, backward",
         Form::Scatter => "scatter",
+        Form::Order => "order",
     }
 }
 

@@ -90,6 +90,8 @@ pub enum Form {
     AttentionBackward,
     /// A scatter-add.
     Scatter,
+    /// Places put in order.
+    Order,
 }
 
 /// A node: what it is, what it reads, what it gives.
@@ -348,6 +350,12 @@ pub fn is_inline(op: &Op) -> bool {
         | Op::Pad(..)
         | Op::Concat(..)
         | Op::Lookup(_) => true,
-        Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_) => false,
+        Op::Reduce(..)
+        | Op::ArgMax(_)
+        | Op::Order(..)
+        | Op::Contract(_)
+        | Op::ScatterAdd(..)
+        | Op::Softmax(_)
+        | Op::LogSumExp(_) => false,
     }
 }

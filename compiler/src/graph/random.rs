@@ -194,7 +194,7 @@ impl Maker {
             if pool.region.region().nodes.len() >= target {
                 break;
             }
-            let made = match self.dice.below(12) {
+            let made = match self.dice.below(13) {
                 0 | 1 => self.unary(pool),
                 2 | 3 => self.binary(pool),
                 4 => self.decision(pool),
@@ -204,6 +204,7 @@ impl Maker {
                 8 => self.looked_up(pool),
                 9 => self.normalised(pool),
                 10 => self.source(pool),
+                11 => self.chosen(pool),
                 _ => self.nested(pool),
             };
             pool.values.extend(made);

@@ -41,12 +41,13 @@ pub use read::parse;
 const RESERVED: [&str; 4] = ["float", "int", "bool", "outer"];
 
 /// The forms of kernel by name.
-const FORMS: [(Form, &str); 5] = [
+const FORMS: [(Form, &str); 6] = [
     (Form::Loops, "loops"),
     (Form::Product, "product"),
     (Form::Attention, "attention"),
     (Form::AttentionBackward, "attention_backward"),
     (Form::Scatter, "scatter"),
+    (Form::Order, "order"),
 ];
 
 /// The graph as text.
@@ -198,6 +199,7 @@ impl Printer<'_> {
             Op::StopGradient => "stop_gradient".into(),
             Op::Reduce(monoid, axes) => format!("reduce {} {}", monoid.name(), self.list(axes)),
             Op::ArgMax(axis) => format!("argmax {}", self.axis(*axis)),
+            Op::Order(axis, to, way) => format!("order {} {} -> {}", way.name(), self.axis(*axis), self.axis(*to)),
             Op::Contract(axes) => format!("contract {}", self.list(axes)),
             Op::Rename(from, to) => format!("rename {} -> {}", self.axis(*from), self.axis(*to)),
             Op::Split(whole, parts) => format!("split {} -> {}", self.axis(*whole), self.list(parts)),

@@ -5,6 +5,7 @@
 pub mod canonical;
 pub mod attention;
 pub mod differentiate;
+pub mod grouped;
 pub mod units;
 
 use std::time::{Duration, Instant};
@@ -32,6 +33,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "release", run: differentiate::release },
     Pass { name: "rewrite", run: crate::rewrite::rewrite },
     Pass { name: "settle", run: canonical::canonicalise },
+    Pass { name: "grouped", run: grouped::find },
 ];
 
 /// How the passes are run.

@@ -338,6 +338,7 @@ fn hint(form: Form) -> &'static str {
         Form::Attention => "attention",
         Form::AttentionBackward => "attention_backward",
         Form::Scatter => "scatter",
+        Form::Order => "order",
     }
 }
 

@@ -55,7 +55,7 @@ pub fn seconds(axes: &Axes, op: &Op, operands: &[&Type], result: &Type) -> f64 {
         // A copy, unless what reads it takes it in; the price of the copy keeps rules honest.
         Op::Slice(..) | Op::Pad(..) | Op::Concat(..) => 2.0 * elements(result) * ELEMENT / MEMORY,
         Op::Lookup(_) => 2.0 * elements(result) * ELEMENT / MEMORY,
-        Op::Reduce(..) | Op::ArgMax(_) => START + work(1.0).max(moved()),
+        Op::Reduce(..) | Op::ArgMax(_) | Op::Order(..) => START + work(1.0).max(moved()),
         Op::Softmax(_) => START + work(14.0).max(moved()),
         Op::LogSumExp(_) => START + work(12.0).max(moved()),
         Op::ScatterAdd(..) => START + work(4.0).max(2.0 * moved()),

@@ -234,9 +234,13 @@ impl<'a> Exprs<'a> {
             | Op::Pad(..)
             | Op::Concat(..)
             | Op::Lookup(_) => self.structural(w, node, op, env),
-            Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_) => {
-                self.fail(w, node, "is a reduction whose value is not known here")
-            }
+            Op::Reduce(..)
+            | Op::ArgMax(_)
+            | Op::Order(..)
+            | Op::Contract(_)
+            | Op::ScatterAdd(..)
+            | Op::Softmax(_)
+            | Op::LogSumExp(_) => self.fail(w, node, "is a reduction whose value is not known here"),
         }
     }
 
@@ -318,5 +322,14 @@ impl<'a> Exprs<'a> {
 
 /// Whether an operator joins values from several places.
 pub fn is_reduction(op: &Op) -> bool {
-    matches!(op, Op::Reduce(..) | Op::ArgMax(_) | Op::Contract(_) | Op::ScatterAdd(..) | Op::Softmax(_) | Op::LogSumExp(_))
+    matches!(
+        op,
+        Op::Reduce(..)
+            | Op::ArgMax(_)
+            | Op::Order(..)
+            | Op::Contract(_)
+            | Op::ScatterAdd(..)
+            | Op::Softmax(_)
+            | Op::LogSumExp(_)
+    )
 }

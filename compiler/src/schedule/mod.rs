@@ -11,6 +11,7 @@ mod simplify;
 pub mod loops;
 pub mod product;
 pub mod scatter;
+pub mod order;
 pub mod attention;
 #[cfg(test)]
 mod testing;
@@ -105,6 +106,7 @@ pub fn schedule(
     match fused.form {
         Form::Loops => loops::schedule(fused, axes, inputs, outputs, machine),
         Form::Scatter => scatter::schedule(fused, axes, inputs, outputs, machine),
+        Form::Order => order::schedule(fused, axes, inputs, outputs, machine),
         Form::Product => product::schedule(fused, axes, inputs, outputs, machine),
         Form::Attention | Form::AttentionBackward => attention::schedule(fused, axes, inputs, outputs, machine),
     }

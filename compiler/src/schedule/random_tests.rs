@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::loops;
 use super::scatter;
 use super::testing::{Chance, Ready, Schedule, With};
+use super::{loops, order};
 use crate::fuse::fuse;
 use crate::graph::random::random_graph;
 use crate::graph::{Form, Fused, Kind, Region};
@@ -37,6 +37,7 @@ fn kernels_of_random_graphs() {
             let schedule: Schedule = match fused.form {
                 Form::Loops => loops::schedule,
                 Form::Scatter => scatter::schedule,
+                Form::Order => order::schedule,
                 Form::Product | Form::Attention | Form::AttentionBackward => continue,
             };
             let ready = Ready { body: fused.body, axes: graph.axes.clone(), bound: bindings.sizes.clone() };

@@ -2,12 +2,12 @@
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
-use weft_dsl::types::Axis;
+use weft_dsl::types::{Axis, Elem};
 
 use super::dtype;
 use super::expr::Exprs;
 use super::position::{Env, Position};
-use crate::graph::NodeId;
+use crate::graph::{Kind, NodeId};
 use crate::kernel::{Dtype, Reg, Writer};
 
 impl Exprs<'_> {
@@ -56,6 +56,9 @@ impl Exprs<'_> {
                 None => self.fail(w, node, "has no position"),
             },
             Op::Lookup(axis) => {
+                if let Some((base, true)) = self.counting(w, operands[1], env) {
+                    return self.eval(w, operands[0], &env.with(*axis, Position::Run(base)));
+                }
                 let index = self.eval(w, operands[1], env);
                 let p = if w.shape(index).lanes > 1 {
                     Position::Vector(index)
@@ -65,6 +68,32 @@ impl Exprs<'_> {
                 self.eval(w, operands[0], &env.with(*axis, p))
             }
             _ => self.fail(w, node, "does not only move values"),
+        }
+    }
+
+    /// An integer whose lanes follow one another: the first (I64 scalar), and whether lanes differ at all. None where they follow
+    /// otherwise.
+    pub fn counting(&mut self, w: &mut Writer, node: NodeId, env: &Env) -> Option<(Reg, bool)> {
+        let body = self.body;
+        let n = &body[node];
+        if !n.ty.axes.iter().any(|&a| env.get(a).is_some_and(Position::is_vector)) {
+            let value = self.eval(w, node, env);
+            return Some((w.convert(value, Dtype::I64), false));
+        }
+        match (&n.kind, n.operands.as_slice()) {
+            (Kind::Op(Op::Index(axis)), _) => match env.get(*axis) {
+                Some(Position::Lanes(base) | Position::Run(base)) => Some((base, true)),
+                _ => None,
+            },
+            (Kind::Op(Op::Cast(Elem::Int | Elem::Index(_))), &[x]) if body[x].ty.elem != Elem::Float => {
+                self.counting(w, x, env)
+            }
+            (Kind::Op(Op::Map(op @ (Elementwise::ADD | Elementwise::SUB))), &[a, b]) => {
+                let ((a, up), (b, also)) = (self.counting(w, a, env)?, self.counting(w, b, env)?);
+                let follows = up && !also || *op == Elementwise::ADD && !up && also;
+                follows.then(|| (w.map(*op, &[a, b]), true))
+            }
+            _ => None,
         }
     }
 

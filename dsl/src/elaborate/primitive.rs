@@ -17,6 +17,7 @@ pub(crate) const REDUCTIONS: &[&str] = &["sum", "product", "max", "min", "all", 
 
 /// Other primitives that are not rows of the table of elementwise operators.
 const OTHERS: &[&str] = &[
+    "top",
     "dot",
     "size",
     "index",
@@ -77,6 +78,7 @@ impl<'p, E: Emit> Session<'p, E> {
             "mean" => return self.mean(call),
             "count" => return self.count(call),
             "argmax" => return self.argmax(call),
+            "top" => return self.top_of(call),
             "dot" => return self.dot(call),
             "size" => return self.axes_argument(call).map(|axes| Value::Int(self.size_of(&axes))),
             "index" => {

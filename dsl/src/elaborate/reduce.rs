@@ -4,7 +4,7 @@ use crate::ast::BracketEntry;
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::Elementwise;
 use crate::emit::Emit;
-use crate::op::{Monoid, Number, Op};
+use crate::op::{Direction, Monoid, Number, Op};
 use crate::size::Size;
 use crate::span::Span;
 use crate::types::{Axis, Elem};
@@ -12,7 +12,7 @@ use crate::types::{Axis, Elem};
 use super::axes::term_span;
 use super::primitive::{PrimitiveCall, plain};
 use super::session::{Done, Session, Val};
-use super::value::Tensor;
+use super::value::{Tensor, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
     /// The one argument of a reduction and the axes in brackets.
@@ -152,7 +152,7 @@ impl<'p, E: Emit> Session<'p, E> {
             (None, true) => tensor.value,
             (None, false) => {
                 let size = self.size_of(&axes);
-                return Ok(super::value::Value::Int(size));
+                return Ok(Value::Int(size));
             }
         };
         self.tally(&counts, &axes, Elem::Int, call.span).map(plain)
@@ -166,6 +166,31 @@ impl<'p, E: Emit> Session<'p, E> {
         let value = self.counted(&tensor, f64::NEG_INFINITY, span)?;
         let value = self.spread(&value, &[axis]);
         self.op(Op::ArgMax(axis), &[value], &[span, call.span]).map(plain)
+    }
+
+    /// `top[a as b](x)`: the largest values along `a`, as many as `b` is long, the largest first, and their places.
+    pub(crate) fn top_of(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
+        let [BracketEntry::As(from, to)] = call.entries else {
+            return Err(self.report(
+                Diagnostic::error("W0309", "`top` takes an axis and the axis of its choices", call.span, "")
+                    .help("declare how many: `axis choice = 2`, then `top[expert as choice](x)`"),
+            ));
+        };
+        let (value, span) = self.arguments(call, 1)?.remove(0);
+        let tensor = self.tensor(&value, span)?;
+        let value = self.counted(&tensor, f64::NEG_INFINITY, span)?;
+        let candidates = self.emit.type_of(&value).axes;
+        let axis = self.term(from, call.scope, &candidates)?;
+        let axis = self.single(&axis, term_span(from), "`top`")?;
+        let choice = self.term(to, call.scope, &[])?;
+        let choice = self.single(&choice, term_span(to), "`top`")?;
+        let (name, size, many) = (self.name_of(axis), self.size_of(&[axis]), self.size_of(&[choice]));
+        self.limit(many, size.clone(), format!("`{name}` has {size} places to choose from"), term_span(to))?;
+        let value = self.spread(&value, &[axis]);
+        let spans = [span, call.span];
+        let places = self.op(Op::Order(axis, choice, Direction::Falling), std::slice::from_ref(&value), &spans)?;
+        let values = self.op(Op::Lookup(axis), &[value, places.clone()], &[span, call.span, call.span])?;
+        Ok(Value::Record(vec![("values".into(), plain(values)), ("places".into(), plain(places))]))
     }
 
     /// Demands that an axis has a place, of which an index is to tell: there is none over nothing.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use weft_dsl::elementwise::Elementwise;
-use weft_dsl::op::{Distribution, Op};
+use weft_dsl::op::{Direction, Distribution, Op};
 use weft_dsl::types::{Axis, Elem};
 
 use super::super::array::{rows, volume};
@@ -38,6 +38,7 @@ pub(super) fn apply(op: &Op, operands: &[Rc<Array>], sizes: &Sizes) -> Result<Ar
             along(one()?, over, |row| Ok(row.iter().fold(monoid.identity(), |a, &b| step(&[a, b]))))
         }
         Op::ArgMax(axis) => along(one()?, &[*axis], largest),
+        Op::Order(axis, to, way) => order(one()?, *axis, (*to, sizes.axis(*to)?), *way),
         Op::Contract(over) => two().and_then(|(a, b)| contract(a, b, over)),
         Op::Rename(from, to) => Ok(one()?.renamed(*from, *to)?),
         Op::Split(whole, parts) => {
@@ -112,6 +113,27 @@ fn largest(row: &[f64]) -> Result<f64, EvalError> {
         }
     }
     if row.is_empty() { Err(EvalError::OutOfRange(0.0, 0)) } else { Ok(best as f64) }
+}
+
+/// The first places along an axis in the order of their values. A stable sort, so that of equals the lowest place comes first.
+fn order(x: &Array, axis: Axis, to: (Axis, usize), way: Direction) -> Result<Array, EvalError> {
+    let (mut dims, data) = inwards(x, &[axis])?;
+    let (_, size) = dims.pop().unwrap_or((axis, 0));
+    if to.1 > size {
+        return Err(EvalError::Size(format!("the first {} of {size} places", to.1)));
+    }
+    let key = |x: f64| if x.is_nan() { f64::INFINITY } else { x };
+    let mut out = Vec::with_capacity(volume(&dims)? * to.1);
+    for row in (0..volume(&dims)?).map(|i| &data[i * size..(i + 1) * size]) {
+        let mut places: Vec<usize> = (0..size).collect();
+        places.sort_by(|&a, &b| {
+            let rising = key(row[a]).partial_cmp(&key(row[b])).unwrap_or(std::cmp::Ordering::Equal);
+            if way == Direction::Rising { rising } else { rising.reverse() }
+        });
+        out.extend(places[..to.1].iter().map(|&place| place as f64));
+    }
+    dims.push(to);
+    Ok(Array::from_order(&dims, out)?)
 }
 
 fn random(distribution: Distribution, dims: Dims, site: u32, operands: &[Rc<Array>]) -> Result<Array, EvalError> {

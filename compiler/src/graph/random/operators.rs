@@ -1,7 +1,7 @@
 //! One random operator of each kind, over values that the pool has.
 
 use weft_dsl::elementwise::Elementwise;
-use weft_dsl::op::{Distribution, Monoid, Number, Op};
+use weft_dsl::op::{Direction, Distribution, Monoid, Number, Op};
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axis, Elem, Type};
 
@@ -114,7 +114,7 @@ impl Maker {
         let x = self.find(pool, |ty, _| ty.elem != Elem::Bool)?;
         let axis = self.axis_of(pool, x)?;
         let n = self.length(&[axis]);
-        match self.dice.below(5) {
+        match self.dice.below(6) {
             0 => self.put(pool, Op::Reduce(Monoid::Sum, vec![axis]), &[x], x.most * n as f64, false),
             1 if x.most <= 2.0 => {
                 self.put(pool, Op::Reduce(Monoid::Product, vec![axis]), &[x], x.most.powi(n as i32), false)
@@ -125,7 +125,12 @@ impl Maker {
                 self.put(pool, Op::Reduce(monoid, vec![axis]), &[x], x.most, x.exact)
             }
             3 if n > 0 && x.exact => self.put(pool, Op::ArgMax(axis), &[x], n as f64, true),
-            4 => {
+            4 if x.exact => {
+                let way = self.dice.pick(&[Direction::Falling, Direction::Rising])?;
+                let to = self.first_of(axis, n);
+                self.put(pool, Op::Order(axis, to, way), &[x], n as f64, true)
+            }
+            5 => {
                 let (a, b) = (self.float(pool)?, self.float(pool)?);
                 let axes = pool.ty(a).with(&pool.ty(b).axes).axes;
                 let over: Vec<_> = axes.into_iter().filter(|_| self.dice.below(2) == 0).collect();
@@ -190,8 +195,19 @@ impl Maker {
         }
     }
 
-    /// An index into an axis, different along another one.
+    /// An axis of the first few places of another.
+    fn first_of(&mut self, axis: Axis, n: usize) -> Axis {
+        let all = self.dice.below(2) == 0;
+        let size = if all { self.axes.size(axis).clone() } else { Size::of(self.dice.below(n + 1) as i64) };
+        self.fresh("choice", size)
+    }
+
+    /// An index into an axis: computed from values, or different along another one.
     fn index_into(&mut self, pool: &mut Pool, axis: Axis) -> Option<Known> {
+        let known = self.find(pool, |ty, known| known.exact && ty.elem == Elem::Index(axis) && !ty.has(axis));
+        if self.dice.below(2) == 0 && known.is_some() {
+            return known;
+        }
         let along = self.dice.pick(&self.base.clone()).filter(|&a| a != axis)?;
         let places = self.put(pool, Op::Index(along), &[], 10.0, true)?;
         let shift = self.dice.below(5) as f64;
@@ -215,6 +231,21 @@ impl Maker {
         let over: Vec<_> = axes.into_iter().filter(|_| self.dice.below(3) > 0).collect();
         let most = x.most * self.length(&over) as f64;
         self.put(pool, Op::ScatterAdd(axis, over), &[x, index], most, false)
+    }
+
+    /// Rows each multiplied by one of several matrices, which is chosen by the largest of some scores.
+    pub(super) fn chosen(&mut self, pool: &mut Pool) -> Option<Known> {
+        let scores = self.find(pool, |ty, known| known.exact && ty.axes.len() > 1 && ty.elem == Elem::Float)?;
+        let axis = self.axis_of(pool, scores).filter(|&a| self.length(&[a]) > 0)?;
+        let to = self.first_of(axis, self.length(&[axis]));
+        let index = self.put(pool, Op::Order(axis, to, Direction::Falling), &[scores], 10.0, true)?;
+        let table = self.find(pool, |ty, _| ty.elem == Elem::Float && ty.has(axis) && ty.axes.len() > 1)?;
+        let row = self.float(pool)?;
+        let weights = self.put(pool, Op::Lookup(axis), &[table, index], table.most, table.exact)?;
+        let ty = pool.ty(weights).clone();
+        let over: Vec<Axis> = pool.ty(row).axes.iter().copied().filter(|&a| ty.has(a)).take(1).collect();
+        let most = row.most * table.most * self.length(&over) as f64;
+        self.put(pool, Op::Contract(over), &[row, weights], most, false)
     }
 
     /// Softmax and log-sum-exp, often of masked values.

@@ -1,7 +1,7 @@
 //! Reads a graph back from its text.
 
 use weft_dsl::emit::{Parameter, Start};
-use weft_dsl::op::{Distribution, Monoid, Number, Op};
+use weft_dsl::op::{Direction, Distribution, Monoid, Number, Op};
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
@@ -377,6 +377,16 @@ impl Reader {
                 }
             }
             "argmax" => Op::ArgMax(self.axis()?),
+            "order" => {
+                let name = self.word()?;
+                let ways = [Direction::Falling, Direction::Rising];
+                let Some(way) = ways.into_iter().find(|way| way.name() == name) else {
+                    return self.fault(format_args!("`{name}` is no order"));
+                };
+                let axis = self.axis()?;
+                self.arrow()?;
+                Op::Order(axis, self.axis()?, way)
+            }
             "contract" => Op::Contract(self.list()?),
             "rename" => {
                 let from = self.axis()?;

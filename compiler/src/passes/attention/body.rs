@@ -11,7 +11,7 @@ use crate::graph::{Kind, NodeId, Region, RegionBuilder, is_inline};
 use crate::passes::canonical::compact;
 
 /// What the scores read is computed within where that costs no more simple operations than this for each of them.
-const CHEAP: u32 = 8;
+pub(super) const CHEAP: u32 = 8;
 /// The cost of an operator that is more than an instruction or two.
 const COSTLY: u32 = 20;
 
@@ -348,6 +348,11 @@ impl<'a> Writer<'a> {
         }
         let node = &self.region[id];
         let value = match &node.kind {
+            Kind::Op(op @ Op::Lookup(_)) if self.belongs_within(id) => {
+                let table = self.table(node.operands[0]);
+                let index = self.inline(node.operands[1])?;
+                self.out.try_op(self.axes, op.clone(), &[table, index]).ok()?
+            }
             Kind::Op(op) if is_inline(op) && self.belongs_within(id) => {
                 let operands = node.operands.iter().map(|&o| self.inline(o)).collect::<Option<Vec<_>>>()?;
                 self.out.try_op(self.axes, op.clone(), &operands).ok()?
@@ -358,12 +363,24 @@ impl<'a> Writer<'a> {
         Some(value)
     }
 
+    /// What is looked up is in memory.
+    fn table(&mut self, id: NodeId) -> NodeId {
+        if let Some(&made) = self.made.get(&id) {
+            return made;
+        }
+        let value = self.argument(id);
+        self.made.insert(id, value);
+        value
+    }
+
     fn belongs_within(&self, id: NodeId) -> bool {
         let node = &self.region[id];
         // A rename is free, and the argument is what lies beneath it.
-        let pairs = node.ty.has(self.source) && node.ty.axes.len() > 1 && self.varies_with_query(&node.ty);
+        let pairs = node.ty.has(self.source) && self.varies_with_query(&node.ty);
         let renames = matches!(node.kind, Kind::Op(Op::Rename(..)));
-        renames || pairs || self.weight(id).is_some_and(|w| !w.memory || w.work <= CHEAP)
+        // Numbers of rows or of columns are arguments themselves, so that their gradients are sums of the scores' alone.
+        let cheap = |w: Weight| !w.memory || w.work <= CHEAP && node.ty.elem != Elem::Float;
+        renames || pairs || self.weight(id).is_some_and(cheap)
     }
 
     /// Whether a value has an axis of the queries that the keys lack.
@@ -396,7 +413,8 @@ struct Weight {
     memory: bool,
 }
 
-fn cost(op: Elementwise) -> u32 {
+/// What an operator costs, in simple operations.
+pub(super) fn cost(op: Elementwise) -> u32 {
     match op {
         Elementwise::EXP
         | Elementwise::LOG

@@ -8,6 +8,7 @@
 //! Softmax([source])(score), values)`.
 
 mod body;
+mod distance;
 mod shape;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,11 +20,12 @@ use weft_dsl::types::{Axes, Axis};
 
 use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, RegionBuilder, Scan, results};
 
-pub use shape::{Shape, shape};
+pub use shape::{Gathered, Shape, gathered, shape};
 
 /// Makes kernels of the attentions of a program. Scores that something else reads too are left alone.
 pub fn find(graph: &mut Graph) {
-    graph.body = region(&graph.axes, &graph.body);
+    let body = distance::lift(&mut graph.axes, &graph.body);
+    graph.body = region(&graph.axes, &body);
 }
 
 /// An attention in a region.
@@ -93,7 +95,7 @@ fn recognise(axes: &Axes, region: &Region, uses: &[u32], id: NodeId) -> Option<F
 }
 
 /// The value that a chain of renames shows, and the renames from it outwards.
-fn beneath_renames(region: &Region, mut id: NodeId) -> (NodeId, Vec<(Axis, Axis)>) {
+pub(super) fn beneath_renames(region: &Region, mut id: NodeId) -> (NodeId, Vec<(Axis, Axis)>) {
     let mut renames = Vec::new();
     while let Kind::Op(Op::Rename(from, to)) = region[id].kind {
         renames.push((from, to));

@@ -1,6 +1,6 @@
 //! What the parts of an attention's body are.
 
-use weft_dsl::op::Op;
+use weft_dsl::op::{Monoid, Op};
 use weft_dsl::types::Axis;
 
 use super::beneath_renames;
@@ -49,4 +49,27 @@ pub fn shape(body: &Region) -> Option<Shape> {
     let (product, key, queries, keys) = product?;
     let value = body[values].ty.axes.iter().copied().find(|&a| !body[weights].ty.has(a))?;
     Some(Shape { queries, keys, values, product, score, weights, output, key, source, value })
+}
+
+/// The gradient of what the scores read besides: a sum of parts, one of each score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// What is summed; with `times`, its product with that.
+    pub part: NodeId,
+    /// A factor.
+    pub times: Option<NodeId>,
+    /// The axis of the result along which a part's place is looked up, and its place.
+    pub place: Option<(Axis, NodeId)>,
+}
+
+/// What a result of a derivative's body gathers; none where it is no such sum.
+pub fn gathered(body: &Region, output: NodeId) -> Option<Gathered> {
+    let node = &body[beneath_renames(body, output).0];
+    let Kind::Op(op) = &node.kind else { return None };
+    match (op, node.operands.as_slice()) {
+        (Op::Reduce(Monoid::Sum, _), &[part]) => Some(Gathered { part, times: None, place: None }),
+        (Op::Contract(_), &[part, by]) => Some(Gathered { part, times: Some(by), place: None }),
+        (Op::ScatterAdd(axis, _), &[part, place]) => Some(Gathered { part, times: None, place: Some((*axis, place)) }),
+        _ => None,
+    }
 }

@@ -226,6 +226,72 @@ pub(crate) const SCORES: &[(&str, Program)] = &[
         let m = w.causal();
         w.masked(s, m)
     }),
+    ("documents", |w| {
+        let (s, m) = (w.scaled(), w.causal());
+        let own = w.int("document", &[w.batch, w.time], 2.0);
+        let [rows, sources] = [w.time, w.source].map(|axis| w.b.axes().size(axis).clone());
+        let other = if rows == sources {
+            w.b.op(Op::Rename(w.time, w.source), &[own])
+        } else {
+            w.int("of", &[w.batch, w.source], 2.0)
+        };
+        let same = w.map(E::EQ, &[own, other]);
+        let both = w.map(E::AND, &[m, same]);
+        w.masked(s, both)
+    }),
+    ("prefix in a window", |w| {
+        let s = w.scaled();
+        let (t, j, n) = (w.index(w.time), w.index(w.source), w.whole(2.0));
+        let (back, length) = (w.map(E::SUB, &[t, j]), w.int("length", &[w.batch], 4.0));
+        let (near, early, m) = (w.map(E::LT, &[back, n]), w.map(E::LT, &[j, length]), w.causal());
+        let near = w.map(E::AND, &[m, near]);
+        let either = w.map(E::OR, &[near, early]);
+        w.masked(s, either)
+    }),
+    ("a table of distances", |w| {
+        let (s, c) = (w.scaled(), w.causal());
+        let bucket = w.b.axes().fresh("bucket", Size::of(4), false);
+        w.bindings.sizes.insert("bucket".into(), 4);
+        let table = w.float("table", &[bucket, w.group]);
+        let (t, j, none, most) = (w.index(w.time), w.index(w.source), w.whole(0.0), w.whole(3.0));
+        let back = w.map(E::SUB, &[t, j]);
+        let back = w.map(E::MAX, &[back, none]);
+        let back = w.map(E::MIN, &[back, most]);
+        let at = w.b.op(Op::Cast(Elem::Index(bucket)), &[back]);
+        let bias = w.b.op(Op::Lookup(bucket), &[table, at]);
+        let s = w.map(E::ADD, &[s, bias]);
+        w.masked(s, c)
+    }),
+    ("a table whose place is compared", |w| {
+        let (s, c) = (w.scaled(), w.causal());
+        let bucket = w.b.axes().fresh("bucket", Size::of(4), false);
+        w.bindings.sizes.insert("bucket".into(), 4);
+        let table = w.float("table", &[bucket, w.group]);
+        let (t, j, most, zero) = (w.index(w.time), w.index(w.source), w.whole(3.0), w.number(0.0));
+        let back = w.map(E::SUB, &[t, j]);
+        let back = w.map(E::MIN, &[back, most]);
+        let place = w.index(bucket);
+        let here = w.map(E::EQ, &[place, back]);
+        let chosen = w.map(E::SELECT, &[here, table, zero]);
+        let bias = w.b.op(Op::Reduce(Monoid::Sum, vec![bucket]), &[chosen]);
+        let s = w.map(E::ADD, &[s, bias]);
+        w.masked(s, c)
+    }),
+    ("a slope that learns", |w| {
+        let (s, c) = (w.scaled(), w.causal());
+        let (slope, t, j) = (w.float("slope", &[w.group]), w.index(w.time), w.index(w.source));
+        let distance = w.map(E::SUB, &[j, t]);
+        let bias = w.map(E::MUL, &[slope, distance]);
+        let s = w.map(E::ADD, &[bias, s]);
+        w.masked(s, c)
+    }),
+    ("a number for each source, and a temperature", |w| {
+        let (s, each, heat) = (w.scaled(), w.float("each", &[w.group, w.source]), w.float("heat", &[]));
+        let s = w.map(E::ADD, &[s, each]);
+        let s = w.map(E::MUL, &[s, heat]);
+        let m = w.causal();
+        w.masked(s, m)
+    }),
 ];
 
 pub(crate) fn close(name: &str, got: &[Array], expected: &[Array], within: f64) {

@@ -73,6 +73,7 @@ fn hash_shape(node: &Node, hash: &mut DefaultHasher) {
                 Op::Constant(value, ..) => value.hash(hash),
                 Op::Extent(size) => size.known().hash(hash),
                 Op::Map(op) => op.name().hash(hash),
+                Op::Order(_, _, way) => way.hash(hash),
                 Op::Reduce(monoid, over) => (monoid, over.len()).hash(hash),
                 Op::Contract(over) | Op::ScatterAdd(_, over) | Op::Softmax(over) | Op::LogSumExp(over) => {
                     over.len().hash(hash)

@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
-use weft_dsl::types::{Axes, Axis};
+use weft_dsl::types::{Axes, Axis, Elem};
 
 use super::activity::Activity;
-use super::cotangent::{Cotangents, constant, spread};
+use super::cotangent::{Cotangents, constant, spread, total};
 use super::rules::product;
 use super::scan::{arguments, copy_into, of_results};
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, results};
-use crate::passes::attention::{Shape, shape};
+use crate::passes::attention::{Shape, gathered, shape};
 
 /// Adds to the cotangents of a kernel's operands.
 pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotangents: &mut Cotangents, id: NodeId) {
@@ -28,15 +28,14 @@ pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotange
         return;
     }
     let shape = (fused.form == Form::Attention).then(|| shape(&fused.body)).flatten();
-    // A gradient of what the scores read besides would be a sum over scores of its own; the plain rules give it.
-    let by_kernel = shape.filter(|_| wanted.iter().all(|&i| i < 3));
-    let parts = match (by_kernel, cotangent[0], cotangent.get(1)) {
+    let by_kernel = match (shape, cotangent[0], cotangent.get(1)) {
         (Some(shape), Some(g), None | Some(None)) => {
-            let all = backward(axes, b, id, fused, &shape, g);
-            wanted.iter().map(|&i| all.get(i).copied()).collect()
+            let body = backward_body(axes, &fused.body, &shape, &wanted);
+            body.map(|body| backward(axes, b, id, fused, &shape, g, (&wanted, body)))
         }
-        _ => plain(axes, b, &node.operands, &fused.body, &cotangent, &wanted),
+        _ => None,
     };
+    let parts = by_kernel.unwrap_or_else(|| plain(axes, b, &node.operands, &fused.body, &cotangent, &wanted));
     for (i, part) in wanted.into_iter().zip(parts) {
         if let Some(part) = part {
             cotangents.add(axes, b, node.operands[i], part);
@@ -95,8 +94,16 @@ fn plain(
     wanted.iter().map(part).collect()
 }
 
-/// By a kernel, the gradients of queries, keys and values: the attention gives the log-sum-exp of its scores too.
-fn backward(axes: &mut Axes, b: &mut RegionBuilder, id: NodeId, fused: &Fused, shape: &Shape, g: NodeId) -> Vec<NodeId> {
+/// By a kernel, the gradients of some operands: the attention gives the log-sum-exp of its scores too.
+fn backward(
+    axes: &mut Axes,
+    b: &mut RegionBuilder,
+    id: NodeId,
+    fused: &Fused,
+    shape: &Shape,
+    g: NodeId,
+    (wanted, derivative): (&[usize], Region),
+) -> Vec<Option<NodeId>> {
     let mut body = RegionBuilder::from(fused.body.clone());
     let sum = body.op(axes, Op::LogSumExp(vec![shape.source]), &[shape.score]);
     let lse_ty = body.ty(sum).clone();
@@ -109,19 +116,27 @@ fn backward(axes: &mut Axes, b: &mut RegionBuilder, id: NodeId, fused: &Fused, s
     let lse = b.node(Kind::Project(1), vec![id], lse_ty);
     let g = spread(axes, b, g, &output_ty.axes);
 
-    let body = backward_body(axes, &fused.body, shape);
-    let mut operands = b.region()[id].operands.clone();
-    operands.extend([output, lse, g]);
-    let kind = Kind::Fused(Box::new(Fused { form: Form::AttentionBackward, body }));
+    let own = b.region()[id].operands.clone();
+    let operands = own.iter().copied().chain([output, lse, g]).collect();
+    let kind = Kind::Fused(Box::new(Fused { form: Form::AttentionBackward, body: derivative }));
     let types = results(&kind).unwrap_or_default();
-    b.several(kind, operands, &types)
+    let all = b.several(kind, operands, &types);
+    let mut further = all[3..].iter();
+    let mut part = |&i: &usize| {
+        let part = if i < 3 { all[i] } else { *further.next()? };
+        // The kernel gives a gradient for each head; what heads share gets their sum.
+        let stray = b.ty(part).without(&b.ty(own[i]).axes).axes;
+        Some(total(axes, b, part, &stray))
+    };
+    wanted.iter().map(&mut part).collect()
 }
 
-/// The gradients of queries, keys and values. Arguments: the attention's, its result, the log-sum-exp of its scores, the
-/// cotangent of its result.
-fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape) -> Region {
-    let mut body = RegionBuilder::from(forward.clone());
-    let output_ty = forward[shape.output].ty.clone();
+/// The gradients of queries, keys and values, then of the `wanted` arguments beyond those, these for each head. Arguments: the
+/// attention's, its result, the log-sum-exp of its scores, the cotangent of its result. None where a gradient is not a sum of a
+/// number for each score: the plain rules give it.
+fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape, wanted: &[usize]) -> Option<Region> {
+    let (mut body, wide, shape) = widened(axes, forward, shape, wanted)?;
+    let output_ty = body.ty(shape.output).clone();
     let [output, lse, g] = [&output_ty, &output_ty.without(&[shape.value]), &output_ty].map(|ty| body.argument(ty.clone()));
 
     // P = exp(score − lse); a row of nothing has no weights.
@@ -136,12 +151,12 @@ fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape) -> Region {
     let centred = body.map(axes, Elementwise::SUB, &[rise, delta]);
     let score = body.map(axes, Elementwise::MUL, &[weights, centred]);
     // dV = Σ P · dO over what the values lack.
-    let values_ty = forward[shape.values].ty.clone();
+    let values_ty = body.ty(shape.values).clone();
     let lacks: Vec<Axis> = output_ty.axes.iter().copied().filter(|&a| !values_ty.has(a)).collect();
     let values = product(axes, &mut body, weights, g, &lacks);
 
     let places = arguments(body.region());
-    let wrt: Vec<NodeId> = (0..3).filter_map(|i| places[i]).collect();
+    let wrt: Vec<NodeId> = (0..3).filter_map(|i| places[i]).chain(wide).collect();
     let found = super::pull(axes, &mut body, &[(shape.score, score), (shape.values, values)], &wrt);
     let mut outputs = Vec::with_capacity(wrt.len());
     for (part, at) in found.into_iter().zip(wrt) {
@@ -149,5 +164,80 @@ fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape) -> Region {
         let part = part.unwrap_or_else(|| constant(&mut body, 0.0, &over));
         outputs.push(spread(axes, &mut body, part, &over));
     }
-    crate::passes::canonical::compact(&body.finish(outputs))
+    let known = [shape.product, rise, delta];
+    outputs[3..].iter().all(|&o| is_gathered(body.region(), o, score, shape.source, &known)).then_some(())?;
+    Some(crate::passes::canonical::compact(&body.finish(outputs)))
+}
+
+/// The body in which the `wanted` arguments beyond queries, keys and values have the axes of heads, so that their gradients are
+/// sums over rows and sources alone; those arguments.
+fn widened(axes: &Axes, forward: &Region, shape: &Shape, wanted: &[usize]) -> Option<(RegionBuilder, Vec<NodeId>, Shape)> {
+    let keys = &forward[shape.keys].ty;
+    let queried = forward[shape.product].ty.without(&keys.axes).axes;
+    let counted = |axis: Axis| forward.nodes.iter().any(|n| n.kind == Kind::Op(Op::Index(axis)));
+    let length = |axis: Axis| axes.size(axis).known().unwrap_or(i64::MAX);
+    let rows = queried.iter().copied().max_by_key(|&a| (counted(a), length(a)))?;
+    let heads = forward[shape.product].ty.without(&[rows, shape.source]).axes;
+    let mut body = RegionBuilder::new();
+    let mut new: Vec<NodeId> = Vec::with_capacity(forward.nodes.len());
+    let mut wide = vec![None; forward.arguments.len()];
+    let places: Vec<NodeId> = forward.arguments.iter().map(|ty| body.argument(ty.clone())).collect();
+    for (_, node) in forward.iter() {
+        let operands: Vec<NodeId> = node.operands.iter().map(|o| new[o.0 as usize]).collect();
+        new.push(match &node.kind {
+            Kind::Argument(number) => {
+                let (number, place) = (*number as usize, places[*number as usize]);
+                let missing: Vec<Axis> = heads.iter().copied().filter(|&a| !node.ty.has(a)).collect();
+                if number < 3 || !wanted.contains(&number) {
+                    place
+                } else {
+                    let nothing = constant(&mut body, 0.0, &missing);
+                    let value = body.map(axes, Elementwise::ADD, &[place, nothing]);
+                    wide[number] = Some(value);
+                    value
+                }
+            }
+            kind => body.try_op(axes, kind.op()?.clone(), &operands).ok()?,
+        });
+    }
+    let outputs = forward.outputs.iter().map(|o| new[o.0 as usize]).collect();
+    let region = body.finish(outputs);
+    let wide = wanted.iter().filter(|&&i| i >= 3).map(|&i| wide[i]).collect::<Option<Vec<NodeId>>>()?;
+    let shape = crate::passes::attention::shape(&region)?;
+    Some((RegionBuilder::from(region), wide, shape))
+}
+
+/// Whether a gradient is a sum of a number for each score, which nothing is summed for but the scores' cotangents themselves.
+fn is_gathered(body: &Region, output: NodeId, score: NodeId, source: Axis, known: &[NodeId]) -> bool {
+    let Some(sum) = gathered(body, output) else { return false };
+    let mut open = vec![sum.part];
+    open.extend(sum.times);
+    open.extend(sum.place.map(|(_, place)| place));
+    let mut seen = vec![false; body.nodes.len()];
+    let every = body[score].ty.axes.iter().all(|&a| body[sum.part].ty.has(a));
+    while let Some(id) = open.pop() {
+        if known.contains(&id) || std::mem::replace(&mut seen[id.0 as usize], true) {
+            continue;
+        }
+        if body[id].kind.op().is_some_and(crate::schedule::is_reduction) {
+            return false;
+        }
+        open.extend(&body[id].operands);
+    }
+    every && sum.place.is_none_or(|(_, place)| counts(body, place, source) == Some(true))
+}
+
+/// Whether an index goes up with a position, one for one, so that neighbouring scores have neighbouring places; none where it
+/// depends on it in another way.
+fn counts(body: &Region, id: NodeId, along: Axis) -> Option<bool> {
+    let node = &body[id];
+    let of = |i: usize| counts(body, node.operands[i], along);
+    match &node.kind {
+        _ if !node.ty.has(along) => Some(false),
+        Kind::Op(Op::Index(_)) => Some(true),
+        Kind::Op(Op::Cast(Elem::Int | Elem::Index(_))) => of(0),
+        Kind::Op(Op::Map(Elementwise::ADD)) => Some(of(0)? != of(1)?).filter(|up| *up),
+        Kind::Op(Op::Map(Elementwise::SUB)) => of(0).filter(|_| of(1) == Some(false)),
+        _ => None,
+    }
 }

@@ -6,7 +6,7 @@
 
 mod activity;
 mod attention;
-mod cotangent;
+pub(super) mod cotangent;
 mod rows;
 mod rules;
 mod scan;

@@ -16,7 +16,8 @@ use crate::graph::{NodeId, RegionBuilder};
 pub fn passes(op: &Op, operand: usize) -> bool {
     match op {
         Op::Map(map) => rows::passes(*map, operand),
-        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient | Op::ArgMax(_) => false,
+        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient => false,
+        Op::ArgMax(_) | Op::Order(..) => false,
         Op::Reduce(Monoid::All | Monoid::Any, _) => false,
         Op::Lookup(_) | Op::ScatterAdd(..) => operand == 0,
         Op::Reduce(..)
@@ -82,6 +83,8 @@ pub fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: No
         }
         Op::Concat(parts, whole) => {
             stray.retain(|a| a != whole);
+            // What another operand has along an axis of this part's name is not this part: here the value is the same along it.
+            let g = if node.ty.has(parts[operand]) { total(axes, b, g, &[parts[operand]]) } else { g };
             let start = parts[..operand].iter().fold(Size::of(0), |sum, &p| sum + axes.size(p).clone());
             if has(b, *whole) { b.op(axes, Op::Slice(*whole, start, parts[operand]), &[g]) } else { g }
         }
@@ -107,7 +110,8 @@ pub fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: No
             let weight = b.op(axes, Op::Softmax(over.clone()), &[x]);
             b.map(axes, Elementwise::MUL, &[g, weight])
         }
-        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient | Op::ArgMax(_) => return None,
+        Op::Constant(..) | Op::Index(_) | Op::Extent(_) | Op::Random(..) | Op::StopGradient => return None,
+        Op::ArgMax(_) | Op::Order(..) => return None,
     };
     Some(total(axes, b, part, &stray))
 }

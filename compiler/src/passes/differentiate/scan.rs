@@ -19,17 +19,19 @@ use super::cotangent::{Cotangents, constant, spread};
 use crate::graph::{Kind, Node, NodeId, Region, RegionBuilder, Scan};
 
 /// Whether a value is worth its memory, rather than computed again.
-fn is_costly(kind: &Kind, ty: &Type) -> bool {
-    match kind {
+fn is_costly(region: &Region, node: &Node) -> bool {
+    match &node.kind {
         Kind::Op(op) => match op {
             Op::Contract(_)
             | Op::Reduce(..)
             | Op::Softmax(_)
             | Op::LogSumExp(_)
             | Op::ArgMax(_)
+            | Op::Order(..)
             | Op::ScatterAdd(..)
             | Op::Random(..) => true,
-            Op::Lookup(_) => ty.elem == Elem::Float,
+            // What has more axes than its table is read from the table again: the weights of each row, say.
+            Op::Lookup(_) => node.ty.elem == Elem::Float && node.ty.axes.len() <= region[node.operands[0]].ty.axes.len(),
             Op::Constant(..)
             | Op::Index(_)
             | Op::Extent(_)
@@ -256,7 +258,7 @@ impl Cut<'_> {
                 continue;
             }
             let carried_in = matches!(node.kind, Kind::Argument(n) if (n as usize) < self.scan.carried);
-            if !seeded[at] && (carried_in || varying[at] && is_costly(&node.kind, &node.ty)) {
+            if !seeded[at] && (carried_in || varying[at] && is_costly(region, node)) {
                 saved.push(id);
             } else {
                 node.operands.iter().for_each(|o| needed[o.0 as usize] = true);

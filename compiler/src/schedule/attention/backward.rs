@@ -9,7 +9,7 @@ use weft_dsl::op::{Monoid, Op};
 
 use super::micro::{Begin, Block, Left, Tile};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS, Roles, WIDTH};
+use super::problem::{Problem, ROWS, Roles};
 use crate::graph::Kind;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
@@ -64,11 +64,11 @@ pub fn schedule(p: &Problem, roles: &Roles, inputs: &[Layout], outputs: &[Layout
     Ok(Scheduled { kernel: w.finish(), sizes, tiles, cost, share: p.bounds.share() })
 }
 
-struct Backward<'a> {
-    p: &'a Problem<'a>,
-    roles: &'a Roles,
+pub(super) struct Backward<'a> {
+    pub(super) p: &'a Problem<'a>,
+    pub(super) roles: &'a Roles,
     inputs: &'a [Layout],
-    outputs: &'a [Layout],
+    pub(super) outputs: &'a [Layout],
     tiles: Tiles,
 }
 
@@ -91,6 +91,7 @@ impl Backward<'_> {
         let (p, t) = (self.p, &self.tiles);
         let [_, keys, values] = p.qkv;
         self.clear(w, e, env);
+        self.clear_gathered(w, e, env);
         let zero = w.int(0);
         for tile in [t.s, t.d] {
             let volume = w.int(i64::from(ROWS * tile.stride));
@@ -131,12 +132,12 @@ impl Backward<'_> {
         });
     }
 
-    fn result(&self, number: usize) -> Place {
+    pub(super) fn result(&self, number: usize) -> Place {
         Place::Arg((self.p.body.arguments.len() + number) as u32)
     }
 
     /// Positions by the names of a result, from those by the names within.
-    fn outside(&self, number: usize, env: &Env) -> Env {
+    pub(super) fn outside(&self, number: usize, env: &Env) -> Env {
         let body = self.p.body;
         let mut node = body.outputs[number];
         let mut names: Vec<_> = body[node].ty.axes.iter().map(|&a| (a, a)).collect();
@@ -192,7 +193,7 @@ impl Backward<'_> {
     fn queries(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources) {
         let p = self.p;
         self.members(w, e, env, |w, e, env| {
-            e.hoist(w, &[self.roles.weights, self.roles.slope], env);
+            e.hoist(w, &self.roles.roots(), env);
             let (zero, one, unit) = (w.int(0), w.int(1), w.int(i64::from(ROWS)));
             let (time, size) = (e.extent(w, p.time), e.extent(w, p.source));
             w.repeat((zero, time, ROWS), &[], |w, first, _| {
@@ -205,7 +206,7 @@ impl Backward<'_> {
                 }
                 let last = w.add(first, rows);
                 let last = w.sub(last, one);
-                let (start, end) = (p.bounds.start(w, first), p.bounds.end(w, last, size));
+                let (start, end) = (p.bounds.start(w, e, env, first), p.bounds.end(w, e, env, last, size));
                 let to = w.add(sources.from, sources.count);
                 let to = w.map(E::MIN, &[to, end]);
                 let count = w.sub(to, sources.from);
@@ -225,10 +226,7 @@ impl Backward<'_> {
         p.pack(w, e, env, &q, t.q);
         p.pack(w, e, env, &Rows { node: self.roles.cotangent, within: p.value, ..q }, t.g);
 
-        let wide = i64::from(WIDTH * u32::from(p.lanes));
-        let (most, by) = (w.int(wide - 1), w.int(wide));
-        let up = w.add(sources.count, most);
-        let pairs = w.map(E::IDIV, &[up, by]);
+        let range = (sources.from, sources.count);
         let product = |a: Tile, b: Tile, c: Tile| Block {
             a: Left { place: a.place, row: a.stride, step: 1 },
             b,
@@ -240,7 +238,9 @@ impl Backward<'_> {
         for (a, b, c, depth) in [(t.q, t.kt, t.s, p.key.1), (t.g, t.vt, t.d, p.value.1)] {
             let depth = w.int(i64::from(depth));
             w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
-                product(a, b, c).pairs(w, row, (zero, pairs), depth);
+                let at = w.add(queries.first, row);
+                let seen = p.seen(w, e, env, at, range);
+                product(a, b, c).columns(w, row, seen, (zero, depth));
                 Vec::new()
             });
         }
@@ -251,12 +251,14 @@ impl Backward<'_> {
             let a = Left { place: a.place, row: 1, step: a.stride };
             let block = Block { a, begin: Begin::There, ..product(b, b, c) };
             w.repeat((zero, sources.count, p.mr), &[], |w, j, _| {
-                block.known(w, j, c.stride / u32::from(p.lanes), queries.rows);
+                block.known(w, j, c.stride / u32::from(p.lanes), (zero, queries.rows));
                 Vec::new()
             });
         }
         w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
-            product(t.d, t.k, t.dq).known(w, row, t.dq.stride / u32::from(p.lanes), sources.count);
+            let at = w.add(queries.first, row);
+            let seen = p.seen(w, e, env, at, range);
+            product(t.d, t.k, t.dq).known(w, row, t.dq.stride / u32::from(p.lanes), seen);
             Vec::new()
         });
         w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
@@ -286,15 +288,16 @@ impl Backward<'_> {
         let lanes = u32::from(p.lanes);
         let zero = w.int(0);
         let envs = p.sources(w, e, sources.from, env);
+        let roots = roles.roots();
         for env in &envs {
-            e.hoist(w, &[roles.weights, roles.slope], env);
+            e.hoist(w, &roots, env);
         }
         w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
             let at = Position::Scalar(w.add(queries.first, i));
             let row = env.with(p.time, at);
             let delta = self.delta(w, e, &row, i);
             e.preset(w, roles.delta, &row, delta);
-            e.hoist(w, &[roles.weights, roles.slope], &row);
+            e.hoist(w, &roots, &row);
             let none = w.constant(Dtype::F32, p.lanes, 0.0);
             for (v, env) in envs.iter().enumerate() {
                 let env = env.with(p.time, at);
@@ -316,6 +319,7 @@ impl Backward<'_> {
                     w.store(tile.place, index, value, None);
                 }
             }
+            self.gather(w, e, at, &envs);
             Vec::new()
         });
     }

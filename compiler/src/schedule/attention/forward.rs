@@ -5,7 +5,7 @@ use weft_dsl::op::Monoid;
 
 use super::micro::{Begin, Block, Left, Tile};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS, VECTORS, WIDTH};
+use super::problem::{Problem, ROWS};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable};
 
@@ -89,7 +89,7 @@ impl Forward<'_> {
         let (p, t) = (self.p, &self.tiles);
         let [queries, keys, values] = p.qkv;
         e.hoist(w, &[p.score], env);
-        let (zero, all) = (w.int(0), w.int(i64::from(ROWS)));
+        let all = w.int(i64::from(ROWS));
         let q = Rows { node: queries, along: p.time, from: self.first, count: all, within: p.key };
         p.pack(w, e, env, &q, t.q);
         p.fill(w, t.largest, all, f64::NEG_INFINITY);
@@ -105,52 +105,36 @@ impl Forward<'_> {
         let one = w.int(1);
         let last = w.add(self.first, self.rows);
         let last = w.sub(last, one);
-        let end = p.bounds.end(w, last, size);
-        let start = p.bounds.start(w, self.first);
-        let unit = w.int(i64::from(p.columns()));
-        let start = w.map(E::IDIV, &[start, unit]);
-        let start = w.mul(start, unit);
+        let end = p.bounds.end(w, e, env, last, size);
+        let start = p.bounds.start(w, e, env, self.first);
+        // Blocks begin at whole vectors.
+        let (unit, lanes) = (w.int(i64::from(p.columns())), w.int(i64::from(p.lanes)));
+        let start = w.map(E::IDIV, &[start, lanes]);
+        let start = w.mul(start, lanes);
         w.repeat((start, end, p.columns()), &[], |w, from, _| {
             let left = w.sub(end, from);
             let count = w.map(E::MIN, &[left, unit]);
             let k = Rows { node: keys, along: p.source, from, count, within: p.key };
             p.transpose(w, e, env, &k, &self.inputs[1], t.k);
             p.pack(w, e, env, &Rows { node: values, within: p.value, ..k }, t.v);
-            self.products(w, (from, count), zero);
+            self.products(w, e, env, (from, count));
             self.exponentials(w, e, from, env);
-            self.values(w, (from, count), zero);
+            self.values(w, e, env, (from, count));
             Vec::new()
         });
         self.store(w, e, env);
     }
 
-    /// How many sources of a block the rows of a register block from `row` see at most.
-    fn seen(&self, w: &mut Writer, row: Reg, (from, count): (Reg, Reg)) -> Reg {
-        if self.p.bounds.is_empty() {
-            return count;
-        }
-        let (more, zero) = (w.int(i64::from(self.p.mr - 1)), w.int(0));
-        let last = w.add(self.first, row);
-        let last = w.add(last, more);
-        let to = w.add(from, count);
-        let end = self.p.bounds.end(w, last, to);
-        let seen = w.sub(end, from);
-        w.map(E::MAX, &[seen, zero])
-    }
-
     /// Queries times keys.
-    fn products(&self, w: &mut Writer, range: (Reg, Reg), zero: Reg) {
+    fn products(&self, w: &mut Writer, e: &mut Exprs, env: &Env, range: (Reg, Reg)) {
         let (p, t) = (self.p, &self.tiles);
         let a = Left { place: t.q.place, row: t.q.stride, step: 1 };
         let block = Block { a, b: t.k, c: t.s, begin: Begin::Zero, mr: p.mr, lanes: p.lanes };
-        let depth = w.int(i64::from(p.key.1));
+        let (zero, depth) = (w.int(0), w.int(i64::from(p.key.1)));
         w.repeat((zero, self.rows, p.mr), &[], |w, row, _| {
-            let seen = self.seen(w, row, range);
-            let wide = i64::from(WIDTH * u32::from(p.lanes));
-            let (most, by) = (w.int(wide - 1), w.int(wide));
-            let up = w.add(seen, most);
-            let pairs = w.map(E::IDIV, &[up, by]);
-            block.pairs(w, row, (zero, pairs), depth);
+            let at = w.add(self.first, row);
+            let seen = p.seen(w, e, env, at, range);
+            block.columns(w, row, seen, (zero, depth));
             Vec::new()
         });
     }
@@ -215,13 +199,14 @@ impl Forward<'_> {
     }
 
     /// Exponentials times values, added to what has faded.
-    fn values(&self, w: &mut Writer, range: (Reg, Reg), zero: Reg) {
+    fn values(&self, w: &mut Writer, e: &mut Exprs, env: &Env, range: (Reg, Reg)) {
         let (p, t) = (self.p, &self.tiles);
         let a = Left { place: t.s.place, row: t.s.stride, step: 1 };
         let block = Block { a, b: t.v, c: t.o, begin: Begin::Scaled(t.fade), mr: p.mr, lanes: p.lanes };
-        let width = t.o.stride / u32::from(p.lanes);
+        let (zero, width) = (w.int(0), t.o.stride / u32::from(p.lanes));
         w.repeat((zero, self.rows, p.mr), &[], |w, row, _| {
-            let seen = self.seen(w, row, range);
+            let at = w.add(self.first, row);
+            let seen = p.seen(w, e, env, at, range);
             block.known(w, row, width, seen);
             Vec::new()
         });
@@ -268,5 +253,3 @@ fn joined(w: &mut Writer, op: E, values: &[Reg]) -> Reg {
     }
     values[0]
 }
-
-const _: () = assert!(VECTORS.is_multiple_of(WIDTH));

@@ -1,5 +1,7 @@
 //! The register block: a few rows by a few vectors of a product of two tiles in scratch memory.
 
+use weft_dsl::elementwise::Elementwise;
+
 use crate::kernel::{Dtype, Place, Reg, Writer};
 
 use super::problem::WIDTH;
@@ -35,7 +37,7 @@ pub enum Begin {
     Scaled(Place),
 }
 
-/// `C += A · B` for `mr` rows from `row`, vectors `from..to` of columns (counted in vectors), over `depth` steps.
+/// `C += A · B` for `mr` rows from `row`, vectors `from..to` of columns (counted in vectors), over the steps `depth`.
 #[derive(Clone, Copy)]
 pub struct Block {
     /// Broadcast.
@@ -54,7 +56,7 @@ pub struct Block {
 
 impl Block {
     /// A number of columns that is known, in whole vectors.
-    pub fn known(&self, w: &mut Writer, row: Reg, vectors: u32, depth: Reg) {
+    pub fn known(&self, w: &mut Writer, row: Reg, vectors: u32, depth: (Reg, Reg)) {
         let zero = w.int(0);
         let whole = vectors / WIDTH;
         if whole > 0 {
@@ -67,8 +69,17 @@ impl Block {
         }
     }
 
+    /// The runs of [`WIDTH`] vectors that hold columns `from..to`.
+    pub fn columns(&self, w: &mut Writer, row: Reg, (from, to): (Reg, Reg), depth: (Reg, Reg)) {
+        let wide = i64::from(WIDTH * u32::from(self.lanes));
+        let (most, by) = (w.int(wide - 1), w.int(wide));
+        let up = w.add(to, most);
+        let range = (w.map(Elementwise::IDIV, &[from, by]), w.map(Elementwise::IDIV, &[up, by]));
+        self.pairs(w, row, range, depth);
+    }
+
     /// Columns in runs of [`WIDTH`] vectors.
-    pub fn pairs(&self, w: &mut Writer, row: Reg, (from, to): (Reg, Reg), depth: Reg) {
+    fn pairs(&self, w: &mut Writer, row: Reg, (from, to): (Reg, Reg), depth: (Reg, Reg)) {
         let by = w.int(i64::from(WIDTH * u32::from(self.lanes)));
         w.repeat((from, to, 1), &[], |w, pair, _| {
             let column = w.mul(pair, by);
@@ -77,7 +88,7 @@ impl Block {
         });
     }
 
-    fn write(&self, w: &mut Writer, row: Reg, column: Reg, width: u32, depth: Reg) {
+    fn write(&self, w: &mut Writer, row: Reg, column: Reg, width: u32, depth: (Reg, Reg)) {
         let lanes = u32::from(self.lanes);
         let at = |w: &mut Writer, base: Reg, by: u32| {
             let by = w.int(i64::from(by));
@@ -113,8 +124,7 @@ impl Block {
             }
         }
         let a_start = scaled(w, row, self.a.row);
-        let zero = w.int(0);
-        let sums = w.repeat((zero, depth, 1), &init, |w, k, sums| {
+        let sums = w.repeat((depth.0, depth.1, 1), &init, |w, k, sums| {
             let a_at = scaled(w, k, self.a.step);
             let a_at = w.add(a_start, a_at);
             let b_at = scaled(w, k, self.b.stride);

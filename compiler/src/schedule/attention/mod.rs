@@ -6,6 +6,7 @@
 mod backward;
 mod bounds;
 mod forward;
+mod gather;
 mod micro;
 mod pack;
 mod problem;
@@ -35,7 +36,7 @@ pub fn schedule(
             let (problem, roles) = Problem::backward(&fused.body, axes, outputs, machine)?;
             backward::schedule(&problem, &roles, inputs, outputs)
         }
-        Form::Attention | Form::Loops | Form::Product | Form::Scatter => {
+        Form::Attention | Form::Loops | Form::Product | Form::Scatter | Form::Order => {
             let problem = Problem::forward(&fused.body, axes, outputs, machine)?;
             forward::schedule(&problem, inputs, outputs)
         }

@@ -8,7 +8,7 @@ use weft_dsl::types::{Axes, Axis, Type};
 use super::bounds::Bounds;
 use crate::graph::{Kind, NodeId, Region};
 use crate::kernel::{Dtype, Reg, Writer};
-use crate::passes::attention::shape;
+use crate::passes::attention::{Gathered, gathered, shape};
 use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
 
 /// Rows of a block.
@@ -17,6 +17,7 @@ pub const ROWS: u32 = 32;
 pub const VECTORS: u32 = 4;
 /// Vectors of a register block.
 pub const WIDTH: u32 = 2;
+const _: () = assert!(VECTORS.is_multiple_of(WIDTH));
 
 /// The parts of an attention.
 #[derive(Debug)]
@@ -66,6 +67,17 @@ pub struct Roles {
     pub output: NodeId,
     /// Its cotangent.
     pub cotangent: NodeId,
+    /// Gradients of what the scores read besides: the results after the first three.
+    pub gathered: Vec<Gathered>,
+}
+
+impl Roles {
+    /// What is evaluated for each score.
+    pub fn roots(&self) -> Vec<NodeId> {
+        let gathered =
+            self.gathered.iter().flat_map(|g| [Some(g.part), g.times, g.place.map(|p| p.1)].into_iter().flatten());
+        [self.weights, self.slope].into_iter().chain(gathered).collect()
+    }
 }
 
 fn fault<T>(why: &str) -> Result<T, Unschedulable> {
@@ -103,7 +115,7 @@ impl<'a> Problem<'a> {
             Kind::Op(Op::Map(own)) if *own == op => Some(body[id].operands.as_slice()),
             _ => None,
         };
-        let &[dq, _, dv] = body.outputs.as_slice() else { return None };
+        let &[dq, _, dv, ref further @ ..] = body.outputs.as_slice() else { return None };
         let (over, slope, keys) = contract(beneath(body, dq))?;
         let &[source] = over else { return None };
         let (_, weights, cotangent) = contract(beneath(body, dv))?;
@@ -129,7 +141,8 @@ impl<'a> Problem<'a> {
         let (rise, value, values) = of_cotangent(true)?;
         let (delta, _, output) = of_cotangent(false)?;
         (argument(values) == Some(2) && argument(output)? + 3 == count && argument(cotangent)? + 1 == count).then_some(())?;
-        let roles = Roles { weights, slope, rise, delta, output, cotangent };
+        let gathered = further.iter().map(|&o| gathered(body, o)).collect::<Option<_>>()?;
+        let roles = Roles { weights, slope, rise, delta, output, cotangent, gathered };
         Some((([queries, keys, values], (product, score), [source, key, value]), roles))
     }
 
@@ -156,7 +169,7 @@ impl<'a> Problem<'a> {
         };
         let outer = sorted(ty(qkv[1]).without(&[source, key]).axes);
         let mut members = sorted(ty(qkv[0]).without(&outer).without(&[key]).axes);
-        let bounds = |time: Axis| Bounds::of(body, score, time, source);
+        let bounds = |time: Axis| Bounds::of(body, score, &outer, time, source);
         // Rows are what bounds speak of; otherwise the longest axis, one whose length is not known first.
         let size = |a: &Axis| axes.size(*a).known().unwrap_or(i64::MAX);
         let bounded = members.iter().rev().find(|&&a| !bounds(a).is_empty());
@@ -168,6 +181,7 @@ impl<'a> Problem<'a> {
         if own(qkv[2], value) != outer || !outer.iter().all(|&a| ty(qkv[0]).has(a)) {
             return fault("keys and values are shared in different ways");
         }
+        let bounds = bounds(time);
         Ok(Self {
             body,
             axes,
@@ -182,7 +196,7 @@ impl<'a> Problem<'a> {
             source,
             key: (key, keys),
             value: (value, values),
-            bounds: bounds(time),
+            bounds,
         })
     }
 
@@ -223,9 +237,24 @@ impl<'a> Problem<'a> {
         env
     }
 
+    /// Which of a block's sources the rows of a register block from `row` can see: the first, and the first beyond, counted from
+    /// the block's own.
+    pub fn seen(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, (from, count): (Reg, Reg)) -> (Reg, Reg) {
+        let zero = w.int(0);
+        if self.bounds.is_empty() {
+            return (zero, count);
+        }
+        let more = w.int(i64::from(self.mr - 1));
+        let (last, to) = (w.add(row, more), w.add(from, count));
+        let (start, end) = (self.bounds.start(w, e, env, row), self.bounds.end(w, e, env, last, to));
+        let (start, end) = (w.sub(start, from), w.sub(end, from));
+        (w.map(Elementwise::MAX, &[start, zero]), w.map(Elementwise::MAX, &[end, zero]))
+    }
+
     /// The positions of the vectors of a block of sources from `base`, lanes beyond the end masked.
     pub fn sources(&self, w: &mut Writer, e: &mut Exprs, base: Reg, env: &Env) -> Vec<Env> {
-        let whole = self.axes.size(self.source).known().is_some_and(|n| n % i64::from(self.columns()) == 0);
+        let all = self.axes.size(self.source).known().is_some_and(|n| n % i64::from(self.columns()) == 0);
+        let whole = all && !self.bounds.starts_late();
         let size = e.extent(w, self.source);
         (0..VECTORS)
             .map(|v| {

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use weft_dsl::op::Op;
+use weft_dsl::types::Elem;
 
 use super::schedule;
-use crate::graph::{Array, Form, Fused, Graph, Kind, RegionBuilder, Sizes, eval_region};
+use crate::graph::{Array, Form, Fused, Graph, Kind, Node, RegionBuilder, Sizes, eval_region};
 use crate::passes::attention::shape;
 use crate::passes::attention::tests::{SCORES, SMALL, VARIANTS, Writing, attention, found};
 use crate::passes::differentiate::gradient;
@@ -93,8 +94,8 @@ fn backward() {
             let out = w.attend(score);
             let (graph, bindings) = w.finish(out);
             let mut derived = found(&graph);
-            let place = |n: u32| derived.body.iter().find(|(_, node)| node.kind == Kind::Argument(n)).map(|(id, _)| id);
-            let wrt: Vec<_> = (0..3).filter_map(place).collect();
+            let learns = |node: &Node| matches!(node.kind, Kind::Argument(_)) && node.ty.elem == Elem::Float;
+            let wrt: Vec<_> = derived.body.iter().filter(|(_, node)| learns(node)).map(|(id, _)| id).collect();
             let loss = derived.body.outputs[0];
             gradient(&mut derived, loss, &wrt);
             let of = |form: Form| {

@@ -56,9 +56,16 @@ impl Blocks {
             _ => (4, 2),
         };
         let estimates = |size: Size| size.known().map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
+        // Segments are of uneven length: half as long again as they would be, were all alike.
+        let uneven = |all: u64, segments: u64| (all * 3 / 2).div_ceil(segments);
         let [few, many] = [0, 1].map(|i| {
             let at = |group: &Group| estimates(group.volume())[i];
-            (at(&problem.batch), at(&problem.rows), at(&problem.columns), at(&problem.sum))
+            let (batch, m, n, k) = (at(&problem.batch), at(&problem.rows), at(&problem.columns), at(&problem.sum));
+            match problem.segment {
+                Some(segment) if segment.of_rows => (batch, uneven(m, batch), n, k),
+                Some(_) => (batch, m, n, uneven(k, batch)),
+                None => (batch, m, n, k),
+            }
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
         // Passes over the summed dimension of about equal length.

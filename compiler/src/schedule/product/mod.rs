@@ -8,7 +8,7 @@
 
 mod blocks;
 mod epilogue;
-mod group;
+pub(super) mod group;
 mod micro;
 mod pack;
 mod problem;
@@ -70,26 +70,47 @@ fn written(
         .collect();
 
     let sums = w.scratch(Dtype::F32, blocks.mc * blocks.nc);
+    let of_rows = problem.segment.is_some_and(|s| s.of_rows);
     let tile = Tile::new(&mut w, &mut e, problem, &blocks);
-    tile.multiply(&mut w, &mut e, (problem, &blocks), sums, ready);
-    let finished = epilogue::Sums { place: sums, from: (tile.m0, tile.n0), count: (tile.rows, tile.columns) };
-    epilogue::finish(&mut w, &mut e, (problem, &blocks), &tile.env, &finished, &results);
+    let mut write = |w: &mut Writer, tile: &Tile| {
+        tile.multiply(w, &mut e, (problem, &blocks), sums, ready);
+        let finished = epilogue::Sums { place: sums, from: (tile.m0, tile.n0), count: (tile.rows, tile.columns) };
+        epilogue::finish(w, &mut e, (problem, &blocks), &tile.env, &finished, &results);
+    };
+    if of_rows {
+        // All of a segment, block after block: another tile would not know how many there are.
+        w.repeat((tile.m0, tile.m, blocks.mc), &[], |w, m0, _| {
+            let rows = part(w, tile.m, m0, blocks.mc);
+            write(w, &Tile { m0, rows, ..tile.clone() });
+            Vec::new()
+        });
+    } else {
+        write(&mut w, &tile);
+    }
 
     let length = problem.sum.volume().known().unwrap_or(1024).max(1) as f64;
+    let mut tiles = vec![
+        (problem.batch.volume(), 1),
+        (problem.rows.volume(), u64::from(blocks.mc)),
+        (problem.columns.volume(), u64::from(blocks.nc)),
+    ];
+    if of_rows {
+        tiles.remove(1);
+    }
+    // Each slot is in one segment.
+    let groups = |s: problem::Segment| axes.volume(&body[s.from].ty.axes).known().unwrap_or(1).max(1);
+    let share = problem.segment.map_or(1.0, |s| 1.0 / groups(s) as f64);
     Ok(Scheduled {
         kernel: w.finish(),
         sizes: e.finish()?.into_sizes(),
-        tiles: vec![
-            (problem.batch.volume(), 1),
-            (problem.rows.volume(), u64::from(blocks.mc)),
-            (problem.columns.volume(), u64::from(blocks.nc)),
-        ],
+        tiles,
         cost: 2.0 * f64::from(blocks.mc) * f64::from(blocks.nc) * length,
-        share: 1.0,
+        share,
     })
 }
 
 /// Where a tile is.
+#[derive(Clone)]
 struct Tile {
     /// Positions of the batch axes.
     env: Env,
@@ -101,10 +122,12 @@ struct Tile {
     rows: Reg,
     /// How many columns.
     columns: Reg,
-    /// All rows of the product.
+    /// Where rows end.
     m: Reg,
-    /// All columns of the product.
+    /// Where columns end.
     n: Reg,
+    /// The part of the summed dimension that is there.
+    sum: (Reg, Reg),
 }
 
 impl Tile {
@@ -114,15 +137,24 @@ impl Tile {
         let number = w.tile();
         let column = w.map(Elementwise::MOD, &[number, across]);
         let rest = w.map(Elementwise::IDIV, &[number, across]);
-        let row = w.map(Elementwise::MOD, &[rest, down]);
-        let batch = w.map(Elementwise::IDIV, &[rest, down]);
         let zero = w.int(0);
-        let (m0, n0) = (group::place(w, row, blocks.mc, zero), group::place(w, column, blocks.nc, zero));
+        let of_rows = problem.segment.is_some_and(|s| s.of_rows);
+        let (row, batch) = match of_rows {
+            true => (zero, rest),
+            false => (w.map(Elementwise::MOD, &[rest, down]), w.map(Elementwise::IDIV, &[rest, down])),
+        };
         let mut env = Env::new();
         problem.batch.at(w, e, &mut env, batch);
-        let rows = part(w, m, m0, blocks.mc);
+        let n0 = group::place(w, column, blocks.nc, zero);
         let columns = part(w, n, n0, blocks.nc);
-        Self { env, m0, n0, rows, columns, m, n }
+        let k = e.sizes.reg(w, &problem.sum.volume());
+        let segment = problem.segment.map(|s| [s.from, s.to].map(|bound| e.eval_as(w, bound, &env, Dtype::I64)));
+        let (m0, m, sum) = match segment {
+            Some([from, to]) if of_rows => (from, to, (zero, k)),
+            other => (group::place(w, row, blocks.mc, zero), m, other.map_or((zero, k), |[from, to]| (from, to))),
+        };
+        let rows = part(w, m, m0, blocks.mc);
+        Self { env, m0, n0, rows, columns, m, n, sum }
     }
 
     /// The tile's sums into scratch memory, row by row.
@@ -135,15 +167,15 @@ impl Tile {
         ready: Option<&Ready>,
     ) {
         let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
-        let length = problem.sum.volume();
-        let k = e.sizes.reg(w, &length);
-        let once = length.known().is_some_and(|n| n <= i64::from(blocks.kc));
+        let (first, k) = self.sum;
+        let length = problem.sum.volume().known().filter(|_| problem.segment.is_none_or(|s| s.of_rows));
+        let once = length.is_some_and(|n| n <= i64::from(blocks.kc));
         let mut packed = Packing::new(w, problem, blocks, sums, ready);
         let roots = [problem.a, problem.b];
         e.hoist(w, if ready.is_some() { &roots[..1] } else { &roots }, &self.env);
-        w.repeat((zero, k, blocks.kc), &[], |w, k0, _| {
+        w.repeat((first, k, blocks.kc), &[], |w, k0, _| {
             let kc = part(w, k, k0, blocks.kc);
-            let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, zero]));
+            let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, first]));
             let sum = &problem.sum;
             let own = (&problem.rows, &problem.columns);
             let a = pack::Block { node: problem.a, own: own.0, from: self.m0, count: self.rows, bound: self.m, sum, k0, kc };
@@ -158,8 +190,8 @@ impl Tile {
             }
             Vec::new()
         });
-        if length.known().is_none_or(|n| n == 0) {
-            let empty = w.map(Elementwise::EQ, &[k, zero]);
+        if length.is_none_or(|n| n == 0) {
+            let empty = w.map(Elementwise::EQ, &[first, k]);
             w.when(empty, |w| {
                 let all = w.int(i64::from(blocks.mc * blocks.nc));
                 let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);

@@ -7,6 +7,7 @@ use weft_dsl::types::{Axes, Axis};
 
 use super::group::Group;
 use crate::graph::{Kind, NodeId, Region};
+use crate::passes::grouped::segments;
 use crate::schedule::{Layout, Unschedulable};
 
 /// The axis along which an operand is read in vectors.
@@ -16,6 +17,17 @@ pub enum Along {
     Sum,
     /// The operand's own dimension: rows of the first, columns of the second.
     Own,
+}
+
+/// Where a product is there: for each place of the batch, one run of the rows or of the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Whether the run is one of rows; otherwise of the sum.
+    pub of_rows: bool,
+    /// Where it begins.
+    pub from: NodeId,
+    /// Where it ends.
+    pub to: NodeId,
 }
 
 /// A product `C[batch, rows, columns] = Σ_sum A[batch, rows, sum] · B[batch, sum, columns]`, vectors along columns.
@@ -41,6 +53,8 @@ pub struct Problem {
     pub b_along: Along,
     /// Whether evaluating `b` is more than reading it.
     pub b_heavy: bool,
+    /// The part that is there, where that is not all.
+    pub segment: Option<Segment>,
     /// The argument that `b` is, where it is one as it lies, contiguous along columns and then sum or the other way about.
     pub b_plain: Option<u32>,
 }
@@ -51,7 +65,8 @@ const FEW: i64 = 4;
 impl Problem {
     /// How many rows, where they are known to be few.
     pub fn few(&self) -> Option<u32> {
-        self.rows.volume().known().filter(|n| (1..=FEW).contains(n)).map(|n| n as u32)
+        let known = self.rows.volume().known().filter(|_| self.segment.is_none());
+        known.filter(|n| (1..=FEW).contains(n)).map(|n| n as u32)
     }
 }
 
@@ -97,17 +112,33 @@ pub fn analyse(body: &Region, axes: &Axes, inputs: &[Layout], outputs: &[Layout]
         !rigid.contains(&outer) && !rigid.contains(&inner) && reads.iter().all(|r| side_by_side(r, outer, inner))
     };
     let sums = widest(&reads_a, &over).or_else(|| widest(&reads_b, &over)).unwrap_or_default();
+    let segments = segments(body, node).filter(|s| {
+        // Runs of columns are not walked; and what is cut into runs is cut along one axis alone.
+        let rows: Vec<Axis> = only(a, b).collect();
+        if over.contains(&s.group) { s.masked == a && rows == [s.slot] } else { over == [s.slot] }
+    });
+    let segmented = segments.as_ref().map(|s| s.group);
     let group = |wanted: Vec<Axis>, order: &[Axis]| Group::new(axes, &ordered(wanted, order), joined);
-    let both = kept.iter().copied().filter(|&k| body[a].ty.has(k) && body[b].ty.has(k)).collect();
+    let apart = |wanted: Vec<Axis>| wanted.into_iter().filter(|&x| Some(x) != segmented).collect::<Vec<_>>();
+    let both = kept.iter().copied().filter(|&k| body[a].ty.has(k) && body[b].ty.has(k)).chain(segmented).collect();
     let (batch, rows, columns) =
-        (group(both, &order), group(only(a, b).collect(), &order), group(only(b, a).collect(), &order));
-    let sum = group(over, &sums);
-    let b_plain = plain(body, b).filter(|_| reads_b.len() == 1 && lies(&reads_b[0], &columns, &sum));
+        (group(both, &order), group(apart(only(a, b).collect()), &order), group(apart(only(b, a).collect()), &order));
+    let sum = group(apart(over.clone()), &sums);
     let (a_along, b_along) = (along(&reads_a, &rows, &sum), along(&reads_b, &columns, &sum));
-    let mut problem =
-        Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy: is_heavy(body, b), b_plain };
+    let b_plain = plain(body, b).filter(|_| segments.is_none() && reads_b.len() == 1 && lies(&reads_b[0], &columns, &sum));
+    let b_heavy = is_heavy(body, b);
+    let mut problem = Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy, segment: None, b_plain };
     if problem.few().is_some() {
         problem.a_along = Along::Sum;
+    }
+    if let Some(s) = segments {
+        let of_rows = over.contains(&s.group);
+        problem.segment = Some(Segment { of_rows, from: s.from, to: s.to });
+        // A run begins anywhere, so vectors do not lie along it.
+        problem.a_along = if of_rows { Along::Sum } else { Along::Own };
+        problem.b_along = if of_rows { problem.b_along } else { Along::Own };
+        let there = if s.masked == a { &mut problem.a } else { &mut problem.b };
+        *there = s.value;
     }
     Ok(problem)
 }

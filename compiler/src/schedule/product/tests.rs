@@ -1,5 +1,7 @@
 //! Products against the meaning of their bodies.
 
+use std::rc::Rc;
+
 use weft_dsl::elementwise::Elementwise as E;
 use weft_dsl::op::{Monoid, Op};
 use weft_dsl::size::Size;
@@ -7,7 +9,7 @@ use weft_dsl::types::{Axis, Elem};
 
 use super::schedule;
 use crate::graph::{Array, Form, Fused, NodeId, Sizes, eval_region};
-use crate::schedule::testing::{Case, Chance, Ready};
+use crate::schedule::testing::{Case, Chance, Ready, With};
 use crate::schedule::{Layout, Machine};
 use crate::target::cpu::{Cpu, Loaded, compile};
 
@@ -245,4 +247,82 @@ fn compiled(ready: &Ready, inputs: &[Layout], outputs: &[Layout], seed: u64) {
             assert!((f64::from(got) - want).abs() < 1e-3, "{got} is not {want}: {inputs:?}");
         }
     }
+}
+
+/// `select(from <= index(slot) < to, x, 0)` for segments one after another, of these lengths.
+fn segmented(c: &mut Case, x: NodeId, (slot, group): (Axis, Axis)) -> NodeId {
+    let [from, to] = [0, 1].map(|_| c.b.argument(weft_dsl::types::Type::new(Elem::Int, [group])));
+    let at = c.op(Op::Index(slot), &[]);
+    let (after, before) = (c.map(E::GE, &[at, from]), c.map(E::LT, &[at, to]));
+    let inside = c.map(E::AND, &[after, before]);
+    let zero = c.b.number(0.0);
+    c.map(E::SELECT, &[inside, x, zero])
+}
+
+/// Arguments with the last two as the borders of segments of these lengths.
+fn borders(ready: &Ready, seed: u64, lengths: &[usize]) -> Vec<Rc<Array>> {
+    let mut given = ready.arguments(&mut Chance(seed));
+    let ends: Vec<f64> = lengths
+        .iter()
+        .scan(0, |sum, n| {
+            *sum += n;
+            Some(*sum as f64)
+        })
+        .collect();
+    let starts = ends.iter().zip(lengths).map(|(end, n)| end - *n as f64).collect();
+    for (at, values) in [(given.len() - 2, starts), (given.len() - 1, ends)] {
+        let dims = given[at].dims();
+        given[at] = Rc::new(Array::from_order(&dims, values).unwrap());
+    }
+    given
+}
+
+const LENGTHS: [&[usize]; 5] = [&[3, 0, 14, 1], &[0, 0, 0, 41], &[7, 6, 5, 9], &[0, 0, 0, 0], &[1, 1, 1, 1]];
+
+#[test]
+fn segments_of_rows() {
+    for lengths in LENGTHS {
+        for (columns, sum) in [(5, 7), (33, 300), (16, 1)] {
+            let mut c = Case::default();
+            let (s, g) = (c.free("slot", lengths.iter().sum::<usize>() as i64), c.axis("group", 4));
+            let (o, i) = (c.axis("out", columns), c.axis("in", sum));
+            let (x, w, shift) = (c.float(&[s, i]), c.float(&[g, o, i]), c.float(&[o]));
+            let x = segmented(&mut c, x, (s, g));
+            let z = c.op(Op::Contract(vec![i, g]), &[x, w]);
+            let z = c.map(E::ADD, &[z, shift]);
+            run_segments(&c.finish(vec![z]), lengths, &[s, o]);
+        }
+    }
+}
+
+#[test]
+fn segments_of_the_sum() {
+    for lengths in LENGTHS {
+        for (rows, columns) in [(5, 7), (40, 33), (1, 16)] {
+            for masked_first in [true, false] {
+                let mut c = Case::default();
+                let (s, g) = (c.free("slot", lengths.iter().sum::<usize>() as i64), c.axis("group", 4));
+                let (o, i) = (c.axis("out", rows), c.axis("in", columns));
+                let (x, y) = (c.float(&[s, o]), c.float(&[s, i]));
+                let (x, y) =
+                    if masked_first { (segmented(&mut c, x, (s, g)), y) } else { (x, segmented(&mut c, y, (s, g))) };
+                let z = c.op(Op::Contract(vec![s]), &[x, y]);
+                run_segments(&c.finish(vec![z]), lengths, &[g, o, i]);
+            }
+        }
+    }
+}
+
+/// In several layouts, the result as it lies in a program and any other; interpreted and on this machine.
+fn run_segments(ready: &Ready, lengths: &[usize], result: &[Axis]) {
+    for seed in 0..4 {
+        let given = borders(ready, seed + 1, lengths);
+        let with = if seed < 2 { With::Machine } else { With::Interpreter };
+        ready.check_on(schedule, Form::Product, [4, 16][seed as usize % 2], seed + 1, &given, with);
+    }
+    let fused = Fused { form: Form::Product, body: ready.body.clone() };
+    let inputs: Vec<Layout> = ready.body.arguments.iter().map(|ty| Layout(ty.axes.clone())).collect();
+    let problem = super::problem::analyse(&fused.body, &ready.axes, &inputs, &[Layout(result.to_vec())]).unwrap();
+    assert!(problem.segment.is_some());
+    ready.check_plain(schedule, Form::Product, 16, &borders(ready, 9, lengths));
 }

@@ -5,7 +5,7 @@
 //!
 //! | function | error | |
 //! |---|---|---|
-//! | `exp` | 1.1 | results below the smallest normal number are rounded once more |
+//! | `exp` | 1.1 | results below the smallest normal number are 0 |
 //! | `log` | 0.9 | |
 //! | `log1p` | 0.9 | |
 //! | `tanh` | 1.3 | |
@@ -145,15 +145,33 @@ impl Math<'_> {
     /// `exp(a)` by Cody and Waite's reduction: `exp(n ln 2 + r) = 2ⁿ exp(r)`, `|r| ≤ ln 2 / 2`; the polynomial is that of
     /// Moshier's Cephes library.
     pub fn exp(&mut self, a: &str) -> Value {
-        // Beyond these the result is 0 or ∞ anyway; a NaN passes both comparisons.
-        let (low, high) = (self.c(-105.0), self.c(90.0));
-        let below = self.is(a, "olt", &low);
-        let a = self.choose(&below, &low, a);
+        // A NaN passes both comparisons. The 0 is chosen, not computed, where the result is no normal number: arithmetic on
+        // others takes a processor a hundred times as long, and the scores of a softmax are often far below the largest.
+        let (none, high) = (self.c(0.0), self.c(90.0));
+        let below = self.is(a, "olt", &self.c(-87.336_54));
+        let a = self.choose(&below, &none, a);
         let above = self.is(&a, "ogt", &high);
         let a = self.choose(&above, &high, &a);
-        let scaled = self.mul(&a, &self.c(std::f64::consts::LOG2_E));
+        let (p, n) = self.exp_parts(&a);
+        // 2ⁿ in two factors, each a normal number.
+        let half = self.with_int("ashr", &n, 1);
+        let ty = self.bits();
+        let rest = self.code.binary("sub", ty, &n, &half);
+        let result = [half, rest].iter().fold(p, |product, part| self.scaled(&product, part));
+        self.choose(&below, &none, &result)
+    }
+
+    /// `exp(a)` where `|a| ≤ 80`, or NaN.
+    pub fn exp_within(&mut self, a: &str) -> Value {
+        let (p, n) = self.exp_parts(a);
+        self.scaled(&p, &n)
+    }
+
+    /// `exp(a) = p · 2ⁿ`: p and the integer n.
+    fn exp_parts(&mut self, a: &str) -> (Value, Value) {
+        let scaled = self.mul(a, &self.c(std::f64::consts::LOG2_E));
         let (n, bits) = self.nearest(&scaled);
-        let r = self.fma(&n, &self.c(-LN2_HIGH), &a);
+        let r = self.fma(&n, &self.c(-LN2_HIGH), a);
         let r = self.fma(&n, &self.c(-LN2_LOW), &r);
         let p = self.polynomial(
             &r,
@@ -162,18 +180,17 @@ impl Math<'_> {
         let square = self.mul(&r, &r);
         let p = self.fma(&p, &square, &r);
         let p = self.add(&p, &self.c(1.0));
-        // The integer is what lies below the bits of 1.5; 2ⁿ in two factors, each a normal number.
+        // The integer is what lies below the bits of 1.5.
         let n = self.with_int("shl", &bits, 10);
-        let n = self.with_int("ashr", &n, 10);
-        let half = self.with_int("ashr", &n, 1);
-        let ty = self.bits();
-        let rest = self.code.binary("sub", ty, &n, &half);
-        [half, rest].iter().fold(p, |product, part| {
-            let exponent = self.with_int("add", part, 127);
-            let power = self.with_int("shl", &exponent, 23);
-            let power = self.value_of(&power);
-            self.mul(&product, &power)
-        })
+        (p, self.with_int("ashr", &n, 10))
+    }
+
+    /// `p · 2ⁿ`, where the power is a normal number.
+    fn scaled(&mut self, p: &str, n: &str) -> Value {
+        let exponent = self.with_int("add", n, 127);
+        let power = self.with_int("shl", &exponent, 23);
+        let power = self.value_of(&power);
+        self.mul(p, &power)
     }
 
     /// `log(a)`
@@ -259,8 +276,12 @@ fn tanh(m: &mut Math) -> Value {
     let p = m.polynomial(&square, &[-5.704_988_7e-3, 2.063_908_88e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1]);
     let cube = m.mul(&square, "%a");
     let near = m.fma(&p, &cube, "%a");
-    let twice = m.add(&size, &size);
-    let e = m.exp(&twice);
+    // Beyond 10 the result is 1 when rounded.
+    let limit = m.c(10.0);
+    let beyond = m.is(&size, "ogt", &limit);
+    let within = m.choose(&beyond, &limit, &size);
+    let twice = m.add(&within, &within);
+    let e = m.exp_within(&twice);
     let e = m.add(&e, &m.c(1.0));
     let part = m.div(&m.c(2.0), &e);
     let far = m.sub(&m.c(1.0), &part);

@@ -42,6 +42,7 @@ impl Recording {
             Op::Cast(elem) => format!("cast{}", self.axes.show(&Type::scalar(*elem))),
             Op::Reduce(monoid, over) => format!("{}[{}]", monoid.name(), self.names(over)),
             Op::ArgMax(a) => format!("argmax[{}]", name(a)),
+            Op::Order(a, b, way) => format!("order[{} as {}] {}", name(a), name(b), way.name()),
             Op::Contract(over) => format!("contract[{}]", self.names(over)),
             Op::Rename(a, b) => format!("rename[{} as {}]", name(a), name(b)),
             Op::Split(a, parts) => format!("split[{} as ({})]", name(a), self.names(parts)),

@@ -120,6 +120,11 @@ const PROGRAMS: &[(&str, Program)] = &[
         c.op(Op::Softmax(vec![j]), &[x]) }),
     ("decisions", |c, [i, _, _]| { let j = c.axis("n", 3); let x = c.float(&[i, j]); let best = c.op(Op::ArgMax(j), &[x]); let at = c.op(Op::Index(j), &[]);
         let hit = c.map(Elementwise::EQ, &[best, at]); let zero = c.number(0.0); c.map(Elementwise::SELECT, &[hit, x, zero]) }),
+    ("top", |c, [i, _, k]| { let (j, o) = (c.axis("n", 5), c.axis("o", 2)); let (x, w) = (c.float(&[i, j]), c.float(&[k, o]));
+        let places = c.op(Op::Order(j, o, weft_dsl::op::Direction::Falling), &[x]); let best = c.op(Op::Lookup(j), &[x, places]);
+        c.op(Op::Contract(vec![o]), &[best, w]) }),
+    ("product with looked-up weights", |c, [i, j, k]| { let n = c.axis("n", 3); let (w, x) = (c.float(&[n, j, k]), c.float(&[i, j]));
+        let ids = c.index(n, &[i]); let own = c.op(Op::Lookup(n), &[w, ids]); c.op(Op::Contract(vec![j]), &[x, own]) }),
     ("chance", |c, [i, j, _]| { let x = c.float(&[i, j]); let (s, t) = (c.int(&[]), c.int(&[])); let m = c.int(&[]);
         let r = c.op(Op::Random(Distribution::Uniform, vec![i, j], 3), &[s, t, m]); let half = c.number(0.5);
         let keep = c.map(Elementwise::LT, &[r, half]); let zero = c.number(0.0); c.map(Elementwise::SELECT, &[keep, x, zero]) }),

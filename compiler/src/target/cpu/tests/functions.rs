@@ -54,7 +54,12 @@ fn worst(op: Elementwise, columns: &[Vec<f32>], lanes: u16) -> (f64, Vec<f32>) {
     let mut worst = (0.0, Vec::new());
     for (at, &got) in results.iter().enumerate() {
         let operands: Vec<f64> = columns.iter().map(|column| f64::from(column[at])).collect();
-        let error = ulps(got, (op.row().eval)(&operands));
+        let want = (op.row().eval)(&operands);
+        // Of `exp`, what is no normal number is 0.
+        if op == Elementwise::EXP && want < f64::from(f32::MIN_POSITIVE) && got == 0.0 {
+            continue;
+        }
+        let error = ulps(got, want);
         if error > worst.0 {
             worst = (error, columns.iter().map(|column| column[at]).collect());
         }

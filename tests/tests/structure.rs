@@ -92,9 +92,7 @@ fn form(symbol: &str) -> &str {
 fn launches(steps: &[Step], found: &mut Vec<usize>) {
     for step in steps {
         match step {
-            Step::Launch(launch) => found.push(launch.kernel as usize),
-            // Once for many runs.
-            Step::Prepare { .. } => {}
+            Step::Launch(launch) | Step::Prepare { launch, .. } => found.push(launch.kernel as usize),
             Step::Loop { body, .. } => launches(body, found),
         }
     }

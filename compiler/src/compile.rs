@@ -150,6 +150,7 @@ impl Specification {
         let mut lowered = self.lower(subject, options, watch)?;
         keep(&mut lowered.programs, wanted)?;
         let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
+        plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
@@ -188,6 +189,7 @@ impl Specification {
                     parameters: training.parameters,
                     layouts: training.layouts,
                     programs: training.programs,
+                    no_decode: training.no_decode,
                     settings: Some(training.settings),
                     metrics: training.metrics,
                 }
@@ -200,6 +202,7 @@ impl Specification {
                     parameters: model.parameters,
                     layouts: model.layouts,
                     programs: model.functions,
+                    no_decode: model.no_decode,
                     settings: None,
                     metrics: Vec::new(),
                 }
@@ -320,6 +323,7 @@ struct Whole {
     parameters: Graph,
     layouts: Vec<LayoutOut>,
     programs: Vec<Lowered>,
+    no_decode: Option<String>,
     settings: Option<Settings>,
     metrics: Vec<String>,
 }

@@ -57,11 +57,12 @@ pub fn in_order<'t>(program: &Program, given: &[(&str, &'t Tensor)]) -> Result<V
 }
 
 /// The values of a program's sizes: each axis that is one variable (or a multiple of one, plus a constant) gives its value, and
-/// then all axes are checked. `inputs` has one tensor for each of [`Program::inputs`].
+/// then all axes are checked. `inputs` has one tensor for each of [`Program::inputs`]; `given` are values of sizes that inputs do not
+/// tell.
 ///
 /// # Errors
 /// When a tensor has another number of axes or another size than its port, or a limit is exceeded.
-pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
+pub fn sizes(program: &Program, inputs: &[&Tensor], given: &[(&str, i64)]) -> Result<Vec<i64>> {
     for (port, tensor) in program.inputs.iter().zip(inputs) {
         ensure!(
             port.axes.len() == tensor.shape.len(),
@@ -71,7 +72,8 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
             tensor.shape
         );
     }
-    let mut values = vec![None; program.sizes.len()];
+    let value_of = |name: &String| given.iter().find(|(n, _)| n == name).map(|&(_, value)| value);
+    let mut values: Vec<Option<i64>> = program.sizes.iter().map(value_of).collect();
     // Where each value was read, for messages.
     let mut origins = vec![None; program.sizes.len()];
     let axes = || {

@@ -35,6 +35,8 @@ pub struct Machine {
     slots: Vec<(usize, usize)>,
     /// Where constants start in `fixed`, by program and buffer.
     constants: Vec<Vec<usize>>,
+    /// One for each slot: what is kept of a text's places; nothing for other slots.
+    kept: Vec<Region>,
     /// One for all programs: they run one at a time.
     arena: Region,
     /// One part for each thread. The parts stay where they are from program to program, so that the status at the start of each
@@ -104,6 +106,7 @@ impl Machine {
         }
         Ok(Self {
             pool: Pool::new(threads)?,
+            kept: slots.iter().map(|_| Region::new(0)).collect::<Result<_>>()?,
             fixed,
             slots,
             constants,
@@ -151,9 +154,22 @@ impl Machine {
     /// When an input is missing, unknown or does not fit; nothing has changed then. When code that was compiled to check itself
     /// meets an access out of bounds; slots may have changed then.
     pub fn run(&mut self, program: &str, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        self.run_sized(program, inputs, &[])
+    }
+
+    /// As [`Machine::run`], with the values of sizes that no input tells.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    pub fn run_sized(
+        &mut self,
+        program: &str,
+        inputs: &[(&str, &Tensor)],
+        sizes: &[(&str, i64)],
+    ) -> Result<Vec<(String, Tensor)>> {
         let index = self.program_index(program)?;
         let inputs = bind::in_order(&self.compiled.plan.programs[index], inputs)?;
-        let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs)?;
+        let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs, sizes)?;
         let at = self.bind(index, sizes)?;
         let Self {
             compiled,
@@ -161,6 +177,7 @@ impl Machine {
             fixed,
             slots,
             constants,
+            kept,
             arena,
             scratch,
             scratch_stride,
@@ -182,6 +199,7 @@ impl Machine {
         let bases = prepared.spots.iter().enumerate().map(|(buffer, spot)| {
             let (region, start) = match *spot {
                 Spot::Arena(start) => (&*arena, start),
+                Spot::Slot(slot) if compiled.plan.slots[slot].role == Role::Kept => (&kept[slot], 0),
                 Spot::Slot(slot) => (&*fixed, slots[slot].0),
                 Spot::Constant => (&*fixed, constants[index][buffer]),
             };
@@ -229,6 +247,16 @@ impl Machine {
             // The old one goes first, so that both need not fit.
             self.arena = Region::new(0)?;
             self.arena = Region::new(prepared.arena).with_context(wanted)?;
+        }
+        for (spot, &bytes) in prepared.spots.iter().zip(&prepared.bytes) {
+            // What was kept in a smaller one is of another text.
+            if let Spot::Slot(slot) = *spot
+                && self.compiled.plan.slots[slot].role == Role::Kept
+                && bytes > self.kept[slot].len()
+            {
+                self.kept[slot] = Region::new(0)?;
+                self.kept[slot] = Region::new(bytes).with_context(wanted)?;
+            }
         }
         self.runner.reserve(&prepared);
         if self.bound.len() >= KEPT

@@ -31,6 +31,8 @@ impl Machine {
                 Role::State { start, .. } => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(start))]
                 }
+                // Written before it is read.
+                Role::Kept => continue,
                 Role::Accumulator => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(0.0))]
                 }

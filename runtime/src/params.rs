@@ -103,7 +103,7 @@ pub fn check_slots(plan: &Plan) -> Result<()> {
     for slot in &plan.slots {
         let number = match slot.role {
             Role::Param(number) | Role::State { param: number, .. } => number,
-            Role::Accumulator => continue,
+            Role::Accumulator | Role::Kept => continue,
         };
         let param = plan.params.get(number as usize);
         let param = param.with_context(|| format!("slot `{}` is of a parameter that is none", slot.name))?;

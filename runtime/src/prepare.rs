@@ -2,7 +2,7 @@
 
 use crate::arena::{Lifetime, place};
 use crate::bind::{signed, value, width};
-use crate::plan::{Arg, Count, Launch, Place, Plan, Program, Step};
+use crate::plan::{Arg, Count, Launch, Place, Plan, Program, Role, Step};
 use crate::prepared::{Birth, Op, Prepared, PreparedArg, PreparedStride, STATUS, Spot, turn};
 use anyhow::{Context, Result, bail, ensure};
 
@@ -71,7 +71,7 @@ impl Builder<'_> {
                     let held =
                         self.plan.slots.get(*slot as usize).with_context(|| format!("buffer {number} has no slot"))?;
                     ensure!(
-                        held.dtype == buffer.dtype && held.len >= len as u64,
+                        held.dtype == buffer.dtype && (held.len >= len as u64 || held.role == Role::Kept),
                         "buffer {number} does not fit into its slot `{}`",
                         held.name
                     );

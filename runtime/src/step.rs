@@ -50,6 +50,10 @@ pub struct Specials {
     pub micro: u64,
     /// `$total.0`, …: sums of the weights over the micro-batches.
     pub totals: Vec<f64>,
+    /// `$start`: where the text of each row begins.
+    pub start: Vec<i32>,
+    /// Sizes that no input tells.
+    pub sizes: Vec<(&'static str, i64)>,
 }
 
 impl Specials {
@@ -58,6 +62,7 @@ impl Specials {
             "$step" => Tensor::scalar(self.step as f64),
             "$seed" => Tensor::scalar_i32(seed_word(self.seed)),
             "$micro" => Tensor::scalar_i32(self.micro as i32),
+            "$start" => Tensor::i32(&[self.start.len()], self.start.clone()).ok()?,
             total => Tensor::scalar(*self.totals.get(total.strip_prefix("$total.")?.parse::<usize>().ok()?)?),
         })
     }
@@ -85,7 +90,7 @@ pub fn run(machine: &mut Machine, program: &str, batch: &Batch, specials: &Speci
         }
     }
     fields.extend(scalars.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-    machine.run(program, &fields).with_context(|| format!("in `{program}`"))
+    machine.run_sized(program, &fields, &specials.sizes).with_context(|| format!("in `{program}`"))
 }
 
 /// As [`run`], where all outputs are scalars.

@@ -1,5 +1,6 @@
 //! From a checked specification to the graphs of its programs.
 
+mod decode;
 mod train;
 
 pub use train::{Training, training};
@@ -33,8 +34,10 @@ pub struct Model {
     pub name: String,
     /// A graph whose inputs are all its parameters, in declared order.
     pub parameters: Graph,
-    /// Its functions.
+    /// Its functions, and what is derived from them.
     pub functions: Vec<Lowered>,
+    /// Why the programs that write texts could not be derived, where they could not.
+    pub no_decode: Option<String>,
     /// Other people's names for its parameters.
     pub layouts: Vec<LayoutOut>,
 }
@@ -57,7 +60,9 @@ pub fn model(
             functions.push(function_of(program, name, settings, host, function.as_deref())?);
         }
     }
-    Ok(Model { name: name.into(), parameters, functions, layouts })
+    let (derived, no_decode) = decode::decoding(&functions);
+    functions.extend(derived);
+    Ok(Model { name: name.into(), parameters, functions, no_decode, layouts })
 }
 
 /// Lowers one function in a session of its own.

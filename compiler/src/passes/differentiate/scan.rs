@@ -41,6 +41,7 @@ fn is_costly(kind: &Kind, ty: &Type) -> bool {
             | Op::Merge(..)
             | Op::Slice(..)
             | Op::Pad(..)
+            | Op::Insert(..)
             | Op::Concat(..) => false,
         },
         Kind::Scan(_) | Kind::Fused(_) | Kind::Project(_) => true,

@@ -5,7 +5,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Number, Op};
 use weft_dsl::types::Axis;
 
-use crate::graph::{Kind, NodeId, Region};
+use crate::graph::{Affine, Kind, NodeId, Region, at_most_zero};
 use crate::kernel::{Reg, Writer};
 
 /// Bounds of the sources that rows can see. Each is `slope · row + offset`, the slope 0 or 1.
@@ -15,14 +15,6 @@ pub struct Bounds {
     upper: Vec<(bool, i64)>,
     /// The first source.
     lower: Vec<(bool, i64)>,
-}
-
-/// `source · s + time · t + constant`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Affine {
-    source: i64,
-    time: i64,
-    constant: i64,
 }
 
 impl Bounds {
@@ -50,19 +42,7 @@ impl Bounds {
             self.conjuncts(body, b, time, source);
             return;
         }
-        let forms = [
-            (Elementwise::LE, false, 0),
-            (Elementwise::LT, false, 1),
-            (Elementwise::GE, true, 0),
-            (Elementwise::GT, true, 1),
-        ];
-        for (op, turned, more) in forms {
-            let Some(&[a, b]) = operands(body, mask, op) else { continue };
-            let (a, b) = if turned { (b, a) } else { (a, b) };
-            let of = |id: NodeId| affine(body, id, time, source);
-            let (Some(a), Some(b)) = (of(a), of(b)) else { continue };
-            // source · s + time · t + constant <= 0
-            let (s, t, constant) = (a.source - b.source, a.time - b.time, a.constant - b.constant + more);
+        if let Some(Affine { source: s, time: t, constant }) = at_most_zero(body, mask, time, source) {
             match (s, t) {
                 (1, 0 | -1) => self.upper.push((t == -1, 1 - constant)),
                 (-1, 0 | 1) => self.lower.push((t == 1, constant)),
@@ -106,33 +86,6 @@ fn operands(body: &Region, id: NodeId, op: Elementwise) -> Option<&[NodeId]> {
 fn number(body: &Region, id: NodeId) -> Option<f64> {
     match body[id].kind {
         Kind::Op(Op::Constant(Number(value), ..)) => Some(value),
-        _ => None,
-    }
-}
-
-/// A value as an affine function of the positions, its numbers whole.
-fn affine(body: &Region, id: NodeId, time: Axis, source: Axis) -> Option<Affine> {
-    let node = &body[id];
-    let Kind::Op(op) = &node.kind else { return None };
-    let of = |i: usize| affine(body, node.operands[i], time, source);
-    let whole = |value: f64| {
-        let fits = value.fract() == 0.0 && value.abs() < f64::from(1 << 30);
-        fits.then_some(Affine { source: 0, time: 0, constant: value as i64 })
-    };
-    let sum = |a: Affine, b: Affine, times: i64| Affine {
-        source: a.source + times * b.source,
-        time: a.time + times * b.time,
-        constant: a.constant + times * b.constant,
-    };
-    match op {
-        Op::Index(axis) if *axis == source => Some(Affine { source: 1, time: 0, constant: 0 }),
-        Op::Index(axis) if *axis == time => Some(Affine { source: 0, time: 1, constant: 0 }),
-        Op::Constant(Number(value), ..) => whole(*value),
-        Op::Extent(size) => size.known().and_then(|n| whole(n as f64)),
-        Op::Cast(_) => of(0),
-        Op::Map(Elementwise::ADD) => Some(sum(of(0)?, of(1)?, 1)),
-        Op::Map(Elementwise::SUB) => Some(sum(of(0)?, of(1)?, -1)),
-        Op::Map(Elementwise::NEG) => Some(sum(Affine { source: 0, time: 0, constant: 0 }, of(0)?, -1)),
         _ => None,
     }
 }

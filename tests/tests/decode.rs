@@ -1,0 +1,6 @@
+//! Programs that write texts: derived, they give at every step what the program over whole texts gives.
+
+#[path = "decode/decoders.rs"]
+mod decoders;
+#[path = "decode/refused.rs"]
+mod refused;

@@ -2,5 +2,7 @@
 
 #[path = "decode/decoders.rs"]
 mod decoders;
+#[path = "decode/native.rs"]
+mod native;
 #[path = "decode/refused.rs"]
 mod refused;

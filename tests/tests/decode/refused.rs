@@ -14,7 +14,7 @@ const LOOKS: [(&str, &str); 5] = [
     ),
     (
         "a walk along it",
-        "    start = 0 * sum[time](x)
+        "    start = sum[token](tokens)
     h = scan[time] carry h = start over y = x { next h = 0.5 * h + y; yield h }
     x = x + h",
     ),

@@ -15,6 +15,9 @@ use super::value::{Value, View};
 use super::{PAST, names, number};
 use crate::graph::{Graph, Kind, NodeId, Region, RegionBuilder, Source};
 
+/// An operation that users do not write.
+const MOVE: &str = "a move";
+
 /// A region on its way.
 pub struct Frame<'a> {
     /// The axes of the derived program.
@@ -306,14 +309,16 @@ impl<'a> Frame<'a> {
     pub fn refused(&self, id: NodeId, why: &str) -> String {
         let mut way = vec![self.describe(id)];
         let mut at = id;
-        while way.len() < 5
+        while way.len() < 8
             && let Some((reader, _)) = self.region.iter().find(|(_, n)| n.operands.contains(&at))
         {
             at = reader;
             way.push(self.describe(at));
         }
         way.dedup();
-        format!("{}: {why} (on the way {})", way[0], way.join(" → "))
+        let first = way[0].clone();
+        way.retain(|step| step != MOVE);
+        format!("{first}: {why} (on the way {})", way.join(" → "))
     }
 
     /// An operation in the user's words.
@@ -333,7 +338,7 @@ impl<'a> Frame<'a> {
             Kind::Op(Op::Rename(from, to)) => format!("{} as {}", over(&[*from]), over(&[*to])),
             Kind::Op(Op::Random(..)) => "a random number".into(),
             Kind::Scan(scan) => format!("the walk over {}", over(&[scan.axis])),
-            Kind::Op(_) | Kind::Argument(_) | Kind::Fused(_) | Kind::Project(_) => "a move".into(),
+            Kind::Op(_) | Kind::Argument(_) | Kind::Fused(_) | Kind::Project(_) => MOVE.into(),
         }
     }
 }

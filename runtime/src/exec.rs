@@ -332,6 +332,30 @@ impl Machine {
         }
     }
 
+    /// Reads all slots once with all threads; gives gigabytes a second.
+    pub fn read_speed(&mut self) -> f64 {
+        const CHUNK: usize = 1 << 18;
+        let bytes = self.fixed.bytes();
+        let chunks = bytes.len().div_ceil(CHUNK);
+        let sum = std::sync::atomic::AtomicU64::new(0);
+        let start = std::time::Instant::now();
+        self.pool.run(chunks, &|begin, end, _| {
+            let part = &bytes[begin * CHUNK..(end * CHUNK).min(bytes.len())];
+            // Independent sums, so that loads alone decide.
+            let mut sums = [0u64; 16];
+            for words in part.as_chunks::<128>().0 {
+                for (sum, word) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
+                    *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+                }
+            }
+            let all = sums.iter().fold(0u64, |a, &b| a.wrapping_add(b));
+            sum.fetch_xor(all, std::sync::atomic::Ordering::Relaxed);
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        std::hint::black_box(sum.into_inner());
+        bytes.len() as f64 / seconds / 1e9
+    }
+
     /// Starts (from zero) or stops measuring each kernel's time.
     pub fn set_profile(&mut self, on: bool) {
         self.profile = on.then(|| Profile::new(self.compiled.kernels.len()));

@@ -4,5 +4,7 @@
 mod decoders;
 #[path = "decode/native.rs"]
 mod native;
+#[path = "decode/references.rs"]
+mod references;
 #[path = "decode/refused.rs"]
 mod refused;

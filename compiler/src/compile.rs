@@ -13,6 +13,7 @@ use weft_runtime::tokenizer::{Tokenizer, characters_of};
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
+use crate::passes::decode::{Kept, Which, derive};
 use crate::passes::{self, PIPELINE, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::target::cpu::{self, Cpu};
@@ -174,6 +175,21 @@ impl Specification {
             optimised(lowered, options, watch)?;
         }
         Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
+    }
+
+    /// What the model of a subject keeps of each place while a text is written, or why it cannot.
+    pub fn kept(&self, subject: &Subject) -> std::result::Result<std::result::Result<Vec<Kept>, String>, Failure> {
+        let options = Options {
+            settings: Vec::new(),
+            optimise: true,
+            checked: false,
+            validate: false,
+            gradients: false,
+            cpu: Cpu::host(),
+        };
+        let programs = self.lower(subject, &options, &mut |_, _, _| {})?.programs;
+        let forward = programs.iter().find(|p| p.name == "forward").context("the model has no nameless `fn`")?;
+        Ok(derive(&forward.graph, Which { goes_on: true, rows: false }).map(|derived| derived.kept))
     }
 
     fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {

@@ -246,7 +246,9 @@ impl Machine {
         if prepared.arena > self.arena.len() {
             // The old one goes first, so that both need not fit.
             self.arena = Region::new(0)?;
-            self.arena = Region::new(prepared.arena).with_context(wanted)?;
+            // A text that grows by a place needs a little more each time.
+            let spare = (prepared.arena / 4).min(1 << 20);
+            self.arena = Region::new(prepared.arena + spare).with_context(wanted)?;
         }
         for (spot, &bytes) in prepared.spots.iter().zip(&prepared.bytes) {
             // What was kept in a smaller one is of another text.

@@ -69,6 +69,15 @@ pub struct Kept {
     pub elem: Elem,
 }
 
+impl Kept {
+    /// Bytes of one place of one row.
+    pub fn bytes(&self) -> u64 {
+        let elements: i64 = self.axes.iter().map(|(_, size)| size.known().unwrap_or(1)).product();
+        let width = if self.elem == Elem::Bool { 1 } else { 4 };
+        elements as u64 * width
+    }
+}
+
 /// A derived program.
 #[derive(Clone, Debug)]
 pub struct Derived {

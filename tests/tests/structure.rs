@@ -92,7 +92,9 @@ fn form(symbol: &str) -> &str {
 fn launches(steps: &[Step], found: &mut Vec<usize>) {
     for step in steps {
         match step {
-            Step::Launch(launch) | Step::Prepare { launch, .. } => found.push(launch.kernel as usize),
+            Step::Launch(launch) => found.push(launch.kernel as usize),
+            // Once for all runs.
+            Step::Prepare { .. } => {}
             Step::Loop { body, .. } => launches(body, found),
         }
     }

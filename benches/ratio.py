@@ -2,9 +2,9 @@
 
     python benches/ratio.py WORKLOAD  [--pairs 30] [--weft target/release/weft] [--out benches/results/FILE.json]
 
-WORKLOAD: nanogpt, nanogpt_big, gpt2_128, gpt2_256, bert1, bert8, experts, experts_jax.
+WORKLOAD: nanogpt, nanogpt_big, gpt2_128, gpt2_256, bert1, bert8, experts, experts_jax, decode.
 
-Both sides compute the same from the same weights, which is checked first. Needs torch, numpy, safetensors; bert and experts need transformers, experts_jax jax.
+Both sides compute the same from the same weights, which is checked first. Needs torch, numpy, safetensors; bert, experts and decode need transformers, experts_jax jax.
 """
 import argparse
 import json
@@ -228,6 +228,35 @@ def jax_capacity(x, score, both, down):
     return run
 
 
+def decode(folder):
+    """GPT-2 small with random weights, greedy: 128 tokens behind 32, one row, the prompt's places included in the time."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config()).eval()
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0
+    weights = {k: v.numpy() for k, v in model.state_dict().items() if not k.startswith("lm_head")}
+    save_file(weights, folder / "weights.safetensors")
+    ids = np.random.RandomState(0).randint(0, 50257, (1, 32)).astype(np.int64)
+    save_file({"ids": ids}, folder / "inputs.safetensors")
+    x = torch.from_numpy(ids)
+    options = dict(attention_mask=torch.ones_like(x), max_new_tokens=128, min_new_tokens=128, do_sample=False)
+
+    def run():
+        with torch.inference_mode():
+            return model.generate(x, **options)
+
+    def check(exe):
+        command = [exe, "bench", "decode", "--weights", folder / "weights.safetensors", "--inputs", folder / "inputs.safetensors"]
+        subprocess.run([*command, "--output", folder / "out.safetensors", "--repeat", "3", "--threads", str(THREADS)], check=True)
+        return int((load_file(folder / "out.safetensors")["sequences"] != run().numpy()).sum())
+
+    spec = folder / "gpt2.weft"
+    spec.write_text("use std.gpt2: Gpt2\n")
+    return spec, "Gpt2", "decode", run, check
+
+
 WORKLOADS = {
     "nanogpt": nanogpt,
     "nanogpt_big": nanogpt_big,
@@ -237,6 +266,7 @@ WORKLOADS = {
     "bert8": bert(8),
     "experts": experts(torch_grouped),
     "experts_jax": experts(jax_capacity),
+    "decode": decode,
 }
 
 

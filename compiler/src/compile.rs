@@ -13,6 +13,7 @@ use weft_runtime::tokenizer::{Tokenizer, characters_of};
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
+use crate::passes::decode::{Kept, Which, derive};
 use crate::passes::{self, PIPELINE, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::target::cpu::{self, Cpu};
@@ -150,6 +151,7 @@ impl Specification {
         let mut lowered = self.lower(subject, options, watch)?;
         keep(&mut lowered.programs, wanted)?;
         let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
+        plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
@@ -175,6 +177,21 @@ impl Specification {
         Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
 
+    /// What the model of a subject keeps of each place while a text is written, or why it cannot.
+    pub fn kept(&self, subject: &Subject) -> std::result::Result<std::result::Result<Vec<Kept>, String>, Failure> {
+        let options = Options {
+            settings: Vec::new(),
+            optimise: true,
+            checked: false,
+            validate: false,
+            gradients: false,
+            cpu: Cpu::host(),
+        };
+        let programs = self.lower(subject, &options, &mut |_, _, _| {})?.programs;
+        let forward = programs.iter().find(|p| p.name == "forward").context("the model has no nameless `fn`")?;
+        Ok(derive(&forward.graph, Which { goes_on: true, rows: false }).map(|derived| derived.kept))
+    }
+
     fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {
         let start = Instant::now();
         let faults = |faults| Failure::Faults(faults, self.program.sources().clone());
@@ -188,6 +205,7 @@ impl Specification {
                     parameters: training.parameters,
                     layouts: training.layouts,
                     programs: training.programs,
+                    no_decode: training.no_decode,
                     settings: Some(training.settings),
                     metrics: training.metrics,
                 }
@@ -200,6 +218,7 @@ impl Specification {
                     parameters: model.parameters,
                     layouts: model.layouts,
                     programs: model.functions,
+                    no_decode: model.no_decode,
                     settings: None,
                     metrics: Vec::new(),
                 }
@@ -336,6 +355,7 @@ struct Whole {
     parameters: Graph,
     layouts: Vec<LayoutOut>,
     programs: Vec<Lowered>,
+    no_decode: Option<String>,
     settings: Option<Settings>,
     metrics: Vec<String>,
 }

@@ -152,6 +152,9 @@ pub enum Op {
     Slice(Axis, Size, Axis),
     /// An axis with a number before and after it, as another, longer axis: from, start within it, to, the number.
     Pad(Axis, Size, Axis, Number),
+    /// Operands whole and part: the whole with a run of an axis replaced by the part. The part's axis, the start of the run, the
+    /// whole's axis; of the whole's other axes the part may lack some.
+    Insert(Axis, Size, Axis),
     /// Operand `i` has axis `i` of the list; joined in order they are the last-named axis.
     Concat(Vec<Axis>, Axis),
     /// `table[axis: index]`: operands table and index; axes that both have are walked together.
@@ -264,6 +267,18 @@ impl Op {
                 needs(0, *from)?;
                 free(0, *to)?;
                 Ok(operands[0].without(&[*from]).with(&[*to]))
+            }
+            Op::Insert(part, _, whole) => {
+                arity(2)?;
+                needs(0, *whole)?;
+                needs(1, *part)?;
+                if let Some(&axis) = operands[1].axes.iter().find(|&&a| a != *part && (a == *whole || !operands[0].has(a))) {
+                    return Err(if axis == *whole { Misfit::Has(1, axis) } else { Misfit::Lacks(0, axis) });
+                }
+                if operands[0].elem != operands[1].elem {
+                    return Err(Misfit::Kinds(0, 1));
+                }
+                Ok(operands[0].clone())
             }
             Op::Concat(parts, whole) => {
                 arity(parts.len())?;

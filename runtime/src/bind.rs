@@ -57,11 +57,12 @@ pub fn in_order<'t>(program: &Program, given: &[(&str, &'t Tensor)]) -> Result<V
 }
 
 /// The values of a program's sizes: each axis that is one variable (or a multiple of one, plus a constant) gives its value, and
-/// then all axes are checked. `inputs` has one tensor for each of [`Program::inputs`].
+/// then all axes are checked. `inputs` has one tensor for each of [`Program::inputs`]; `given` are values of sizes that inputs do not
+/// tell.
 ///
 /// # Errors
 /// When a tensor has another number of axes or another size than its port, or a limit is exceeded.
-pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
+pub fn sizes(program: &Program, inputs: &[&Tensor], given: &[(&str, i64)]) -> Result<Vec<i64>> {
     for (port, tensor) in program.inputs.iter().zip(inputs) {
         ensure!(
             port.axes.len() == tensor.shape.len(),
@@ -72,7 +73,8 @@ pub fn sizes(program: &Program, inputs: &[&Tensor]) -> Result<Vec<i64>> {
         );
     }
     let pairs: Vec<(&Port, &Tensor)> = program.inputs.iter().zip(inputs.iter().copied()).collect();
-    let (values, origins) = solved(&pairs, program.sizes.len());
+    let value_of = |name: &String| given.iter().find(|(n, _)| n == name).map(|&(_, value)| value);
+    let (values, origins) = solved(&pairs, program.sizes.iter().map(value_of).collect());
     let values: Vec<i64> = values
         .into_iter()
         .zip(&program.sizes)
@@ -113,9 +115,9 @@ fn axes<'a>(pairs: &[(&'a Port, &'a Tensor)]) -> impl Iterator<Item = (&'a Port,
 /// Where a size was read: the input and its axis.
 type Origin<'a> = Option<(&'a str, &'a str)>;
 
-/// What tensors tell of `count` sizes, and where each is read.
-pub fn solved<'a>(pairs: &[(&'a Port, &'a Tensor)], count: usize) -> (Vec<Option<i64>>, Vec<Origin<'a>>) {
-    let (mut values, mut origins) = (vec![None; count], vec![None; count]);
+/// What tensors tell of the sizes, some of which may be known before, and where each is read.
+pub fn solved<'a>(pairs: &[(&'a Port, &'a Tensor)], mut values: Vec<Option<i64>>) -> (Vec<Option<i64>>, Vec<Origin<'a>>) {
+    let mut origins = vec![None; values.len()];
     // Single variables first: their message is the plainer one when axes contradict each other.
     for single in [true, false] {
         let mut progress = true;

@@ -32,7 +32,7 @@ fn program() -> Program {
 
 fn bind(pairs: usize, ids: &[usize], square: usize) -> Result<Vec<i64>> {
     let tensor = |shape: &[usize]| Tensor::f32(shape, vec![0.0; shape.iter().product()]).unwrap();
-    sizes(&program(), &[&tensor(&[pairs]), &tensor(ids), &tensor(&[square])])
+    sizes(&program(), &[&tensor(&[pairs]), &tensor(ids), &tensor(&[square])], &[])
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn a_multiple_alone_tells_its_variable() {
     program.inputs.truncate(1);
     program.sizes = vec!["unused".into(), "time".into()];
     let tensor = Tensor::f32(&[9], vec![0.0; 9]).unwrap();
-    let error = sizes(&program, &[&tensor]).unwrap_err();
+    let error = sizes(&program, &[&tensor], &[]).unwrap_err();
     assert_eq!(error.to_string(), "no input of `forward` tells the size `unused`");
     program.inputs[0].axes[0].1 = size(&[(2, &[0]), (1, &[])]);
     program.sizes = vec!["time".into()];
     program.limits.clear();
-    assert_eq!(sizes(&program, &[&tensor]).unwrap(), [4]);
+    assert_eq!(sizes(&program, &[&tensor], &[]).unwrap(), [4]);
 }
 
 #[test]

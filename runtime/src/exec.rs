@@ -38,6 +38,8 @@ pub struct Machine {
     fresh: Vec<bool>,
     /// Where constants start in `fixed`, by program and buffer.
     constants: Vec<Vec<usize>>,
+    /// One for each slot: what is kept of a text's places; nothing for other slots.
+    kept: Vec<Region>,
     /// One for all programs: they run one at a time.
     arena: Region,
     /// One part for each thread. The parts stay where they are from program to program, so that the status at the start of each
@@ -107,6 +109,7 @@ impl Machine {
         }
         Ok(Self {
             pool: Pool::new(threads)?,
+            kept: slots.iter().map(|_| Region::new(0)).collect::<Result<_>>()?,
             fixed,
             fresh: vec![false; slots.len()],
             slots,
@@ -155,9 +158,22 @@ impl Machine {
     /// When an input is missing, unknown or does not fit; nothing has changed then. When code that was compiled to check itself
     /// meets an access out of bounds; slots may have changed then.
     pub fn run(&mut self, program: &str, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>> {
+        self.run_sized(program, inputs, &[])
+    }
+
+    /// As [`Machine::run`], with the values of sizes that no input tells.
+    ///
+    /// # Errors
+    /// As [`Machine::run`].
+    pub fn run_sized(
+        &mut self,
+        program: &str,
+        inputs: &[(&str, &Tensor)],
+        sizes: &[(&str, i64)],
+    ) -> Result<Vec<(String, Tensor)>> {
         let index = self.program_index(program)?;
         let inputs = bind::in_order(&self.compiled.plan.programs[index], inputs)?;
-        let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs)?;
+        let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs, sizes)?;
         let at = self.bind(index, sizes)?;
         let Self {
             compiled,
@@ -166,6 +182,7 @@ impl Machine {
             slots,
             fresh,
             constants,
+            kept,
             arena,
             scratch,
             scratch_stride,
@@ -191,6 +208,7 @@ impl Machine {
         let bases = prepared.spots.iter().enumerate().map(|(buffer, spot)| {
             let (region, start) = match *spot {
                 Spot::Arena(start) => (&*arena, start),
+                Spot::Slot(slot) if compiled.plan.slots[slot].role == Role::Kept => (&kept[slot], 0),
                 Spot::Slot(slot) => (&*fixed, slots[slot].0),
                 Spot::Constant => (&*fixed, constants[index][buffer]),
             };
@@ -243,7 +261,19 @@ impl Machine {
         if prepared.arena > self.arena.len() {
             // The old one goes first, so that both need not fit.
             self.arena = Region::new(0)?;
-            self.arena = Region::new(prepared.arena).with_context(wanted)?;
+            // A text that grows by a place needs a little more each time.
+            let spare = (prepared.arena / 4).min(1 << 20);
+            self.arena = Region::new(prepared.arena + spare).with_context(wanted)?;
+        }
+        for (spot, &bytes) in prepared.spots.iter().zip(&prepared.bytes) {
+            // What was kept in a smaller one is of another text.
+            if let Spot::Slot(slot) = *spot
+                && self.compiled.plan.slots[slot].role == Role::Kept
+                && bytes > self.kept[slot].len()
+            {
+                self.kept[slot] = Region::new(0)?;
+                self.kept[slot] = Region::new(bytes).with_context(wanted)?;
+            }
         }
         self.runner.reserve(&prepared);
         if self.bound.len() >= KEPT
@@ -319,6 +349,30 @@ impl Machine {
                 self.slot_mut(slot).fill(0);
             }
         }
+    }
+
+    /// Reads all slots once with all threads; gives gigabytes a second.
+    pub fn read_speed(&mut self) -> f64 {
+        const CHUNK: usize = 1 << 18;
+        let bytes = self.fixed.bytes();
+        let chunks = bytes.len().div_ceil(CHUNK);
+        let sum = std::sync::atomic::AtomicU64::new(0);
+        let start = std::time::Instant::now();
+        self.pool.run(chunks, &|begin, end, _| {
+            let part = &bytes[begin * CHUNK..(end * CHUNK).min(bytes.len())];
+            // Independent sums, so that loads alone decide.
+            let mut sums = [0u64; 16];
+            for words in part.as_chunks::<128>().0 {
+                for (sum, word) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
+                    *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+                }
+            }
+            let all = sums.iter().fold(0u64, |a, &b| a.wrapping_add(b));
+            sum.fetch_xor(all, std::sync::atomic::Ordering::Relaxed);
+        });
+        let seconds = start.elapsed().as_secs_f64();
+        std::hint::black_box(sum.into_inner());
+        bytes.len() as f64 / seconds / 1e9
     }
 
     /// Starts (from zero) or stops measuring each launch.

@@ -31,7 +31,8 @@ impl Machine {
                 Role::State { start, .. } => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(start))]
                 }
-                Role::Prepared(_) => continue,
+                // Written before it is read.
+                Role::Prepared(_) | Role::Kept => continue,
                 Role::Accumulator => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(0.0))]
                 }

@@ -76,6 +76,7 @@ pub mod train;
 
 pub mod sample;
 
+pub mod writing;
 pub mod generate;
 
 pub mod commands;

@@ -35,7 +35,7 @@ pub fn with_options(machine: &Machine, function: &str, mut inputs: Batch) -> Res
         .iter()
         .filter_map(|port| inputs.iter().find(|(name, _)| *name == port.name).map(|(_, tensor)| (port, tensor)))
         .collect();
-    let (sizes, _) = bind::solved(&pairs, open.sizes.len());
+    let (sizes, _) = bind::solved(&pairs, vec![None; open.sizes.len()]);
     let zeros = absent.iter().map(|port| Ok((port.name.clone(), zeros(open, port, &sizes)?)));
     let zeros = zeros.collect::<Result<Batch>>()?;
     inputs.extend(zeros);

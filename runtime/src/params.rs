@@ -103,7 +103,7 @@ pub fn check_slots(plan: &Plan) -> Result<()> {
     for slot in &plan.slots {
         let number = match slot.role {
             Role::Param(number) | Role::State { param: number, .. } => number,
-            Role::Accumulator => continue,
+            Role::Accumulator | Role::Kept => continue,
             Role::Prepared(of) => {
                 ensure!((of as usize) < plan.slots.len(), "slot `{}` is made of a slot that is none", slot.name);
                 continue;

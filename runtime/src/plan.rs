@@ -6,7 +6,12 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
+
+/// The size that counts the places of a text that are kept.
+pub const PAST: &str = "kept.past";
+/// The size that says for how many places there is room.
+pub const CAPACITY: &str = "kept.capacity";
 
 /// A compiled specification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,6 +36,8 @@ pub struct Plan {
     pub kernels: Vec<String>,
     /// How it is trained, where the specification says so.
     pub recipe: Option<Recipe>,
+    /// Why the programs that keep places of a text could not be derived, where they could not.
+    pub no_decode: Option<String>,
     /// How text becomes indices, where there is a recipe over text.
     pub tokenizer: Option<Tokenizer>,
 }
@@ -71,7 +78,7 @@ pub struct Slot {
     pub name: String,
     /// Its element.
     pub dtype: Dtype,
-    /// Number of elements.
+    /// Number of elements; 0 where a run decides it ([`Role::Kept`]).
     pub len: u64,
     /// What it holds.
     pub role: Role,
@@ -93,6 +100,8 @@ pub enum Role {
     Accumulator,
     /// Another form of the slot with this number, made by [`Step::Prepare`] when first needed; never saved.
     Prepared(u32),
+    /// What is kept of a text's places while it is written: as large as the programs that use it need; never saved.
+    Kept,
 }
 
 /// A parameter. One inside a repeated block stands for all repetitions: its storage is `[stack…, axes…]`, contiguous.
@@ -159,10 +168,12 @@ pub struct Stored {
 /// Code that runs from inputs to outputs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// `forward` or the name of a `fn` of the model; that of [`Program::with_options`]; `train_step`, `loss`, `score`, `weigh`,
+    /// `forward` or the name of a `fn` of the model; that of [`Program::with_options`]; `prefill`, `decode`, `prefill_rows`,
+    /// `decode_rows`; `train_step`, `loss`, `score`, `weigh`,
     /// `accumulate`, `update`.
     pub name: String,
-    /// Names of the size variables, such as `batch` and `time`; bound from the inputs' shapes.
+    /// Names of the size variables, such as `batch` and `time`; bound from the inputs' shapes, or by the run where it keeps places of
+    /// a text ([`PAST`], [`CAPACITY`]).
     pub sizes: Vec<String>,
     /// Inputs.
     pub inputs: Vec<Port>,

@@ -71,7 +71,7 @@ impl Builder<'_> {
                     let held =
                         self.plan.slots.get(*slot as usize).with_context(|| format!("buffer {number} has no slot"))?;
                     ensure!(
-                        held.dtype == buffer.dtype && held.len >= len as u64,
+                        held.dtype == buffer.dtype && (held.len >= len as u64 || held.role == Role::Kept),
                         "buffer {number} does not fit into its slot `{}`",
                         held.name
                     );

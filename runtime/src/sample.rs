@@ -3,7 +3,7 @@
 //! The order is the usual one: temperature, then top-k, then top-p (Holtzman et al. 2019, "The Curious Case of Neural Text
 //! Degeneration") on what is left. Equal logits are ordered by index, so a choice is a function of logits, seed and position.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::shuffle::{Purpose, unit};
 
@@ -45,17 +45,52 @@ impl Sampling {
     /// # Errors
     /// Logits that are not numbers, or none that can be chosen.
     pub fn choose(&self, logits: &[f32], seed: u64, position: u64) -> Result<usize> {
+        let (tokens, shares) = self.shares(logits)?;
+        let whole: f64 = shares.iter().sum();
+        let mut left = unit(seed, Purpose::Token, position, 0) * whole;
+        for (&token, share) in tokens.iter().zip(&shares) {
+            if left < *share {
+                return Ok(token);
+            }
+            left -= share;
+        }
+        // Rounding may leave a crumb behind the last one.
+        Ok(tokens[shares.len() - 1])
+    }
+
+    /// How likely each token is to be chosen.
+    ///
+    /// # Errors
+    /// As [`Sampling::choose`].
+    pub fn probabilities(&self, logits: &[f32]) -> Result<Vec<f64>> {
+        let (tokens, shares) = self.shares(logits)?;
+        let whole: f64 = shares.iter().sum();
+        let mut all = vec![0.0; logits.len()];
+        for (token, share) in tokens.into_iter().zip(shares) {
+            all[token] = share / whole;
+        }
+        Ok(all)
+    }
+
+    /// The tokens that can be chosen, the most likely first, and what is proportional to their probabilities.
+    fn shares(&self, logits: &[f32]) -> Result<(Vec<usize>, Vec<f64>)> {
         self.check()?;
         if let Some(bad) = logits.iter().position(|x| x.is_nan() || *x == f32::INFINITY) {
             bail!("the logit of token {bad} is {}: the model's numbers have run away", logits[bad]);
         }
+        let none = "no token can be chosen: every logit is -inf";
+        if self.temperature == 0.0 {
+            // The first of equals.
+            let larger = |best: Option<usize>, i: usize| match best {
+                Some(before) if logits[before] >= logits[i] => best,
+                _ => (logits[i] > f32::NEG_INFINITY).then_some(i).or(best),
+            };
+            let largest = (0..logits.len()).fold(None, larger).context(none)?;
+            return Ok((vec![largest], vec![1.0]));
+        }
         let mut tokens: Vec<usize> = (0..logits.len()).filter(|&i| logits[i] > f32::NEG_INFINITY).collect();
         let by_size = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
-        ensure!(!tokens.is_empty(), "no token can be chosen: every logit is -inf");
-        if self.temperature == 0.0 {
-            // `min_by` keeps the first of equals, which here is the smallest index.
-            return Ok(tokens.into_iter().min_by(by_size).unwrap_or_default());
-        }
+        ensure!(!tokens.is_empty(), "{none}");
         if let Some(k) = self.top_k.filter(|&k| k < tokens.len()) {
             tokens.select_nth_unstable_by(k - 1, by_size);
             tokens.truncate(k);
@@ -74,17 +109,9 @@ impl Sampling {
             });
             let kept = kept.count().max(1);
             shares.truncate(kept);
+            tokens.truncate(kept);
         }
-        let whole: f64 = shares.iter().sum();
-        let mut left = unit(seed, Purpose::Token, position, 0) * whole;
-        for (&token, share) in tokens.iter().zip(&shares) {
-            if left < *share {
-                return Ok(token);
-            }
-            left -= share;
-        }
-        // Rounding may leave a crumb behind the last one.
-        Ok(tokens[shares.len() - 1])
+        Ok((tokens, shares))
     }
 }
 

@@ -59,6 +59,10 @@ pub struct Specials {
     pub totals: Outcome,
     /// `$given.NAME`: the optional arguments that are given.
     pub given: Vec<String>,
+    /// `$start`: where the text of each row begins.
+    pub start: Vec<i32>,
+    /// Sizes that no input tells.
+    pub sizes: Vec<(&'static str, i64)>,
 }
 
 impl Specials {
@@ -67,6 +71,7 @@ impl Specials {
             "$step" => Tensor::scalar(self.step as f64),
             "$seed" => Tensor::scalar_i32(seed_word(self.seed)),
             "$micro" => Tensor::scalar_i32(self.micro as i32),
+            "$start" => Tensor::i32(&[self.start.len()], self.start.clone()).ok()?,
             name if name.starts_with("$given.") => {
                 let name = &name["$given.".len()..];
                 Tensor::scalar_i32(self.given.iter().any(|given| given == name).into())
@@ -98,7 +103,7 @@ pub fn run(machine: &mut Machine, program: &str, batch: &Batch, specials: &Speci
         }
     }
     fields.extend(scalars.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-    machine.run(program, &fields).with_context(|| format!("in `{program}`"))
+    machine.run_sized(program, &fields, &specials.sizes).with_context(|| format!("in `{program}`"))
 }
 
 /// As [`run`], where all outputs are scalars.

@@ -5,7 +5,7 @@ mod bigram;
 use std::path::Path;
 
 use weft_runtime::exec::Machine;
-use weft_runtime::generate::{Request, generate};
+use weft_runtime::generate::{Added, Request, generate};
 use weft_runtime::sample::Sampling;
 use weft_runtime::step;
 use weft_runtime::tensor::Tensor;
@@ -28,8 +28,8 @@ fn cycle() -> (Machine, Tokenizer) {
 
 fn written(machine: &mut Machine, tokenizer: &Tokenizer, request: &Request) -> anyhow::Result<String> {
     let mut tokens = Vec::new();
-    generate(machine, request, &mut |token| {
-        tokens.push(token);
+    generate(machine, request, &mut |added| {
+        tokens.extend(added.tokens.iter().flatten());
         Ok(true)
     })?;
     tokenizer.decode(&tokens)
@@ -38,23 +38,25 @@ fn written(machine: &mut Machine, tokenizer: &Tokenizer, request: &Request) -> a
 #[test]
 fn greedy_goes_on_beyond_the_context() {
     let (mut machine, tokenizer) = cycle();
-    let prompt = tokenizer.encode("dabcdabcdabc").unwrap();
-    let mut request = Request { prompt: &prompt, tokens: 9, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
+    let prompts = [tokenizer.encode("dabcdabcdabc").unwrap()];
+    let mut request =
+        Request { prompts: &prompts, end: None, tokens: 9, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
     assert_eq!(written(&mut machine, &tokenizer, &request).unwrap(), "dabcdabcd");
     // Tokens without text are never chosen.
     request.vocabulary = 4;
     assert!(!written(&mut machine, &tokenizer, &request).unwrap().contains('d'));
-    request.prompt = &[];
+    let empty = [Vec::new()];
+    request.prompts = &empty;
     assert!(written(&mut machine, &tokenizer, &request).unwrap_err().to_string().contains("no token"));
 }
 
 #[test]
 fn draws_are_a_function_of_the_seed() {
     let (mut machine, tokenizer) = cycle();
-    let prompt = tokenizer.encode(" ").unwrap();
+    let prompts = [tokenizer.encode(" ").unwrap()];
     let sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
     let mut with = |seed| {
-        let request = Request { prompt: &prompt, tokens: 30, sampling: sampling.clone(), seed, vocabulary: 10 };
+        let request = Request { prompts: &prompts, end: None, tokens: 30, sampling: sampling.clone(), seed, vocabulary: 10 };
         written(&mut machine, &tokenizer, &request).unwrap()
     };
     let first = with(1);
@@ -66,8 +68,9 @@ fn draws_are_a_function_of_the_seed() {
 fn it_ends_when_told() {
     let (mut machine, _) = cycle();
     let mut count = 0;
-    let request = Request { prompt: &[2], tokens: 100, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
-    let mut emit = |_| {
+    let request =
+        Request { prompts: &[vec![2]], end: None, tokens: 100, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
+    let mut emit = |_: &Added| {
         count += 1;
         Ok(count < 5)
     };

@@ -87,8 +87,13 @@ fn numbers_that_run_away() {
     let weights = folder.join("bad.safetensors");
     write_tensors(&weights, &[("table".to_owned(), Tensor::f32(&[10, 10], table).unwrap())]).unwrap();
     insta::assert_snapshot!(said(folder, 1, |args| args.weights = Some(weights.clone())), @"the loss is NaN at step 1: training has run away (a smaller rate, a warm-up or clipping may help); no checkpoint had been written yet");
-    let args =
-        GenerateArgs { weights: Some(weights), prompt: "a".into(), tokens: 3, temperature: 1.0, ..GenerateArgs::default() };
+    let args = GenerateArgs {
+        weights: Some(weights),
+        prompt: vec!["a".into()],
+        tokens: 3,
+        temperature: 1.0,
+        ..GenerateArgs::default()
+    };
     let result = generate(bigram::compiled(&folder.join("text.txt"), 20, 1), &args);
     insta::assert_snapshot!(words(folder, result.map(|exit| format!("{exit:?}"))), @"the logit of token 5 is NaN: the model's numbers have run away");
 }

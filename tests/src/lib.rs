@@ -9,3 +9,4 @@ pub mod oracle;
 pub mod native;
 pub mod executable;
 pub mod random;
+pub mod texts;

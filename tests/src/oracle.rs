@@ -81,12 +81,15 @@ impl Oracle {
         let dims = sizes.dims(&input.axes)?;
         let data = match &input.source {
             Source::Port => port(given, input)?.clone(),
+            Source::Supplied if input.name == "start" => specials.start.iter().map(|&n| f64::from(n)).collect(),
             Source::Supplied => vec![special(&input.name, specials)?],
             Source::Parameter(_) => {
                 self.slots.get(&input.name).with_context(|| format!("`{}` has no value", input.name))?.clone()
             }
             Source::State(_, start) => self.slots.get(&input.name).cloned().unwrap_or_else(|| vec![start.0; length(&dims)]),
-            Source::Accumulator => self.slots.get(&input.name).cloned().unwrap_or_else(|| vec![0.0; length(&dims)]),
+            Source::Accumulator | Source::Kept => {
+                self.slots.get(&input.name).cloned().unwrap_or_else(|| vec![0.0; length(&dims)])
+            }
         };
         Array::from_order(&dims, data).map_err(|why| anyhow::anyhow!("`{}`: {}", input.name, why.0))
     }
@@ -148,7 +151,8 @@ impl Engine for Oracle {
 
     fn run(&mut self, program: &str, inputs: &Tensors, specials: &Specials) -> Result<Tensors> {
         let graph = self.program(program)?;
-        let bound = free_sizes(&graph.axes, &graph.inputs, inputs)?;
+        let mut bound = free_sizes(&graph.axes, &graph.inputs, inputs)?;
+        bound.extend(specials.sizes.iter().map(|&(name, value)| (name.to_string(), value)));
         let sizes = Sizes::new(&graph.axes, &bound);
         let mut bindings = Bindings { sizes: bound, inputs: HashMap::new() };
         for input in &graph.inputs {

@@ -32,7 +32,9 @@ impl Case {
             let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             Ok(serde_json::from_str(&text)?)
         };
-        Ok(Self { about: read("case.json")?, config: read("config.json")?, folder })
+        // A case without a model has no configuration.
+        let config = if folder.join("config.json").exists() { read("config.json")? } else { Value::Null };
+        Ok(Self { about: read("case.json")?, config, folder })
     }
 
     /// One of its files.

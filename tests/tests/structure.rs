@@ -8,7 +8,7 @@ use weft_compiler::kernel::Kernel;
 use weft_compiler::plan::Kernels;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::elaborate::Setting;
-use weft_runtime::plan::{Plan, Program, Size, Step};
+use weft_runtime::plan::{CAPACITY, PAST, Place, Plan, Program, Size, Step};
 use weft_tests::engine::{shown, specification};
 
 /// What a specification compiles to, without machine code. For one processor, so that every machine plans the same.
@@ -92,7 +92,9 @@ fn form(symbol: &str) -> &str {
 fn launches(steps: &[Step], found: &mut Vec<usize>) {
     for step in steps {
         match step {
-            Step::Launch(launch) | Step::Prepare { launch, .. } => found.push(launch.kernel as usize),
+            Step::Launch(launch) => found.push(launch.kernel as usize),
+            // Once for all runs.
+            Step::Prepare { .. } => {}
             Step::Loop { body, .. } => launches(body, found),
         }
     }
@@ -218,6 +220,36 @@ fn training_stores_nothing_of_positions_by_positions() {
     }
     assert!(positions > 0, "sizes of this recipe are known");
     assert!(planned.forms("train_step").contains(&"attention_backward"), "{:?}", planned.forms("train_step"));
+}
+
+#[test]
+fn what_is_kept_is_written_and_read_where_it_lies() {
+    let planned = Planned::library("gpt2", "Gpt2", &[]);
+    let mut kept = 0;
+    for name in ["prefill", "decode", "prefill_rows", "decode_rows"] {
+        let program = planned.program(name);
+        let number = |name: &str| program.sizes.iter().position(|n| n == name).map(|n| n as u32);
+        let capacity = number(CAPACITY).expect("there is room for places");
+        for buffer in &program.buffers {
+            let is_kept = power(&buffer.len, capacity) > 0;
+            assert_eq!(is_kept, matches!(buffer.place, Place::Slot(slot) if planned.plan.slots[slot as usize].len == 0));
+            kept += usize::from(is_kept);
+            // Of the past no more is stored than a score for each head.
+            let scores = |past: u32| buffer.len.terms.iter().all(|(n, v)| !v.contains(&past) || *n <= 12);
+            assert!(is_kept || number(PAST).is_none_or(scores), "`{name}` stores {:?} elements", buffer.len);
+        }
+    }
+    assert_eq!(kept, 8, "keys and values, in each program");
+}
+
+#[test]
+fn decoding_is_few_kernels() {
+    let planned = Planned::library("gpt2", "Gpt2", &[]);
+    insta::assert_snapshot!(format!(
+        "prefill: {}\ndecode: {}\n",
+        planned.forms("prefill").join(" "),
+        planned.forms("decode").join(" ")
+    ));
 }
 
 #[test]

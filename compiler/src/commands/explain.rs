@@ -1,4 +1,4 @@
-//! `weft explain`: what a code of an error means; which rewrites a specification undergoes.
+//! `weft explain`: what a code of an error means; which rewrites a specification undergoes; what is kept while a text is written.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 use weft_compiler::compile::{self, Options};
 use weft_compiler::graph::parse;
+use weft_compiler::passes::decode::Kept;
 use weft_compiler::rewrite;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
-use weft_runtime::console::heading;
+use weft_runtime::console::{heading, thousands};
 
 use super::{Outcome, Shown};
 
@@ -18,7 +19,9 @@ Example: all codes, and one of them
   weft explain
   weft explain W0001
 Example: which rewrite rules fired in each program, and what they are predicted to gain
-  weft explain --rewrites gpt.weft --program train_step";
+  weft explain --rewrites gpt.weft --program train_step
+Example: what is kept of each token while a text is written, and why
+  weft explain --decode gpt.weft";
 
 /// The stage whose graph the rewriter gets.
 const BEFORE: &str = ".release";
@@ -31,8 +34,11 @@ pub struct ExplainArgs {
     /// Say which rewrite rules fired in a specification's programs, and the predicted gain
     #[arg(long, value_name = "SPEC", conflicts_with = "code")]
     pub rewrites: Option<PathBuf>,
+    /// Say what a specification's model keeps of each token while a text is written, or why it cannot
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["code", "rewrites"])]
+    pub decode: Option<PathBuf>,
     /// Which recipe or model of it [default: the only one]
-    #[arg(long, value_name = "NAME", requires = "rewrites")]
+    #[arg(long, value_name = "NAME", conflicts_with = "code")]
     pub item: Option<String>,
     /// Which program of it [default: all]
     #[arg(long, value_name = "NAME", requires = "rewrites")]
@@ -44,6 +50,9 @@ pub struct ExplainArgs {
 pub fn explain(args: &ExplainArgs) -> Outcome {
     if let Some(spec) = &args.rewrites {
         return rewrites(spec, args);
+    }
+    if let Some(spec) = &args.decode {
+        return decode(spec, args);
     }
     match &args.code {
         None => CODES.iter().for_each(|row| println!("{}  {}", row.code, row.title)),
@@ -76,6 +85,34 @@ fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
         let graph = parse(&text).map_err(|fault| anyhow::anyhow!("the graph of `{program}` does not read back: {fault}"))?;
         println!("{}\n{}", heading(&program), rewrite::report(&graph));
     }
+    Ok(0)
+}
+
+/// Prints what is kept of each place of a text.
+fn decode(spec: &Path, args: &ExplainArgs) -> Outcome {
+    let specification = compile::load(spec)?;
+    args.shown.diagnostics(&specification.warnings, specification.program.sources());
+    let subject = specification.subject(args.item.as_deref())?;
+    let kept = match specification.kept(&subject)? {
+        Ok(kept) => kept,
+        Err(why) => {
+            println!("Nothing is kept; the whole text is computed again for each token:\n{why}");
+            return Ok(0);
+        }
+    };
+    println!("Of each token of a text is kept, in every repetition:");
+    let mut all = 0;
+    for kept in &kept {
+        let Kept { axes, of, reader, .. } = kept;
+        let shape: Vec<String> = axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
+        let bytes = kept.bytes();
+        all += bytes;
+        println!("  [{}]  {} bytes\n    made with {of}, for {reader}", shape.join(", "), thousands(bytes));
+    }
+    println!("{} bytes a token", thousands(all));
+    println!(
+        "Products and reductions are kept behind the last of them that concerns one token alone; positions are computed again."
+    );
     Ok(0)
 }
 

@@ -116,14 +116,24 @@ pub fn evaluate(args: &EvaluateArgs) -> Outcome {
 
 pub fn generate(args: &GenerateArgs) -> Outcome {
     let common = &args.runtime.common;
-    let wanted = |name: &str| name == "forward";
-    What::of(&args.compile, args.json, common, &wanted).in_process(|compiled| cli::generate(compiled, &args.runtime))
+    // Either what keeps places, or the whole text again and again.
+    let rows = args.runtime.prompt.len() > 1 || args.runtime.ids.is_some();
+    let wanted = |name: &str| match name {
+        "forward" | "prefill" | "decode" => true,
+        "prefill_rows" | "decode_rows" => rows,
+        _ => false,
+    };
+    let what = What { of_model: args.runtime.ids.is_some(), ..What::of(&args.compile, args.json, common, &wanted) };
+    what.in_process(|compiled| cli::generate(compiled, &args.runtime))
 }
 
 pub fn bench(args: &BenchArgs) -> Outcome {
     let common = &args.runtime.common;
-    let wanted = |name: &str| name == args.runtime.program;
-    let gradients = args.runtime.program == "gradients";
+    let program = args.runtime.program.as_str();
+    // Texts begin with their prompts, and go on one by one or together.
+    let texts = program == "decode";
+    let wanted = |name: &str| name == program || texts && matches!(name, "prefill" | "prefill_rows" | "decode_rows");
+    let gradients = program == "gradients";
     let what = What { of_model: true, gradients, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::bench(compiled, &args.runtime))
 }

@@ -146,6 +146,7 @@ impl Writer<'_> {
             Op::Merge(parts, whole) => Op::Merge(parts.clone(), name(*whole)),
             Op::Slice(from, start, to) => Op::Slice(*from, start.clone(), name(*to)),
             Op::Pad(from, start, to, value) => Op::Pad(*from, start.clone(), name(*to), *value),
+            Op::Insert(part, start, whole) => Op::Insert(*part, start.clone(), name(*whole)),
             Op::Concat(parts, whole) => Op::Concat(parts.clone(), name(*whole)),
             Op::ScatterAdd(axis, over) => Op::ScatterAdd(name(*axis), over.clone()),
             Op::Order(axis, to, way) => Op::Order(*axis, name(*to), *way),
@@ -174,7 +175,9 @@ fn hidden_axes(op: &Op) -> Vec<Axis> {
     match op {
         Op::Reduce(_, over) | Op::Contract(over) | Op::LogSumExp(over) | Op::ScatterAdd(_, over) => over.clone(),
         Op::ArgMax(axis) | Op::Lookup(axis) => vec![*axis],
-        Op::Split(axis, _) | Op::Slice(axis, ..) | Op::Pad(axis, ..) | Op::Order(axis, ..) => vec![*axis],
+        Op::Split(axis, _) | Op::Slice(axis, ..) | Op::Pad(axis, ..) | Op::Insert(axis, ..) | Op::Order(axis, ..) => {
+            vec![*axis]
+        }
         Op::Merge(parts, _) | Op::Concat(parts, _) => parts.clone(),
         Op::Constant(..)
         | Op::Index(_)

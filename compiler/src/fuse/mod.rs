@@ -16,31 +16,37 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Op};
 use weft_dsl::types::Axes;
 
-use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, RegionBuilder, Scan, results};
+use crate::graph::{Form, Fused, Graph, Kind, Node, NodeId, Output, Region, RegionBuilder, Scan, Sink, inserted, results};
 
 /// Makes kernels of a whole program; unless `joined`, one of each operator, to compare with.
 pub fn fuse(graph: &mut Graph, joined: bool) {
     scalars::widen(graph);
-    graph.body = region(&graph.axes, &graph.body, joined);
+    let in_place = |(at, output): (usize, &Output)| match output.sink {
+        Sink::Update(input) => (inserted(&graph.body, graph.body.outputs[at]) == Some(input)).then_some(at),
+        Sink::Port => None,
+    };
+    let in_place: Vec<usize> = graph.outputs.iter().enumerate().filter_map(in_place).collect();
+    graph.body = region(&graph.axes, &graph.body, joined, &in_place);
 }
 
-/// Makes kernels of a region and of the regions within.
-fn region(axes: &Axes, source: &Region, joined: bool) -> Region {
-    let source = prepared(axes, source, joined);
-    let roots = roots::Roots::of(axes, &source, joined);
+/// Makes kernels of a region and of the regions within; some of its outputs are written into the storage of arguments.
+fn region(axes: &Axes, source: &Region, joined: bool, in_place: &[usize]) -> Region {
+    let source = prepared(axes, source, joined, in_place);
+    let kept: Vec<NodeId> = in_place.iter().map(|&at| source.outputs[at]).collect();
+    let roots = roots::Roots::of(axes, &source, joined, &kept);
     let clusters =
         if joined { cluster::clusters(axes, &source, &roots) } else { cluster::Clusters::single(&source, &roots) };
-    emit(axes, &source, &roots, &clusters)
+    emit(axes, &source, &roots, &clusters, in_place)
 }
 
 /// Bodies of scans fused; contractions that are no matrix product written as sums.
-fn prepared(axes: &Axes, source: &Region, joined: bool) -> Region {
+fn prepared(axes: &Axes, source: &Region, joined: bool, in_place: &[usize]) -> Region {
     let mut out = RegionBuilder::new();
     for ty in &source.arguments {
         out.argument(ty.clone());
     }
     let mut new: Vec<NodeId> = Vec::with_capacity(source.nodes.len());
-    for (_, node) in source.iter() {
+    for (id, node) in source.iter() {
         let operands: Vec<NodeId> = node.operands.iter().map(|o| new[o.0 as usize]).collect();
         new.push(match &node.kind {
             Kind::Op(Op::Contract(over)) if !joined || !is_product(source, node.operands[0], node.operands[1], over) => {
@@ -49,7 +55,12 @@ fn prepared(axes: &Axes, source: &Region, joined: bool) -> Region {
             }
             Kind::Op(Op::Reduce(Monoid::Sum, over)) => steps::sum(axes, &mut out, operands[0], over, joined),
             Kind::Scan(scan) => {
-                let body = region(axes, &scan.body, joined);
+                let within = in_place.iter().filter_map(|&at| match source[source.outputs[at]] {
+                    Node { kind: Kind::Project(number), ref operands, .. } if operands[0] == id => Some(number as usize),
+                    _ => None,
+                });
+                let within: Vec<usize> = within.collect();
+                let body = region(axes, &scan.body, joined, &within);
                 out.node(Kind::Scan(Box::new(Scan { body, ..(**scan).clone() })), operands, node.ty.clone())
             }
             kind => out.node(kind.clone(), operands, node.ty.clone()),
@@ -67,7 +78,7 @@ fn is_product(region: &Region, a: NodeId, b: NodeId, over: &[weft_dsl::types::Ax
 }
 
 /// Writes the region of kernels.
-fn emit(axes: &Axes, source: &Region, roots: &roots::Roots, clusters: &cluster::Clusters) -> Region {
+fn emit(axes: &Axes, source: &Region, roots: &roots::Roots, clusters: &cluster::Clusters, in_place: &[usize]) -> Region {
     let mut out = RegionBuilder::new();
     for ty in &source.arguments {
         out.argument(ty.clone());
@@ -85,7 +96,7 @@ fn emit(axes: &Axes, source: &Region, roots: &roots::Roots, clusters: &cluster::
         }
     }
     let mut outputs: Vec<NodeId> = source.outputs.iter().map(|&o| made.value(axes, &mut out, o)).collect();
-    own(&mut out, &mut outputs);
+    own(&mut out, &mut outputs, in_place);
     out.finish(outputs)
 }
 
@@ -135,10 +146,11 @@ fn kernel(
     }
 }
 
-/// Gives each output a buffer of its own: an output that is no kernel's result, or stands twice, is copied.
-fn own(out: &mut RegionBuilder, outputs: &mut [NodeId]) {
+/// Gives each output a buffer of its own, unless it has an argument's: an output that is no kernel's result, or stands twice, is
+/// copied.
+fn own(out: &mut RegionBuilder, outputs: &mut [NodeId], in_place: &[usize]) {
     let mut seen = Vec::new();
-    for output in outputs {
+    for (_, output) in outputs.iter_mut().enumerate().filter(|(at, _)| !in_place.contains(at)) {
         let origin = roots::beneath_renames(out.region(), *output);
         let node = &out.region()[origin];
         let made = matches!(node.kind, Kind::Project(_)) && matches!(out.region()[node.operands[0]].kind, Kind::Fused(_));

@@ -26,7 +26,8 @@ pub enum Role {
     Inline,
     /// Made by a kernel and kept in memory.
     Root,
-    /// In memory, but not made by a kernel of this region: arguments, scans, kernels that were found before.
+    /// In memory, but not made by a kernel of this region: arguments, scans, kernels that were found before, what is inserted into
+    /// an argument where that lies.
     Boundary,
 }
 
@@ -38,9 +39,10 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Decides for a region; unless `joined`, every value that an operator makes of others is materialised.
-    pub fn of(axes: &Axes, region: &Region, joined: bool) -> Self {
-        let mut role = first_roles(region);
+    /// Decides for a region; unless `joined`, every value that an operator makes of others is materialised. `in_place`: outputs that
+    /// have the storage of an argument.
+    pub fn of(axes: &Axes, region: &Region, joined: bool, in_place: &[NodeId]) -> Self {
+        let mut role = first_roles(region, in_place);
         if joined {
             store_shared(axes, region, &mut role);
         } else {
@@ -99,7 +101,7 @@ pub fn beneath_renames(region: &Region, mut id: NodeId) -> NodeId {
 }
 
 /// Roles before sharing is looked at: what must be in memory is.
-fn first_roles(region: &Region) -> Vec<Role> {
+fn first_roles(region: &Region, in_place: &[NodeId]) -> Vec<Role> {
     let mut role = vec![Role::Dead; region.nodes.len()];
     let mut live = vec![false; region.nodes.len()];
     let mut needed = vec![false; region.nodes.len()];
@@ -114,11 +116,12 @@ fn first_roles(region: &Region) -> Vec<Role> {
         }
         for &operand in &node.operands {
             live[operand.0 as usize] = true;
-            if matches!(node.kind, Kind::Scan(_) | Kind::Fused(_)) {
+            if matches!(node.kind, Kind::Scan(_) | Kind::Fused(_)) || in_place.contains(&id) {
                 needed[beneath_renames(region, operand).0 as usize] = true;
             }
         }
         role[at] = match &node.kind {
+            Kind::Op(_) if in_place.contains(&id) => Role::Boundary,
             Kind::Op(op) if !is_inline(op) || needed[at] => Role::Root,
             Kind::Op(_) => Role::Inline,
             Kind::Argument(_) | Kind::Scan(_) | Kind::Fused(_) | Kind::Project(_) => Role::Boundary,

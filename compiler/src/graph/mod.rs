@@ -7,19 +7,23 @@
 //! Regions are closed: what a nested region needs comes in through its node's operands. So a region can be hashed, compared,
 //! moved and evaluated by itself.
 
+mod affine;
 mod array;
 mod build;
 mod dot;
+mod inserted;
 mod eval;
 pub mod philox;
 pub mod random;
 mod text;
 mod validate;
 
+pub use affine::{Affine, at_most_zero};
 pub use array::{Array, Misshapen};
 pub use build::{Builder, Mean, Value};
 pub use dot::dot;
 pub use eval::{Bindings, EvalError, Sizes, eval, eval_region};
+pub use inserted::{inserted, yielded};
 pub use text::{parse, print, print_region};
 pub use validate::validate;
 
@@ -155,6 +159,8 @@ pub enum Source {
     State(String, Number),
     /// Sums over micro-batches.
     Accumulator,
+    /// What is kept of the places of a text while it is written.
+    Kept,
 }
 
 /// A result of a program.
@@ -348,6 +354,7 @@ pub fn is_inline(op: &Op) -> bool {
         | Op::Merge(..)
         | Op::Slice(..)
         | Op::Pad(..)
+        | Op::Insert(..)
         | Op::Concat(..)
         | Op::Lookup(_) => true,
         Op::Reduce(..)

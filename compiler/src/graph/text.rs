@@ -130,6 +130,7 @@ impl Printer<'_> {
             Source::Port => "port".into(),
             Source::Supplied => "supplied".into(),
             Source::Accumulator => "accumulator".into(),
+            Source::Kept => "kept".into(),
             Source::State(path, start) => format!("state {path:?} {}", number(*start)),
             Source::Parameter(parameter) => {
                 let start = match parameter.start {
@@ -207,6 +208,9 @@ impl Printer<'_> {
             Op::Slice(from, start, to) => format!("slice {} from ({start}) -> {}", self.axis(*from), self.axis(*to)),
             Op::Pad(from, start, to, value) => {
                 format!("pad {} from ({start}) -> {} with {}", self.axis(*from), self.axis(*to), number(*value))
+            }
+            Op::Insert(part, start, whole) => {
+                format!("insert {} from ({start}) -> {}", self.axis(*part), self.axis(*whole))
             }
             Op::Concat(parts, whole) => format!("concat {} -> {}", self.list(parts), self.axis(*whole)),
             Op::Lookup(axis) => format!("lookup {}", self.axis(*axis)),

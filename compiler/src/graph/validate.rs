@@ -150,7 +150,7 @@ fn operator(axes: &Axes, op: &Op, operands: &[&Type]) -> Result<(), String> {
         Op::Concat(..) => {}
         Op::Order(axis, to, _) => within(axes, *to, &weft_dsl::size::Size::of(0), *axis)?,
         Op::Slice(from, start, to) => within(axes, *to, start, *from)?,
-        Op::Pad(from, start, to, _) => within(axes, *from, start, *to)?,
+        Op::Pad(from, start, to, _) | Op::Insert(from, start, to) => within(axes, *from, start, *to)?,
         Op::Index(_) | Op::Extent(_) | Op::Map(_) | Op::Cast(_) | Op::StopGradient | Op::ArgMax(_) => {}
         Op::Rename(..) | Op::Lookup(_) => {}
     }
@@ -174,7 +174,11 @@ fn named(op: &Op) -> Vec<Axis> {
         Op::Split(axis, list) | Op::Merge(list, axis) | Op::Concat(list, axis) | Op::ScatterAdd(axis, list) => {
             list.iter().copied().chain([*axis]).collect()
         }
-        Op::Rename(from, to) | Op::Slice(from, _, to) | Op::Pad(from, _, to, _) | Op::Order(from, to, _) => vec![*from, *to],
+        Op::Rename(from, to)
+        | Op::Slice(from, _, to)
+        | Op::Pad(from, _, to, _)
+        | Op::Insert(from, _, to)
+        | Op::Order(from, to, _) => vec![*from, *to],
         Op::Index(axis) | Op::ArgMax(axis) | Op::Lookup(axis) => vec![*axis],
         Op::Extent(_) | Op::Map(_) | Op::StopGradient => Vec::new(),
     }

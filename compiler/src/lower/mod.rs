@@ -1,5 +1,6 @@
 //! From a checked specification to the graphs of its programs.
 
+mod decode;
 mod test;
 mod train;
 
@@ -39,8 +40,10 @@ pub struct Model {
     pub name: String,
     /// A graph whose inputs are all its parameters, in declared order.
     pub parameters: Graph,
-    /// Its functions.
+    /// Its functions, and what is derived from them.
     pub functions: Vec<Lowered>,
+    /// Why the programs that write texts could not be derived, where they could not.
+    pub no_decode: Option<String>,
     /// Other people's names for its parameters.
     pub layouts: Vec<LayoutOut>,
 }
@@ -58,12 +61,14 @@ pub fn model(
     let parameters = parameters(&model.parameters, session.emit());
     let layouts = session.weights(&model)?;
     let wanted = |function: Option<&str>| only.is_none_or(|only| only == function);
-    let functions = functions(&session, &model, &wanted, &mut |function, options| {
+    let mut functions = functions(&session, &model, &wanted, &mut |function, options| {
         let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
         let model = session.model(name, settings)?;
         called(session, &model, function, options)
     })?;
-    Ok(Model { name: name.into(), parameters, functions, layouts })
+    let (derived, no_decode) = decode::decoding(&functions);
+    functions.extend(derived);
+    Ok(Model { name: name.into(), parameters, functions, no_decode, layouts })
 }
 
 /// Lowers the wanted functions of a model, each in a session of its own; one with optional arguments once more with these.

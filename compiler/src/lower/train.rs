@@ -11,6 +11,7 @@ use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::span::Span;
 use weft_dsl::types::{Axes, Elem};
 
+use super::decode::decoding;
 use super::{Lowered, Result, SizeLimit, called, functions, limits, parameters};
 use crate::graph::{Builder, Graph, Kind, Mean, NodeId, Source, Value};
 use crate::passes::differentiate::gradient;
@@ -30,6 +31,8 @@ pub struct Training {
     pub metrics: Vec<String>,
     /// The programs.
     pub programs: Vec<Lowered>,
+    /// Why the programs that write texts could not be derived, where they could not.
+    pub no_decode: Option<String>,
 }
 
 /// What is to be lowered of a recipe.
@@ -68,7 +71,10 @@ pub fn training(
         programs.push(request.gradients()?);
     }
     programs.extend(functions(&session, model, &|_| true, &mut |function, options| request.function(function, options))?);
-    Ok(Training { settings: made.settings.clone(), model: model.name.clone(), parameters, layouts, metrics, programs })
+    let (derived, no_decode) = decoding(&programs);
+    programs.extend(derived);
+    let (settings, model) = (made.settings.clone(), model.name.clone());
+    Ok(Training { settings, model, parameters, layouts, metrics, programs, no_decode })
 }
 
 impl<'a> Request<'a> {

@@ -83,7 +83,9 @@ impl Dropped {
                     self.keep(&[*whole]);
                 }
             }
-            Op::Slice(from, _, to) | Op::Pad(from, _, to, _) | Op::Order(from, to, _) => self.keep(&[*from, *to]),
+            Op::Slice(from, _, to) | Op::Pad(from, _, to, _) | Op::Insert(from, _, to) | Op::Order(from, to, _) => {
+                self.keep(&[*from, *to]);
+            }
             Op::Concat(parts, whole) => {
                 self.keep(parts);
                 self.keep(&[*whole]);

@@ -161,6 +161,11 @@ impl Slots {
         if let Some(at) = self.list.iter().position(|s| s.name == input.name) {
             return Ok(at as u32);
         }
+        let dtype = stored(dtype(&Type::new(input.elem, input.axes.iter().copied())))?;
+        if *source == Source::Kept {
+            self.list.push(plan::Slot { name: input.name.clone(), dtype, len: 0, role: plan::Role::Kept });
+            return Ok(self.list.len() as u32 - 1);
+        }
         let length = |axis: &Axis| {
             let size = graph.axes.size(*axis);
             size.known().map(|n| n as u64).with_context(|| format!("`{}` has the unknown size `{size}`", input.name))
@@ -192,15 +197,9 @@ impl Slots {
                 plan::Role::State { param: param as u32, start: start.0 }
             }
             Source::Accumulator => plan::Role::Accumulator,
-            Source::Port | Source::Supplied => unreachable!("inputs of a run have no slot"),
+            Source::Port | Source::Supplied | Source::Kept => unreachable!("they have no slot of a known size"),
         };
-        let ty = Type::new(input.elem, input.axes.iter().copied());
-        self.list.push(plan::Slot {
-            name: input.name.clone(),
-            dtype: stored(dtype(&ty))?,
-            len: lengths.iter().product(),
-            role,
-        });
+        self.list.push(plan::Slot { name: input.name.clone(), dtype, len: lengths.iter().product(), role });
         Ok(self.list.len() as u32 - 1)
     }
 }

@@ -11,7 +11,7 @@ use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride, Work};
 use super::layout::Layouts;
 use super::sizes::SizeNames;
 use super::{Kernels, Slots, work};
-use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results};
+use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results, yielded};
 use crate::schedule::{Layout, Machine, Scheduled, schedule};
 
 /// A value in memory: where it starts and how it lies.
@@ -104,6 +104,7 @@ impl<'a> Planner<'a> {
             let (origin, target) = through_renames(region, output, target.clone());
             wanted.insert(origin, target);
         }
+        let placed = self.insertions(region, arguments, &mut wanted)?;
         let starts = self.starts_of_carried(region)?;
         wanted.extend(starts.iter().map(|(id, place)| (*id, place.clone())));
         for &id in order {
@@ -116,6 +117,13 @@ impl<'a> Planner<'a> {
                     let operand = &at[&node.operands[0]];
                     let renamed = Ref { layout: operand.layout.renamed(*from, *to), ..operand.clone() };
                     at.insert(id, renamed);
+                }
+                Kind::Op(Op::Insert(..)) => {
+                    let (whole, part) = (node.operands[0], node.operands[1]);
+                    if let Some(place) = placed.get(&id) {
+                        self.copy(&region[part].ty, &at[&part], place)?;
+                    }
+                    at.insert(id, at[&whole].clone());
                 }
                 Kind::Fused(fused) => {
                     let operands: Vec<Ref> = node.operands.iter().map(|o| at[o].clone()).collect();
@@ -135,6 +143,38 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What is inserted is written to its place in the whole by the kernel that makes it; gives the places of what must be copied
+    /// there instead.
+    fn insertions(
+        &mut self,
+        region: &Region,
+        arguments: &[Ref],
+        wanted: &mut HashMap<NodeId, Ref>,
+    ) -> Result<HashMap<NodeId, Ref>> {
+        let mut copied = HashMap::new();
+        for (id, node) in region.iter() {
+            let Kind::Op(Op::Insert(part, start, whole)) = &node.kind else { continue };
+            let Kind::Argument(number) = region[node.operands[0]].kind else {
+                bail!("a value is inserted into no argument")
+            };
+            let mut place = arguments[number as usize].clone();
+            let Some((first, rest)) = place.layout.0.split_first().filter(|(first, _)| *first == whole) else {
+                bail!("a value is inserted along an axis that does not lie outermost, which is not supported yet");
+            };
+            place.offset = place.offset.clone() + start.clone() * self.axes.volume(rest);
+            place.layout = place.layout.renamed(*first, *part);
+            let (origin, own) = through_renames(region, node.operands[1], place.clone());
+            let made = matches!(region[origin].kind, Kind::Project(_))
+                && matches!(region[region[origin].operands[0]].kind, Kind::Fused(_));
+            if made && !wanted.contains_key(&origin) {
+                wanted.insert(origin, own);
+            } else {
+                copied.insert(id, place);
+            }
+        }
+        Ok(copied)
     }
 
     /// A kernel's result that only starts a scan is written to where the scan carries it.
@@ -241,7 +281,11 @@ impl<'a> Planner<'a> {
         }
         let outputs = results(&Kind::Scan(Box::new(scan.clone()))).context("a scan has results")?;
         let mut yields = Vec::new();
-        for ty in &outputs[scan.carried..] {
+        for (number, ty) in outputs.iter().enumerate().skip(scan.carried) {
+            if let Some(slice) = yielded(scan, number) {
+                yields.push(operands[slice].clone());
+                continue;
+            }
             let inner = self.layouts.choose(self.axes, &ty.without(&[scan.axis]));
             let layout = Layout(std::iter::once(scan.axis).chain(inner.0).collect());
             yields.push(Ref::whole(self.buffer(ty, ARENA, &[])?, layout));

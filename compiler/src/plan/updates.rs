@@ -2,11 +2,11 @@
 //!
 //! A result that replaces a parameter or its state may be written over the old value at once only where nothing reads that
 //! value any more: no later node, and the writing kernel itself only at the place it writes. Otherwise the result waits in
-//! the arena and is copied when everything else is done.
+//! the arena and is copied when everything else is done. What is inserted into storage that nothing else reads is written there.
 
 use weft_dsl::op::Op;
 
-use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, Sink};
+use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, Sink, inserted};
 
 /// An order of the nodes in which storage is overwritten late, and for each output whether it may be written in place.
 pub fn order(graph: &Graph) -> (Vec<NodeId>, Vec<bool>) {
@@ -18,6 +18,7 @@ pub fn order(graph: &Graph) -> (Vec<NodeId>, Vec<bool>) {
     let shown = arguments_shown(&graph.body);
     let in_place = |(output, &node): (&crate::graph::Output, &NodeId)| match output.sink {
         Sink::Port => true,
+        Sink::Update(input) if inserted(&graph.body, node) == Some(input) => true,
         Sink::Update(input) => may_overwrite(&graph.body, &shown, &position, node, input),
     };
     let in_place = graph.outputs.iter().zip(&graph.body.outputs).map(in_place).collect();

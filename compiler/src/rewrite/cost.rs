@@ -53,7 +53,7 @@ pub fn seconds(axes: &Axes, op: &Op, operands: &[&Type], result: &Type) -> f64 {
         Op::Cast(_) => elements(result) / ELEMENTWISE,
         Op::Random(..) => elements(result) * 30.0 / ELEMENTWISE,
         // A copy, unless what reads it takes it in; the price of the copy keeps rules honest.
-        Op::Slice(..) | Op::Pad(..) | Op::Concat(..) => 2.0 * elements(result) * ELEMENT / MEMORY,
+        Op::Slice(..) | Op::Pad(..) | Op::Insert(..) | Op::Concat(..) => 2.0 * elements(result) * ELEMENT / MEMORY,
         Op::Lookup(_) => 2.0 * elements(result) * ELEMENT / MEMORY,
         Op::Reduce(..) | Op::ArgMax(_) | Op::Order(..) => START + work(1.0).max(moved()),
         Op::Softmax(_) => START + work(14.0).max(moved()),

@@ -232,6 +232,7 @@ impl<'a> Exprs<'a> {
             | Op::Merge(..)
             | Op::Slice(..)
             | Op::Pad(..)
+            | Op::Insert(..)
             | Op::Concat(..)
             | Op::Lookup(_) => self.structural(w, node, op, env),
             Op::Reduce(..)

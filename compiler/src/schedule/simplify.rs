@@ -106,9 +106,11 @@ fn keeps(node: &Node, a: Axis, b: Axis) -> bool {
         }
         Op::Index(axis) | Op::ArgMax(axis) | Op::Lookup(axis) => !named(*axis),
         Op::ScatterAdd(axis, over) => !named(*axis) && whole_or_absent(over, a, b, false),
-        Op::Rename(from, to) | Op::Slice(from, _, to) | Op::Pad(from, _, to, _) | Op::Order(from, to, _) => {
-            !named(*from) && !named(*to)
-        }
+        Op::Rename(from, to)
+        | Op::Slice(from, _, to)
+        | Op::Pad(from, _, to, _)
+        | Op::Insert(from, _, to)
+        | Op::Order(from, to, _) => !named(*from) && !named(*to),
         Op::Split(whole, parts) | Op::Merge(parts, whole) | Op::Concat(parts, whole) => {
             !named(*whole) && !parts.iter().any(|&p| named(p))
         }

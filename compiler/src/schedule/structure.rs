@@ -51,6 +51,16 @@ impl Exprs<'_> {
                 }
                 None => self.fail(w, node, "has no position"),
             },
+            Op::Insert(part, start, whole) => match at(*whole) {
+                Some(p) => {
+                    let start = self.sizes.reg(w, start);
+                    let (inside, inner) = self.within(w, *part, start, p, env);
+                    let own = dtype(&body[node].ty);
+                    let (new, old) = (self.eval_as(w, operands[1], &inner, own), self.eval_as(w, operands[0], env, own));
+                    w.map(Elementwise::SELECT, &[inside, new, old])
+                }
+                None => self.fail(w, node, "has no position"),
+            },
             Op::Concat(parts, whole) => match at(*whole) {
                 Some(p) => self.concat(w, node, parts, p, env),
                 None => self.fail(w, node, "has no position"),

@@ -1,18 +1,20 @@
-//! `generate`: text that follows a prompt, printed as it comes.
+//! `generate`: text that follows a prompt, printed as it comes; several prompts at once; indices in and out of files.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use super::{Common, Exit, count, load_weights, tokenizer};
+use super::{Common, Exit, count, load_weights, of_inputs, tokenizer};
 use crate::console;
 use crate::exec::Compiled;
 use crate::generate::{self, Request};
 use crate::interrupt;
 use crate::sample::Sampling;
-use crate::tokenizer::Stream;
+use crate::tensor::{Data, Tensor};
+use crate::tensor_file::{read_tensors, write_tensors};
+use crate::tokenizer::{Stream, Tokenizer};
 
 /// Options of `generate`.
 #[derive(Args, Clone, Debug, Default)]
@@ -20,9 +22,18 @@ pub struct GenerateArgs {
     /// The parameters (safetensors) [default: those that training left in runs/NAME]
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
-    /// What the text follows
+    /// What the text follows; several are continued together, each text printed when all are done
     #[arg(long, default_value = "\n", hide_default_value = true, value_name = "TEXT")]
-    pub prompt: String,
+    pub prompt: Vec<String>,
+    /// Indices instead of text: `ids` or the only tensor of the file (safetensors), a prompt a row
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt", requires = "output")]
+    pub ids: Option<PathBuf>,
+    /// Where `sequences` and the `logits` of each token go (safetensors)
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// A row ends with the token of this index; the rest of its sequence is 0
+    #[arg(long, value_name = "INDEX")]
+    pub end: Option<i32>,
     /// How many tokens to add
     #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true, value_parser = count::<usize>)]
     pub tokens: usize,
@@ -51,33 +62,106 @@ pub struct GenerateArgs {
 /// # Errors
 /// Anything that keeps it from generating, in words.
 pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
-    let tokenizer = tokenizer(&compiled.plan)?;
     let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p };
     let sampling = if args.greedy { Sampling::GREEDY } else { sampling };
     sampling.check()?;
+    let tokenizer = if args.ids.is_some() { None } else { Some(tokenizer(&compiled.plan)?) };
     let mut machine = args.common.machine(compiled)?;
-    let (prompt, unknown) = tokenizer.encode_prompt(&args.prompt)?;
+    let prompts = match (&args.ids, &tokenizer) {
+        (Some(file), _) => of_inputs(rows(file), Some(file))?,
+        (None, Some(tokenizer)) => args.prompt.iter().map(|text| encoded(tokenizer, text)).collect::<Result<_>>()?,
+        (None, None) => Vec::new(),
+    };
+    load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
+    if let Some(why) = &machine.plan().no_decode {
+        console::warning(&format!("the whole text is computed again for each token: {why}"));
+    }
+    interrupt::listen("stopping");
+
+    let vocabulary = tokenizer.as_ref().map_or(usize::MAX, Tokenizer::size);
+    let request = Request { prompts: &prompts, tokens: args.tokens, sampling, seed: args.seed, vocabulary, end: args.end };
+    // One text is shown as it comes.
+    let mut shown = match (&tokenizer, prompts.as_slice()) {
+        (Some(tokenizer), [prompt]) => Some((tokenizer, Stream::after(prompt))),
+        _ => None,
+    };
+    if let Some((tokenizer, _)) = &shown {
+        show(&tokenizer.decode(&prompts[0])?)?;
+    }
+    let mut texts = prompts.clone();
+    let mut logits: Vec<Vec<f32>> = vec![Vec::new(); texts.len()];
+    generate::generate(&mut machine, &request, &mut |added| {
+        texts.iter_mut().zip(added.tokens).for_each(|(text, token)| text.extend(token));
+        if let (Some((tokenizer, stream)), Some(token)) = (&mut shown, added.tokens[0]) {
+            show(&stream.push(tokenizer, token)?)?;
+        }
+        if args.output.is_some() {
+            logits.iter_mut().zip(added.logits).for_each(|(all, row)| all.extend(row));
+        }
+        Ok(!interrupt::asked())
+    })?;
+    match (shown, &tokenizer) {
+        (Some((tokenizer, stream)), _) => show(&format!("{}\n", stream.finish(tokenizer)?))?,
+        (None, Some(tokenizer)) => texts.iter().try_for_each(|text| show(&format!("{}\n", tokenizer.decode(text)?)))?,
+        (None, None) => {}
+    }
+    if let Some(file) = &args.output {
+        save(file, &prompts, &texts, &logits)?;
+    }
+    args.common.report(&mut machine)?;
+    Ok(if interrupt::asked() { Exit::Interrupted } else { Exit::Done })
+}
+
+/// Prints at once.
+fn show(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("the text cannot be printed")
+}
+
+/// The indices of a prompt.
+fn encoded(tokenizer: &Tokenizer, text: &str) -> Result<Vec<i32>> {
+    let (prompt, unknown) = tokenizer.encode_prompt(text)?;
     if !unknown.is_empty() {
         console::warning(&format!("the model does not know {}: left out of the prompt", listed(&unknown)));
     }
     ensure!(!prompt.is_empty(), "the prompt has no token that the model knows: pass another with --prompt TEXT");
-    load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
-    interrupt::listen("stopping");
+    Ok(prompt)
+}
 
-    let mut out = io::stdout().lock();
-    let mut show =
-        |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("the text cannot be printed");
-    show(&tokenizer.decode(&prompt)?)?;
-    let mut stream = Stream::after(&prompt);
-    let request = Request { prompt: &prompt, tokens: args.tokens, sampling, seed: args.seed, vocabulary: tokenizer.size() };
-    generate::generate(&mut machine, &request, &mut |token| {
-        show(&stream.push(&tokenizer, token)?)?;
-        Ok(!interrupt::asked())
-    })?;
-    show(&stream.finish(&tokenizer)?)?;
-    show("\n")?;
-    args.common.report(&mut machine)?;
-    Ok(if interrupt::asked() { Exit::Interrupted } else { Exit::Done })
+/// The rows of a file with indices.
+pub(super) fn rows(file: &Path) -> Result<Vec<Vec<i32>>> {
+    let tensors = read_tensors(file)?;
+    let found = match tensors.as_slice() {
+        [one] => Some(one),
+        several => several.iter().find(|(name, _)| name == "ids"),
+    };
+    let (name, tensor) = found.context("there is no tensor `ids`")?;
+    let index = |x: i64| i32::try_from(x).with_context(|| format!("`{name}`: {x} exceeds 32 bits"));
+    let indices: Vec<i32> = match &tensor.data {
+        Data::I64(x) => x.iter().map(|&x| index(x)).collect::<Result<_>>()?,
+        Data::I32(x) => x.clone(),
+        other => bail!("`{name}` holds {}, not indices", other.kind()),
+    };
+    match *tensor.shape.as_slice() {
+        [_, length] | [length] if length > 0 => Ok(indices.chunks(length).map(<[i32]>::to_vec).collect()),
+        _ => bail!("`{name}` has the shape {:?}; it needs [rows, time]", tensor.shape),
+    }
+}
+
+/// Writes what was generated; rows that have ended are filled with 0.
+pub(super) fn save(file: &Path, prompts: &[Vec<i32>], texts: &[Vec<i32>], logits: &[Vec<f32>]) -> Result<()> {
+    let added = texts.iter().zip(prompts).map(|(text, prompt)| text.len() - prompt.len()).max().unwrap_or(0);
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + added;
+    let mut sequences = Vec::new();
+    for text in texts {
+        sequences.extend(text.iter().copied().chain(std::iter::repeat(0)).take(longest));
+    }
+    let count = logits.first().map_or(0, Vec::len).checked_div(added).unwrap_or(0);
+    let tensors = [
+        ("sequences".to_string(), Tensor::i32(&[texts.len(), longest], sequences)?),
+        ("logits".to_string(), Tensor::f32(&[texts.len(), added, count], logits.concat())?),
+    ];
+    write_tensors(file, &tensors)
 }
 
 fn listed(characters: &[char]) -> String {

@@ -55,6 +55,7 @@ pub(super) fn apply(op: &Op, operands: &[Rc<Array>], sizes: &Sizes) -> Result<Ar
         }
         Op::Slice(from, start, to) => slice(one()?, *from, sizes.value(start)?, (*to, sizes.axis(*to)?)),
         Op::Pad(from, start, to, number) => pad(one()?, *from, sizes.value(start)?, (*to, sizes.axis(*to)?), number.0),
+        Op::Insert(part, start, whole) => two().and_then(|(x, y)| insert(x, y, *part, sizes.value(start)?, *whole)),
         Op::Concat(parts, whole) => concat(operands, parts, (*whole, sizes.axis(*whole)?)),
         Op::Lookup(axis) => two().and_then(|(table, index)| lookup(table, index, *axis)),
         Op::ScatterAdd(axis, over) => {
@@ -278,6 +279,18 @@ fn pad(x: &Array, from: Axis, start: i64, to: (Axis, usize), number: f64) -> Res
     let mut out = vec![number; volume(&dims)?];
     out[run.start * width..run.end * width].copy_from_slice(&data);
     Ok(Array::from_order(&dims, out)?)
+}
+
+fn insert(whole: &Array, part: &Array, from: Axis, start: i64, to: Axis) -> Result<Array, EvalError> {
+    let (size, rest, mut data, width) = outwards(whole, to)?;
+    let Some(length) = part.size(from) else {
+        return malformed(format!("an operand lacks axis {}", from.0));
+    };
+    let run = run_within(start, length, size)?;
+    let new = part.broadcast(&[vec![(from, length)], rest.clone()].concat())?;
+    let new = new.in_order(&[vec![(from, length)], rest.clone()].concat())?;
+    data[run.start * width..run.end * width].copy_from_slice(&new);
+    Ok(Array::from_order(&[vec![(to, size)], rest].concat(), data)?)
 }
 
 fn concat(operands: &[Rc<Array>], parts: &[Axis], whole: (Axis, usize)) -> Result<Array, EvalError> {

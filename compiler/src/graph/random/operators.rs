@@ -172,7 +172,7 @@ impl Maker {
         let x = self.find(pool, |ty, _| !ty.axes.is_empty())?;
         let axis = self.axis_of(pool, x)?;
         let (n, size) = (self.length(&[axis]), self.axes.size(axis).clone());
-        match self.dice.below(3) {
+        match self.dice.below(4) {
             0 => {
                 let start = self.dice.below(n + 1);
                 let run = self.dice.below(n - start + 1);
@@ -184,6 +184,17 @@ impl Maker {
                 let to = self.fresh("padded", size + Size::of(before + after));
                 let number = Number(if pool.ty(x).elem == Elem::Bool { 1.0 } else { 2.0 });
                 self.put(pool, Op::Pad(axis, Size::of(before), to, number), &[x], x.most.max(2.0), x.exact)
+            }
+            2 if n > 0 => {
+                let (elem, rest) = (pool.ty(x).elem, pool.ty(x).without(&[axis]));
+                let start = self.dice.below(n);
+                let run = self.dice.below(n - start) + 1;
+                let part = self.fresh("part", Size::of(run as i64));
+                let y = self.find(pool, |ty, _| ty.elem == elem && ty.axes.iter().all(|&a| rest.has(a)))?;
+                let repeated = self.number(pool, 1.0, Elem::Bool, vec![part])?;
+                let y = self.map(pool, Elementwise::SELECT, &[repeated, y, y], y.most, y.exact)?;
+                let op = Op::Insert(part, Size::of(start as i64), axis);
+                self.put(pool, op, &[x, y], x.most.max(y.most), x.exact && y.exact)
             }
             _ => {
                 let elem = pool.ty(x).elem;

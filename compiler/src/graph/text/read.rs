@@ -268,6 +268,7 @@ impl Reader {
             "port" => Ok(Source::Port),
             "supplied" => Ok(Source::Supplied),
             "accumulator" => Ok(Source::Accumulator),
+            "kept" => Ok(Source::Kept),
             "state" => Ok(Source::State(self.text()?, self.number()?)),
             "parameter" => {
                 let (path, stack, axes) = (self.text()?, self.list()?, self.list()?);
@@ -404,14 +405,16 @@ impl Reader {
                 let whole = self.axis()?;
                 if word == "merge" { Op::Merge(parts, whole) } else { Op::Concat(parts, whole) }
             }
-            "slice" | "pad" => {
+            "slice" | "pad" | "insert" => {
                 let from = self.axis()?;
                 self.must_say("from")?;
                 let start = self.factor(0)?;
                 self.arrow()?;
                 let to = self.axis()?;
-                if word == "slice" {
-                    return Ok(Op::Slice(from, start, to));
+                match word {
+                    "slice" => return Ok(Op::Slice(from, start, to)),
+                    "insert" => return Ok(Op::Insert(from, start, to)),
+                    _ => {}
                 }
                 self.must_say("with")?;
                 Op::Pad(from, start, to, self.number()?)

@@ -12,6 +12,9 @@ use crate::passes::canonical::compact;
 
 /// What the scores read is computed within where that costs no more simple operations than this for each of them.
 pub(super) const CHEAP: u32 = 8;
+/// Fewer rows of queries than this, where their number is known, are products: a tile would be mostly empty, and keys and values are
+/// read once where they lie.
+const FEW: i64 = 16;
 /// The cost of an operator that is more than an instruction or two.
 const COSTLY: u32 = 20;
 
@@ -154,8 +157,17 @@ impl<'a> Writer<'a> {
             (true, false) => (b, a),
             _ => return None,
         };
-        let queried = ty(queries).axes.iter().any(|&a| a != key && !ty(keys).has(a));
-        (queried && ty(queries).has(key) && ty(keys).has(key)).then_some(Product { node, key, queries, keys })
+        let rows: Vec<Axis> = ty(queries).axes.iter().copied().filter(|&a| a != key && !ty(keys).has(a)).collect();
+        let many = !rows.is_empty() && self.axes.volume(&rows).known().is_none_or(|n| n >= FEW || !self.reads_part(keys));
+        (many && ty(queries).has(key) && ty(keys).has(key)).then_some(Product { node, key, queries, keys })
+    }
+
+    /// Whether a value is a part of something that is kept in memory.
+    fn reads_part(&self, mut id: NodeId) -> bool {
+        while let (Kind::Op(Op::Rename(..)), &[x]) = (&self.region[id].kind, self.region[id].operands.as_slice()) {
+            id = x;
+        }
+        matches!(self.region[id].kind, Kind::Op(Op::Slice(..)))
     }
 
     /// The nodes between the product and the scores, both included; none where one is more than elementwise.

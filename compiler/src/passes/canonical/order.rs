@@ -78,7 +78,7 @@ fn hash_shape(node: &Node, hash: &mut DefaultHasher) {
                 Op::Contract(over) | Op::ScatterAdd(_, over) | Op::Softmax(over) | Op::LogSumExp(over) => {
                     over.len().hash(hash)
                 }
-                Op::Slice(_, start, _) => start.known().hash(hash),
+                Op::Slice(_, start, _) | Op::Insert(_, start, _) => start.known().hash(hash),
                 Op::Pad(_, start, _, value) => (start.known(), value).hash(hash),
                 Op::Random(distribution, ..) => distribution.hash(hash),
                 Op::Split(_, parts) | Op::Merge(parts, _) | Op::Concat(parts, _) => parts.len().hash(hash),

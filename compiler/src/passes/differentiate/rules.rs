@@ -28,6 +28,7 @@ pub fn passes(op: &Op, operand: usize) -> bool {
         | Op::Merge(..)
         | Op::Slice(..)
         | Op::Pad(..)
+        | Op::Insert(..)
         | Op::Concat(..)
         | Op::Softmax(_)
         | Op::LogSumExp(_) => true,
@@ -80,6 +81,15 @@ pub fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: No
         Op::Pad(from, start, to, _) => {
             stray.retain(|a| a != to);
             if has(b, *to) { b.op(axes, Op::Slice(*to, start.clone(), *from), &[g]) } else { g }
+        }
+        Op::Insert(part, start, whole) if operand == 0 => {
+            let g = spread(axes, b, g, &[*whole]);
+            let nothing = b.op(axes, Op::Constant(Number(0.0), Elem::Float, vec![*part]), &[]);
+            b.op(axes, Op::Insert(*part, start.clone(), *whole), &[g, nothing])
+        }
+        Op::Insert(part, start, whole) => {
+            stray.retain(|a| a != whole);
+            if has(b, *whole) { b.op(axes, Op::Slice(*whole, start.clone(), *part), &[g]) } else { g }
         }
         Op::Concat(parts, whole) => {
             stray.retain(|a| a != whole);

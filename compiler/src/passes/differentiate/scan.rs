@@ -43,6 +43,7 @@ fn is_costly(region: &Region, node: &Node) -> bool {
             | Op::Merge(..)
             | Op::Slice(..)
             | Op::Pad(..)
+            | Op::Insert(..)
             | Op::Concat(..) => false,
         },
         Kind::Scan(_) | Kind::Fused(_) | Kind::Project(_) => true,

@@ -267,7 +267,9 @@ impl Reader<'_> {
 /// Axes of a moving operator's operands that are not its result's.
 fn hidden_axes(op: &Op) -> Vec<Axis> {
     match op {
-        Op::Split(axis, _) | Op::Slice(axis, ..) | Op::Pad(axis, ..) | Op::Lookup(axis) => vec![*axis],
+        Op::Split(axis, _) | Op::Slice(axis, ..) | Op::Pad(axis, ..) | Op::Insert(axis, ..) | Op::Lookup(axis) => {
+            vec![*axis]
+        }
         Op::Merge(parts, _) | Op::Concat(parts, _) => parts.clone(),
         _ => Vec::new(),
     }

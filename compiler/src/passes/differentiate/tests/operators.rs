@@ -106,6 +106,8 @@ const PROGRAMS: &[(&str, Program)] = &[
         let x = c.float(&[i, w]); c.op(Op::Slice(w, at, j), &[x]) }),
     ("pad", |c, [i, j, k]| { let s = size(c, j) + size(c, k) + Size::of(1); let w = c.sized("whole", s); let at = size(c, k);
         let x = c.float(&[i, j]); let x = c.op(Op::Pad(j, at, w, Number(3.0)), &[x]); c.map(Elementwise::MUL, &[x, x]) }),
+    ("insert", |c, [i, j, k]| { let s = size(c, j) + size(c, k) + Size::of(1); let w = c.sized("whole", s); let at = size(c, k);
+        let (x, y) = (c.float(&[i, w]), c.float(&[j])); let z = c.op(Op::Insert(j, at, w), &[x, y]); c.map(Elementwise::MUL, &[z, z]) }),
     ("concat", |c, [i, j, k]| { let s = size(c, j) + size(c, k); let w = c.sized("whole", s); let (x, y) = (c.float(&[i, j]), c.float(&[k]));
         let z = c.op(Op::Concat(vec![j, k], w), &[x, y]); c.map(Elementwise::MUL, &[z, z]) }),
     ("lookup of rows", |c, [i, j, k]| { let n = c.axis("n", 5); let (t, ids) = (c.float(&[n, k]), c.index(n, &[i, j])); c.op(Op::Lookup(n), &[t, ids]) }),

@@ -1,0 +1,79 @@
+//! Compiled: every way of compiling, against the program over whole texts compiled in the same way.
+
+use weft_runtime::plan::{CAPACITY, PAST};
+use weft_runtime::step::Specials;
+use weft_runtime::tensor::{Data, Tensor};
+use weft_tests::compare::{Tolerance, close_values, floats};
+use weft_tests::engine::{Engine, Task, Way, engine, specification};
+use weft_tests::models::GPT2;
+use weft_tests::reference::Case;
+
+/// Rounding of 32-bit floats.
+const SINGLE: Tolerance = Tolerance { rtol: 1e-4, atol: 1e-4 };
+
+/// The logits of the last place of each row.
+fn logits(engine: &mut dyn Engine, program: &str, rows: &[Vec<i32>], specials: &Specials) -> Vec<Vec<f64>> {
+    let shape = vec![rows.len(), rows[0].len()];
+    let ids = Tensor::new(shape, Data::I32(rows.concat())).unwrap();
+    let outputs = engine.run(program, &vec![("ids".into(), ids)], specials).unwrap_or_else(|e| panic!("{program}: {e:#}"));
+    let (_, logits) = outputs.iter().find(|(name, _)| name == "logits").unwrap();
+    let (all, tokens) = (floats(logits), logits.shape[2]);
+    all.chunks(all.len() / rows.len()).map(|row| row[row.len() - tokens..].to_vec()).collect()
+}
+
+/// Writes on behind prompts and compares every step; a larger room than before must lose nothing.
+fn writes(engine: &mut dyn Engine, prompts: &[Vec<i32>], steps: usize, programs: [&str; 2], room: i64) {
+    let longest = prompts.iter().map(Vec::len).max().unwrap();
+    let start: Vec<i32> = prompts.iter().map(|p| (longest - p.len()) as i32).collect();
+    let mut rows = prompts.to_vec();
+    let padded: Vec<Vec<i32>> =
+        prompts.iter().zip(&start).map(|(p, &s)| [vec![0; s as usize], p.clone()].concat()).collect();
+    let specials = |past: usize| Specials {
+        start: start.clone(),
+        sizes: vec![(PAST, past as i64), (CAPACITY, room)],
+        ..Specials::default()
+    };
+    let mut got = logits(engine, programs[0], &padded, &specials(0));
+    for step in 0..=steps {
+        for (row, got) in got.iter().enumerate() {
+            let whole = logits(engine, "forward", &rows[row..=row], &Specials::default());
+            close_values(got, &whole[0], SINGLE).unwrap_or_else(|e| panic!("{}, step {step}, row {row}: {e}", programs[1]));
+        }
+        let next: Vec<Vec<i32>> = (0..rows.len()).map(|r| vec![((3 * step + 5 * r + 1) % 53) as i32]).collect();
+        rows.iter_mut().zip(&next).for_each(|(row, next)| row.extend(next));
+        got = logits(engine, programs[1], &next, &specials(longest + step));
+    }
+}
+
+fn gpt2(way: Way) {
+    let case = Case::open(GPT2.case).unwrap();
+    let specification = specification(&GPT2.path()).unwrap();
+    let settings = GPT2.settings(&case).unwrap();
+    let subject = weft_compiler::compile::Subject::Model("Gpt2".into(), Some(None));
+    let mut engine = engine(way, &specification, &Task { subject, settings: &settings, threads: 2 }).unwrap();
+    engine.load(&case.path("model.safetensors"), "huggingface").unwrap();
+    let engine = engine.as_mut();
+    writes(engine, &[vec![4, 9, 2]], 5, ["prefill", "decode"], 17);
+    writes(engine, &[vec![7]], 3, ["prefill", "decode"], 23);
+    writes(engine, &[vec![4, 9, 2, 8, 20], vec![1], vec![3, 10, 5]], 4, ["prefill_rows", "decode_rows"], 19);
+}
+
+#[test]
+fn gpt2_unoptimised() {
+    gpt2(Way::Unoptimised { checked: false });
+}
+
+#[test]
+fn gpt2_unoptimised_checked() {
+    gpt2(Way::Unoptimised { checked: true });
+}
+
+#[test]
+fn gpt2_optimised() {
+    gpt2(Way::Optimised { checked: false });
+}
+
+#[test]
+fn gpt2_optimised_checked() {
+    gpt2(Way::Optimised { checked: true });
+}

@@ -68,7 +68,7 @@ impl Writing {
         let kept =
             keeps.then(|| Kept { prefill: names.0, decode: names.1, start: Vec::new(), past: 0, capacity: capacity.max(1) });
         let mut writing = Self { ports, texts: prompts.to_vec(), kept };
-        let logits = writing.from_texts(machine)?;
+        let logits = writing.logits_of_texts(machine)?;
         Ok((writing, logits))
     }
 
@@ -85,7 +85,7 @@ impl Writing {
         ensure!(tokens.len() == self.texts.len(), "{} tokens for {} rows", tokens.len(), self.texts.len());
         self.texts.iter_mut().zip(tokens).for_each(|(text, &token)| text.push(token));
         let Some(kept) = self.kept.as_mut().filter(|kept| kept.past < kept.capacity) else {
-            return self.from_texts(machine);
+            return self.logits_of_texts(machine);
         };
         let specials = kept.specials();
         kept.past += 1;
@@ -94,7 +94,7 @@ impl Writing {
     }
 
     /// The logits behind the rows as they are, nothing kept of them.
-    fn from_texts(&mut self, machine: &mut Machine) -> Result<Logits> {
+    fn logits_of_texts(&mut self, machine: &mut Machine) -> Result<Logits> {
         let last = |text: &Vec<i32>, count: usize| text[text.len().saturating_sub(count)..].to_vec();
         let most = self.ports.context.unwrap_or(usize::MAX);
         let texts: Vec<Vec<i32>> = self.texts.iter().map(|text| last(text, most)).collect();

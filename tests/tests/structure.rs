@@ -254,8 +254,7 @@ fn decoding_is_few_kernels() {
 
 #[test]
 fn a_linear_map_with_bias_and_gelu_is_one_product() {
-    // The weights are packed once, not in each run.
-    assert_eq!(Planned::case("linear_gelu").forms("forward"), ["pack", "product"]);
+    assert_eq!(Planned::case("linear_gelu").forms("forward"), ["product"]);
 }
 
 #[test]

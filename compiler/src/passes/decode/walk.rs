@@ -196,10 +196,10 @@ impl<'a> Frame<'a> {
     fn index(&mut self, axis: Axis) -> Result<Value, String> {
         if self.time.is_new(axis) {
             let index = self.position(axis)?;
-            return Ok(Value::New(self.from_start(index)?));
+            return Ok(Value::New(self.since_start(index)?));
         }
         let (twin, whole) = (self.position(self.time.axis)?, self.position(axis)?);
-        let (twin, whole) = (self.from_start(twin)?, self.from_start(whole)?);
+        let (twin, whole) = (self.since_start(twin)?, self.since_start(whole)?);
         Ok(view(View { twin, source: axis, whole: Some(whole), elements: 0.0, again: None }))
     }
 
@@ -215,7 +215,7 @@ impl<'a> Frame<'a> {
     }
 
     /// A position counted from where the text begins.
-    pub fn from_start(&mut self, index: NodeId) -> Result<NodeId, String> {
+    pub fn since_start(&mut self, index: NodeId) -> Result<NodeId, String> {
         match self.start {
             Some(start) => self.emit(Op::Map(Elementwise::SUB), &[index, start]),
             None => Ok(index),

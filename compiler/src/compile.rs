@@ -14,6 +14,7 @@ use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
 use crate::passes::decode::{Kept, Which, derive};
+use crate::passes::chunked::{self, Typical};
 use crate::passes::{self, PIPELINE, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::target::cpu::{self, Cpu};
@@ -150,7 +151,7 @@ impl Specification {
     ) -> std::result::Result<(Plan, Kernels), Failure> {
         let mut lowered = self.lower(subject, options, watch)?;
         keep(&mut lowered.programs, wanted)?;
-        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
+        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, &typical(&lowered.settings), options, watch)?;
         plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
@@ -169,10 +170,10 @@ impl Specification {
         options: &Options,
         watch: Watch,
     ) -> std::result::Result<Vec<(String, Graph)>, Failure> {
-        let mut programs = self.lower(subject, options, watch)?.programs;
+        let Whole { mut programs, settings, .. } = self.lower(subject, options, watch)?;
         keep(&mut programs, wanted)?;
         for lowered in &mut programs {
-            optimised(lowered, options, watch)?;
+            optimised(lowered, &typical(&settings), options, watch)?;
         }
         Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
@@ -307,7 +308,7 @@ impl Host for Specification {
 /// # Errors
 /// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
 pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
-    let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
+    let (mut plan, kernels) = planned(name, parameters, programs, &Typical::new(), options, watch)?;
     plan.fingerprint = fingerprint(&plan);
     let objects = code(&kernels, options, watch)?;
     Ok(Output { plan, objects })
@@ -318,6 +319,7 @@ fn planned(
     name: &str,
     parameters: &Graph,
     mut programs: Vec<Lowered>,
+    typical: &Typical,
     options: &Options,
     watch: Watch,
 ) -> Result<(Plan, Kernels)> {
@@ -326,7 +328,7 @@ fn planned(
     slots.declare(parameters)?;
     let machine = options.cpu.machine();
     for program in &mut programs {
-        optimised(program, options, watch)?;
+        optimised(program, typical, options, watch)?;
     }
     for Lowered { name, graph, limits } in &programs {
         let start = Instant::now();
@@ -360,6 +362,12 @@ struct Whole {
     metrics: Vec<String>,
 }
 
+/// The sizes of a recipe's batches.
+fn typical(settings: &Option<Settings>) -> Typical {
+    let sizes = settings.iter().flat_map(|s| [("batch", s.batch), ("time", s.time)]);
+    sizes.filter(|(_, size)| *size > 0).map(|(name, size)| (name.to_string(), size)).collect()
+}
+
 /// Leaves the wanted programs.
 fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     let own = programs.iter().filter(|p| !plan::Program::takes_options(&p.name));
@@ -370,7 +378,7 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
 }
 
 /// Runs the passes over a program and makes kernels of it.
-fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
+fn optimised(lowered: &mut Lowered, typical: &Typical, options: &Options, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
     let start = Instant::now();
     let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
@@ -378,6 +386,11 @@ fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<(
     run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);
     })?;
+    if options.optimise {
+        let start = Instant::now();
+        chunked::find(graph, typical);
+        watch(&format!("{name}.chunked"), &|| print(graph), start.elapsed());
+    }
     complete_outputs(graph);
     fuse(graph, options.optimise);
     watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());

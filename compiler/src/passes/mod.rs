@@ -3,6 +3,7 @@
 //! The order of the passes is written once, in [`PIPELINE`]. Each takes and leaves a valid graph with the same meaning.
 
 pub mod canonical;
+pub mod chunked;
 pub mod decode;
 pub mod attention;
 pub mod differentiate;

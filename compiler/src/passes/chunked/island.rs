@@ -20,11 +20,12 @@ pub struct Island {
 }
 
 impl Island {
-    /// The large values along an axis that hang together with one of them, what lies between them, and what is computed from
+    /// The values along an axis that hang together with a large one and are about as large, what lies between them, and what is computed from
     /// them; none where they cannot all be made one place of the axis after another, or one of them is needed whole.
     pub fn around(measure: Measure, region: &Region, axis: Axis, seed: NodeId) -> Option<Self> {
         let readers = readers(region);
-        let large = |id: NodeId| region[id].ty.has(axis) && measure.is_large(&region[id].ty);
+        let enough = measure.elements(&region[seed].ty.axes).map(|all| all / 2);
+        let large = |id: NodeId| region[id].ty.has(axis) && measure.elements(&region[id].ty.axes) >= enough;
         let mut island = Self { axis, members: BTreeSet::new(), sums: BTreeSet::new() };
         let mut open = vec![seed];
         while let Some(id) = open.pop() {

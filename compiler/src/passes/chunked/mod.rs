@@ -26,7 +26,7 @@ use crate::graph::{Graph, Kind, NodeId, Region};
 /// What run-time sizes are taken to be where something is decided by them.
 pub type Typical = HashMap<String, i64>;
 
-/// Elements from which a value is large: 32 MB.
+/// Elements that a value must have to be brought into chunks, with what is half as large: 32 MB.
 const LARGE: i64 = 1 << 23;
 /// Elements that the largest value of a chunk must have: less work than that does not pay for reading a table anew.
 const CHUNK: i64 = 1 << 22;
@@ -46,8 +46,9 @@ pub fn find(graph: &mut Graph, typical: &Typical) {
 fn first(axes: &Axes, region: &Region, typical: &Typical) -> Option<Region> {
     let measure = Measure { axes, typical };
     let contracted = |(id, node): (NodeId, &crate::graph::Node)| matches!(node.kind, Kind::Op(Op::Contract(_))).then_some(id);
-    let mut large = region.iter().filter_map(contracted).filter(|&id| measure.is_large(&region[id].ty));
-    large.find_map(|seed| {
+    let mut seeds: Vec<NodeId> = region.iter().filter_map(contracted).collect();
+    seeds.retain(|&id| measure.elements(&region[id].ty.axes) >= Some(LARGE));
+    seeds.into_iter().find_map(|seed| {
         let mut along: Vec<Axis> = region[seed].ty.axes.iter().copied().filter(|&a| axes[a].outer).collect();
         // Few chunks rather than many.
         along.sort_by_key(|&a| (measure.elements(&[a]), a));
@@ -82,7 +83,4 @@ impl Measure<'_> {
         self.axes.volume(over).substitute(&value).ok()?.known()
     }
 
-    fn is_large(&self, ty: &Type) -> bool {
-        self.elements(&ty.axes) >= Some(LARGE)
-    }
 }

@@ -7,14 +7,17 @@ use anyhow::{Context, Result};
 use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{self, Host, LayoutOut, Program, Setting, Settings};
 use weft_dsl::sources::Sources;
+use weft_runtime::peak::{self, Peak};
 use weft_runtime::plan::{self, Plan};
+use weft_runtime::pool::choose_threads;
 use weft_runtime::tokenizer::{Tokenizer, characters_of};
 
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
-use crate::passes::decode::{Kept, Which, derive};
 use crate::passes::chunked::{self, Typical};
+use crate::passes::decode::{Kept, Which, derive};
+use crate::passes::differentiate::Keep;
 use crate::passes::{self, PIPELINE, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::target::cpu::{self, Cpu};
@@ -39,6 +42,8 @@ pub struct Options {
     pub checked: bool,
     /// Check the graph after each pass.
     pub validate: bool,
+    /// Bytes that training may take.
+    pub memory: Option<u64>,
     /// Add the program `gradients`.
     pub gradients: bool,
     /// The processor.
@@ -141,7 +146,11 @@ impl Specification {
         Ok(Output { plan, objects })
     }
 
-    /// Plans the wanted programs of a subject; all but the machine code of their kernels.
+    /// Plans the wanted programs of a subject; all but the machine code of their kernels. Where memory is limited, less and less
+    /// is kept for gradients until training fits.
+    ///
+    /// # Errors
+    /// Besides faults of the specification: it does not fit.
     pub fn plan(
         &self,
         subject: &Subject,
@@ -149,9 +158,37 @@ impl Specification {
         options: &Options,
         watch: Watch,
     ) -> std::result::Result<(Plan, Kernels), Failure> {
-        let mut lowered = self.lower(subject, options, watch)?;
+        let Some(limit) = options.memory else {
+            return self.plan_keeping(subject, wanted, options, Keep::default(), watch);
+        };
+        let threads = choose_threads(None)?;
+        let mut peaks = Vec::new();
+        for keep in Keep::CHOICES {
+            let planned = self.plan_keeping(subject, wanted, options, keep, watch)?;
+            match peak::of_training(&planned.0, threads)? {
+                Some(peak) if peak.total() > limit => peaks.push(peak),
+                _ => return Ok(planned),
+            }
+        }
+        let least = peaks.into_iter().min_by_key(Peak::total).unwrap_or_default();
+        let message =
+            "does not fit, whatever is computed again; a smaller batch (`--set batch=…`) or `accumulate` takes less";
+        Err(anyhow::anyhow!("training in {} {message}. The least possible is {least}", peak::shown(limit)).into())
+    }
+
+    /// Plans, with a choice of what is kept for gradients.
+    fn plan_keeping(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        kept: Keep,
+        watch: Watch,
+    ) -> std::result::Result<(Plan, Kernels), Failure> {
+        let mut lowered = self.lower(subject, options, kept, watch)?;
         keep(&mut lowered.programs, wanted)?;
-        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, &typical(&lowered.settings), options, watch)?;
+        let (mut plan, kernels) =
+            planned(&lowered.name, &lowered.parameters, lowered.programs, &typical(&lowered.settings), options, watch)?;
         plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
@@ -170,7 +207,7 @@ impl Specification {
         options: &Options,
         watch: Watch,
     ) -> std::result::Result<Vec<(String, Graph)>, Failure> {
-        let Whole { mut programs, settings, .. } = self.lower(subject, options, watch)?;
+        let Whole { mut programs, settings, .. } = self.lower(subject, options, Keep::default(), watch)?;
         keep(&mut programs, wanted)?;
         for lowered in &mut programs {
             optimised(lowered, &typical(&settings), options, watch)?;
@@ -185,20 +222,21 @@ impl Specification {
             optimise: true,
             checked: false,
             validate: false,
+            memory: None,
             gradients: false,
             cpu: Cpu::host(),
         };
-        let programs = self.lower(subject, &options, &mut |_, _, _| {})?.programs;
+        let programs = self.lower(subject, &options, Keep::default(), &mut |_, _, _| {})?.programs;
         let forward = programs.iter().find(|p| p.name == "forward").context("the model has no nameless `fn`")?;
         Ok(derive(&forward.graph, Which { goes_on: true, rows: false }).map(|derived| derived.kept))
     }
 
-    fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {
+    fn lower(&self, subject: &Subject, options: &Options, keep: Keep, watch: Watch) -> std::result::Result<Whole, Failure> {
         let start = Instant::now();
         let faults = |faults| Failure::Faults(faults, self.program.sources().clone());
         let whole = match subject {
             Subject::Recipe(name) => {
-                let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+                let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, keep };
                 let made = lower::training(&self.program, name, &options.settings, self, &pass_options, options.gradients);
                 let training = made.map_err(faults)?;
                 Whole {
@@ -381,7 +419,7 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
 fn optimised(lowered: &mut Lowered, typical: &Typical, options: &Options, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
     let start = Instant::now();
-    let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+    let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, ..Default::default() };
     let pipeline = if options.optimise { PIPELINE } else { &[] };
     run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);

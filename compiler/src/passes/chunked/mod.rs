@@ -45,7 +45,8 @@ pub fn find(graph: &mut Graph, typical: &Typical) {
 /// The region with its first island in a scan; none where it has none.
 fn first(axes: &Axes, region: &Region, typical: &Typical) -> Option<Region> {
     let measure = Measure { axes, typical };
-    let contracted = |(id, node): (NodeId, &crate::graph::Node)| matches!(node.kind, Kind::Op(Op::Contract(_))).then_some(id);
+    let contracted =
+        |(id, node): (NodeId, &crate::graph::Node)| matches!(node.kind, Kind::Op(Op::Contract(_))).then_some(id);
     let mut seeds: Vec<NodeId> = region.iter().filter_map(contracted).collect();
     seeds.retain(|&id| measure.elements(&region[id].ty.axes) >= Some(LARGE));
     seeds.into_iter().find_map(|seed| {
@@ -63,7 +64,9 @@ fn pays(measure: Measure, region: &Region, island: &Island) -> bool {
     let within = |ty: &Type| places(&ty.without(&[island.axis]).axes);
     let largest = island.members.iter().map(|&m| within(&region[m].ty)).max();
     let deep = |&sum: &NodeId| match &region[sum].kind {
-        Kind::Op(Op::Contract(over)) => over.iter().filter(|&&a| a != island.axis).map(|&a| places(&[a])).product::<i64>() >= DEEP,
+        Kind::Op(Op::Contract(over)) => {
+            over.iter().filter(|&&a| a != island.axis).map(|&a| places(&[a])).product::<i64>() >= DEEP
+        }
         _ => true,
     };
     places(&[island.axis]) > 1 && largest >= Some(CHUNK) && island.sums.iter().all(deep)
@@ -82,5 +85,4 @@ impl Measure<'_> {
         let value = |name: &str| self.typical.get(name).copied().map(Size::of);
         self.axes.volume(over).substitute(&value).ok()?.known()
     }
-
 }

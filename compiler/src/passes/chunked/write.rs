@@ -76,9 +76,8 @@ fn scan(axes: &Axes, region: &Region, island: &Island, out: &mut RegionBuilder, 
     };
     let mut outputs: Vec<NodeId> = island.sums.iter().zip(&totals).map(added).collect();
     let is_read = |id: &NodeId| {
-        let outside = |(reader, node): (NodeId, &crate::graph::Node)| {
-            !island.members.contains(&reader) && node.operands.contains(id)
-        };
+        let outside =
+            |(reader, node): (NodeId, &crate::graph::Node)| !island.members.contains(&reader) && node.operands.contains(id);
         region.outputs.contains(id) || region.iter().any(outside)
     };
     let yielded: Vec<NodeId> = island.members.difference(&island.sums).copied().filter(is_read).collect();

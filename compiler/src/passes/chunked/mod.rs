@@ -31,7 +31,7 @@ const LARGE: i64 = 1 << 23;
 /// Elements that the largest value of a chunk must have: less work than that does not pay for reading a table anew.
 const CHUNK: i64 = 1 << 22;
 /// Places that a sum over rows must have within a chunk: what is carried is read and written for each.
-const DEEP: i64 = 96;
+const DEEP: i64 = 256;
 
 /// Brings large values into scans over an axis of the batch.
 pub fn find(graph: &mut Graph, typical: &Typical) {

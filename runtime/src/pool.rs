@@ -76,7 +76,7 @@ struct Job {
     /// The caller's closure, its lifetime forgotten.
     work: *const (dyn Fn(usize, usize, usize) + Sync),
     tiles: usize,
-    chunk: usize,
+    threads: usize,
 }
 
 const OPEN: u64 = 1 << 63;
@@ -140,18 +140,15 @@ impl Pool {
         // SAFETY: only the lifetime changes; `run` returns only when no worker can reach the pointer any more.
         let work: *const (dyn Fn(usize, usize, usize) + Sync) =
             unsafe { std::mem::transmute::<Work<'_>, Work<'static>>(work) };
-        // A few chunks a thread even out threads of unequal speed at the price of few claims.
-        let chunk = (tiles / ((self.workers.len() + 1) * 4)).max(1);
-        let job = Job { work, tiles, chunk };
+        let job = Job { work, tiles, threads: self.workers.len() + 1 };
         // SAFETY: the last launch is closed and nobody is inside (the end of the last `run`); `&mut self` keeps others out.
         unsafe { *shared.job.get() = Some(job) };
         shared.next.store(0, SeqCst);
         let number = (launch(shared.state.load(SeqCst)) + 1) & (u64::MAX >> 33);
         shared.state.store(OPEN | number << 32, SeqCst);
-        let chunks = tiles.div_ceil(chunk);
         if shared.sleepers.load(SeqCst) > 0 {
             let _guard = shared.locked();
-            for _ in 0..shared.sleepers.load(SeqCst).min(chunks - 1) {
+            for _ in 0..shared.sleepers.load(SeqCst).min(tiles - 1) {
                 shared.wake.notify_one();
             }
         }
@@ -255,11 +252,11 @@ impl Shared {
         let work = unsafe { &*job.work };
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             loop {
-                let begin = self.next.fetch_add(job.chunk, SeqCst);
-                if begin >= job.tiles {
-                    break;
-                }
-                work(begin, job.tiles.min(begin + job.chunk), worker);
+                // Ever smaller parts of what is left: few claims, and threads of unequal speed end together.
+                let part = |begin: usize| (job.tiles.saturating_sub(begin) / (2 * job.threads)).max(1);
+                let claim = |begin: usize| (begin < job.tiles).then(|| begin + part(begin));
+                let Ok(begin) = self.next.fetch_update(SeqCst, SeqCst, claim) else { break };
+                work(begin, begin + part(begin), worker);
             }
         }));
         if let Err(payload) = done {

@@ -79,9 +79,11 @@ impl Blocks {
             let passes = k.div_ceil(4096);
             let kc = k.div_ceil(passes).next_multiple_of(width);
             let nc = match problem.b_along {
-                Along::Sum => n.min(256),
-                Along::Own => n.min(n.div_ceil(4).clamp(384, 1024)),
+                Along::Own if !ready => n.div_ceil(4).clamp(384, 1024),
+                // Small ones, so that threads of unequal speed end together.
+                _ => 8192 / k.max(1),
             };
+            let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.
             let nc = nc.next_multiple_of(width.max(8));
             return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };

@@ -1,10 +1,12 @@
-//! Products of a few rows: memory is what they wait for, so the columns' operand is read once, where it lies, and not packed.
+//! Products of a few rows: memory is what they wait for, so the columns' operand is read once, where it lies, and in the order in
+//! which it lies: along the sum, along the columns, or packed before.
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Monoid;
 
 use super::blocks::Blocks;
-use super::group::vectors;
+use super::group::{self, place, vectors};
+use super::micro::Packed;
 use super::pack::{Block, along_sum, row, value};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs};
@@ -79,6 +81,55 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
     });
 }
 
+/// `C += A · B` where `B` lies packed: one stream after another, as memory has them; places of the sum are shared out among
+/// partial sums, so that no addition waits for the last one.
+pub fn streams(w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, rows: &Rows) {
+    let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
+    // The sum is a whole number of vectors, so also of these.
+    let parts = (8 / rows.count.next_power_of_two()).min(lanes);
+    let count = group::blocks(w, block.count, lanes);
+    w.repeat((zero, count, 1), &[], |w, stream, _| {
+        let from = place(w, stream, packed.b_stream * lanes, packed.b_from);
+        let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
+        let init = vec![nothing; (rows.count * parts) as usize];
+        let sums = w.repeat((zero, block.kc, parts), &init, |w, k, sums| {
+            let (mut next, start) = (sums.to_vec(), place(w, k, lanes, from));
+            for part in 0..parts {
+                let at = w.int(i64::from(part * lanes));
+                let at = w.add(start, at);
+                let b = w.load(packed.b, at, blocks.lanes, None);
+                for row in 0..rows.count {
+                    let at = w.int(i64::from(row * blocks.row_stride() + part));
+                    let at = w.add(k, at);
+                    let a = w.load(rows.a, at, 1, None);
+                    let sum = &mut next[(row * parts + part) as usize];
+                    *sum = blocks.fma(w, a, b, *sum);
+                }
+            }
+            next
+        });
+        for (row, sums) in (0..).zip(sums.chunks(parts as usize)) {
+            let start = w.int(row * i64::from(blocks.nc));
+            let to = place(w, stream, lanes, start);
+            let sum = in_pairs(w, sums);
+            add(w, rows, to, sum);
+        }
+        Vec::new()
+    });
+}
+
+/// The sum of some vectors.
+fn in_pairs(w: &mut Writer, sums: &[Reg]) -> Reg {
+    match sums {
+        [one] => *one,
+        _ => {
+            let (first, second) = sums.split_at(sums.len() / 2);
+            let (first, second) = (in_pairs(w, first), in_pairs(w, second));
+            w.add(first, second)
+        }
+    }
+}
+
 /// `C += A · B` where `B` lies along its columns: a few places of the sum at a time, so that rows of `B` are read side by side from
 /// end to end, as memory gives them fastest; the sums wait in the nearest cache.
 pub fn sweeps(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
@@ -99,15 +150,7 @@ pub fn sweeps(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block:
 }
 
 /// Adds what some places of the sum give to the sums of all columns.
-fn sweep(
-    w: &mut Writer,
-    e: &mut Exprs,
-    blocks: &Blocks,
-    base: &Env,
-    block: &Block,
-    rows: &Rows,
-    (k, places): (Reg, i64),
-) {
+fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows, (k, places): (Reg, i64)) {
     let (lanes, zero) = (blocks.lanes, w.int(0));
     let mut goes_on = w.map(Elementwise::GT, &[k, zero]);
     if let Some(before) = rows.goes_on {

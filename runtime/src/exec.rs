@@ -312,12 +312,15 @@ impl Machine {
     fn come_back(&self, slot: usize) {
         self.standing.come_back(slot, |packed| {
             let ((start, len), (from, packed_len)) = (self.slots[slot], self.slots[packed]);
+            let at = |from: usize| self.fixed.start().wrapping_add(from);
             // SAFETY: nobody borrows what is away: it left while the machine was borrowed exclusively, and who asks for it waits
             // for us. The packed slot lies elsewhere, and nobody writes it while the machine is shared.
-            let plain = unsafe { std::slice::from_raw_parts_mut(self.fixed.start().wrapping_add(start), len) };
+            let (plain, held) = unsafe {
+                (std::slice::from_raw_parts_mut(at(start), len), std::slice::from_raw_parts(at(from), packed_len))
+            };
             let form = &self.plan().slots[packed];
             if let Role::Prepared { packing, .. } = form.role {
-                packing.unpack(&self.fixed.bytes()[from..from + packed_len], plain, bind::width(form.dtype));
+                packing.unpack(held, plain, bind::width(form.dtype));
             }
         });
     }

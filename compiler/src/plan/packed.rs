@@ -1,8 +1,8 @@
 //! Matrices that a program does not change are packed for its products once, into slots of their own.
 //!
-//! The packed form stands beside the parameter, which stays as files have it (the runtime gives the memory of one that no program
-//! reads back to the system): whatever writes the parameter makes the packed form stale, and the next program that reads it makes it anew ([`Step::Prepare`]). A program that changes its parameters packs
-//! while it multiplies.
+//! The packed form stands beside the parameter, which stays as files have it: whatever writes the parameter makes the packed
+//! form stale, and the next program that reads it makes it anew ([`Step::Prepare`]). The memory of a parameter of which no program
+//! reads the plain form goes back to the system meanwhile. A program that changes its parameters packs while it multiplies.
 
 use anyhow::Result;
 use weft_dsl::op::Op;

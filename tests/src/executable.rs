@@ -18,8 +18,15 @@ use crate::engine::{shown, specification};
 pub fn build(spec: &Path, to: &Path) -> Result<()> {
     let specification = specification(spec)?;
     let cpu = Cpu::host();
-    let options =
-        Options { settings: Vec::new(), optimise: true, checked: false, validate: true, gradients: false, cpu: cpu.clone() };
+    let options = Options {
+        settings: Vec::new(),
+        optimise: true,
+        checked: false,
+        validate: true,
+        memory: None,
+        gradients: false,
+        cpu: cpu.clone(),
+    };
     let compiled = specification.compile(&specification.subject(None)?, &options, &mut |_, _, _| {}).map_err(shown)?;
     link::executable(&compiled, &cpu, to)
 }

@@ -71,6 +71,7 @@ fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
         optimise: true,
         checked: false,
         validate: false,
+        memory: None,
         gradients: false,
         cpu: Cpu::host(),
     };

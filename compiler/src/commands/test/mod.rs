@@ -104,6 +104,7 @@ impl TestArgs {
             optimise: !self.no_optimise,
             checked: self.checked,
             validate: self.checked || cfg!(debug_assertions),
+            memory: None,
             gradients: false,
             cpu: Cpu::host(),
         };

@@ -489,7 +489,7 @@ fn fingerprint(plan: &Plan) -> u64 {
     let programs: Vec<_> = plan.programs.iter().map(|p| (&p.name, &p.inputs, &p.outputs)).collect();
     let recipe = plan.recipe.as_ref().map(|r| (&r.name, r.batch, r.time, r.accumulate, r.seed));
     // What is prepared of slots depends on the processor, and no checkpoint holds it.
-    let slots: Vec<_> = plan.slots.iter().filter(|slot| !matches!(slot.role, plan::Role::Prepared(_))).collect();
+    let slots: Vec<_> = plan.slots.iter().filter(|slot| !matches!(slot.role, plan::Role::Prepared { .. })).collect();
     let text = format!("{:?}{:?}{slots:?}{programs:?}{recipe:?}", plan.name, plan.params);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

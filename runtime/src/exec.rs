@@ -4,12 +4,13 @@ use crate::bind;
 use crate::launch::{Bases, Fault, Runner};
 use crate::memory::{Region, aligned};
 use crate::nearest::hint;
+use crate::packing::Standing;
 use crate::params;
 use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
 use crate::pool::Pool;
 use crate::prepare::prepare;
 use crate::prepared::{Op, Prepared, STATUS, Spot};
-use crate::profile::{Ceilings, Profile, Report};
+use crate::profile::{Ceilings, Profile, Report, bandwidth};
 use crate::tensor::Tensor;
 use anyhow::{Context, Result, ensure};
 
@@ -36,6 +37,8 @@ pub struct Machine {
     slots: Vec<(usize, usize)>,
     /// For each slot: whether it was prepared since what it is made of was last written.
     fresh: Vec<bool>,
+    /// The slots that lie in memory packed alone.
+    standing: Standing,
     /// Where constants start in `fixed`, by program and buffer.
     constants: Vec<Vec<usize>>,
     /// One for each slot: what is kept of a text's places; nothing for other slots.
@@ -112,6 +115,7 @@ impl Machine {
             kept: slots.iter().map(|_| Region::new(0)).collect::<Result<_>>()?,
             fixed,
             fresh: vec![false; slots.len()],
+            standing: Standing::of(plan),
             slots,
             constants,
             arena: Region::new(0)?,
@@ -181,6 +185,7 @@ impl Machine {
             fixed,
             slots,
             fresh,
+            standing,
             constants,
             kept,
             arena,
@@ -218,14 +223,22 @@ impl Machine {
         runner.bases.clear();
         runner.bases.extend(bases);
         let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
+        let mut packed = |slot: usize| {
+            if let Some(plain) = standing.leaves(slot) {
+                fixed.give_back(slots[plain].0, slots[plain].1);
+            }
+        };
+        let fresh_and = (&mut fresh[..], &mut packed as &mut dyn FnMut(usize));
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
         // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
-        let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, (memory, fresh), profile.as_mut()) };
+        let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, (memory, fresh_and), profile.as_mut()) };
         for &slot in &program.writes {
             grow_stale(&compiled.plan, fresh, slot as usize);
         }
         if let Err(fault) = done {
-            fresh.fill(false);
+            for (slot, fresh) in fresh.iter_mut().enumerate() {
+                *fresh &= standing.is_last(slot);
+            }
             return Err(describe(&compiled.plan, program, prepared, fault));
         }
         let mut outputs = Vec::with_capacity(program.outputs.len());
@@ -290,8 +303,26 @@ impl Machine {
     /// # Panics
     /// When the plan has no such slot.
     pub fn slot(&self, slot: usize) -> &[u8] {
+        self.come_back(slot);
         let (start, len) = self.slots[slot];
         &self.fixed.bytes()[start..start + len]
+    }
+
+    /// Fills a slot again that lies in memory packed alone.
+    fn come_back(&self, slot: usize) {
+        self.standing.come_back(slot, |packed| {
+            let ((start, len), (from, packed_len)) = (self.slots[slot], self.slots[packed]);
+            let at = |from: usize| self.fixed.start().wrapping_add(from);
+            // SAFETY: nobody borrows what is away: it left while the machine was borrowed exclusively, and who asks for it waits
+            // for us. The packed slot lies elsewhere, and nobody writes it while the machine is shared.
+            let (plain, held) = unsafe {
+                (std::slice::from_raw_parts_mut(at(start), len), std::slice::from_raw_parts(at(from), packed_len))
+            };
+            let form = &self.plan().slots[packed];
+            if let Role::Prepared { packing, .. } = form.role {
+                packing.unpack(held, plain, bind::width(form.dtype));
+            }
+        });
     }
 
     /// A slot's bytes, to be written.
@@ -299,6 +330,7 @@ impl Machine {
     /// # Panics
     /// When the plan has no such slot.
     pub fn slot_mut(&mut self, slot: usize) -> &mut [u8] {
+        self.come_back(slot);
         grow_stale(&self.compiled.plan, &mut self.fresh, slot);
         let (start, len) = self.slots[slot];
         &mut self.fixed.bytes_mut()[start..start + len]
@@ -337,6 +369,7 @@ impl Machine {
 
     /// The start of a slot for writing from several threads, and those threads.
     pub(crate) fn slot_and_pool(&mut self, slot: usize) -> (&mut [u8], &mut Pool) {
+        self.come_back(slot);
         grow_stale(&self.compiled.plan, &mut self.fresh, slot);
         let (start, len) = self.slots[slot];
         (&mut self.fixed.bytes_mut()[start..start + len], &mut self.pool)
@@ -351,30 +384,6 @@ impl Machine {
         }
     }
 
-    /// Reads all slots once with all threads; gives gigabytes a second.
-    pub fn read_speed(&mut self) -> f64 {
-        const CHUNK: usize = 1 << 18;
-        let bytes = self.fixed.bytes();
-        let chunks = bytes.len().div_ceil(CHUNK);
-        let sum = std::sync::atomic::AtomicU64::new(0);
-        let start = std::time::Instant::now();
-        self.pool.run(chunks, &|begin, end, _| {
-            let part = &bytes[begin * CHUNK..(end * CHUNK).min(bytes.len())];
-            // Independent sums, so that loads alone decide.
-            let mut sums = [0u64; 16];
-            for words in part.as_chunks::<128>().0 {
-                for (sum, word) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
-                    *sum = sum.wrapping_add(u64::from_le_bytes(*word));
-                }
-            }
-            let all = sums.iter().fold(0u64, |a, &b| a.wrapping_add(b));
-            sum.fetch_xor(all, std::sync::atomic::Ordering::Relaxed);
-        });
-        let seconds = start.elapsed().as_secs_f64();
-        std::hint::black_box(sum.into_inner());
-        bytes.len() as f64 / seconds / 1e9
-    }
-
     /// Starts (from zero) or stops measuring each launch.
     pub fn set_profile(&mut self, on: bool) {
         self.profile = on.then(Profile::new);
@@ -383,6 +392,14 @@ impl Machine {
     /// What was measured since [`Machine::set_profile`].
     pub fn profile(&self) -> Option<Report> {
         self.profile.as_ref().map(|profile| profile.report(self.plan()))
+    }
+
+    /// Bytes a second that the machine's threads read at most of memory that no cache holds.
+    ///
+    /// # Errors
+    /// When the system refuses memory for the measurement.
+    pub fn read_speed(&mut self) -> Result<f64> {
+        bandwidth(&mut self.pool)
     }
 
     /// What the machine's threads can do at most.
@@ -397,7 +414,7 @@ impl Machine {
 /// What was prepared of a slot no longer holds: the slot is written.
 fn grow_stale(plan: &Plan, fresh: &mut [bool], written: usize) {
     for (fresh, slot) in fresh.iter_mut().zip(&plan.slots) {
-        *fresh &= slot.role != Role::Prepared(written as u32);
+        *fresh &= !matches!(slot.role, Role::Prepared { of, .. } if of as usize == written);
     }
 }
 

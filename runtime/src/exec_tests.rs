@@ -1,7 +1,7 @@
 //! Tests of execution: loops, turns, stacked strides, threads, checked runs, and what wrong inputs are told.
 
 use super::*;
-use crate::plan::{Count, Launch, Port, Size, Slot, Step, Work};
+use crate::plan::{Count, Launch, Packing, Port, Size, Slot, Step, Work};
 use crate::testing::{LAYERS, WIDTH, arg, batches, buffer, compiled, constant, rows, walked};
 
 fn machine(threads: usize, checked: bool) -> Machine {
@@ -46,12 +46,13 @@ fn loops_walk_both_ways_and_carried_values_take_turns() {
     }
 }
 
-/// `show` gives a prepared copy of the scales, `write` writes the scales.
-fn with_copy() -> Machine {
+/// `show` gives a prepared copy of the scales, `write` writes the scales; `show` may be alone.
+fn with_copy(alone: bool) -> Machine {
     let mut compiled = compiled();
     let (plan, all) = (&mut compiled.plan, constant(LAYERS * WIDTH));
     let copy = plan.slots.len() as u32;
-    plan.slots.push(Slot { name: "copy".into(), role: Role::Prepared(0), ..plan.slots[0].clone() });
+    let packing = Packing { columns: (LAYERS * WIDTH) as u64, sum: 1, lanes: 1, along_columns: true };
+    plan.slots.push(Slot { name: "copy".into(), role: Role::Prepared { of: 0, packing }, ..plan.slots[0].clone() });
     let launch = |from: u32, to: u32| Launch {
         kernel: 0,
         args: vec![arg(from), arg(to)],
@@ -78,14 +79,30 @@ fn with_copy() -> Machine {
         steps: vec![Step::Launch(launch(0, 1))],
         ..Program::default()
     });
+    plan.programs.retain(|program| !alone || program.name == "show");
     let mut machine = Machine::new(compiled, 2, true).unwrap();
     machine.initialise(3).unwrap();
     machine
 }
 
+/// What programs read of another form alone comes back from there, and is written there.
+#[test]
+fn what_nothing_reads_is_there_once() {
+    let mut machine = with_copy(true);
+    let copy = machine.slot_index("copy").unwrap();
+    let drawn = machine.slot_f32(0).unwrap().to_vec();
+    assert_eq!(machine.run("show", &[]).unwrap()[0].1.to_f32(), drawn);
+    // Had it stayed, it would not show what happens to its other form.
+    machine.slot_mut(copy).fill(0);
+    assert!(machine.slot_f32(0).unwrap().iter().all(|&x| x == 0.0));
+    machine.slot_mut(0)[..4].copy_from_slice(&5.0f32.to_le_bytes());
+    assert_eq!(machine.run("show", &[]).unwrap()[0].1.to_f32()[..2], [5.0, 0.0]);
+    assert_eq!(machine.slot_f32(0).unwrap()[..2], [5.0, 0.0]);
+}
+
 #[test]
 fn what_is_prepared_follows_what_it_is_made_of() {
-    let mut machine = with_copy();
+    let mut machine = with_copy(false);
     let copy = machine.slot_index("copy").unwrap();
     let show = |machine: &mut Machine| machine.run("show", &[]).unwrap().remove(0).1.to_f32();
     let scales = |machine: &Machine| machine.slot_f32(0).unwrap().to_vec();

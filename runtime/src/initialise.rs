@@ -32,7 +32,7 @@ impl Machine {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(start))]
                 }
                 // Written before it is read.
-                Role::Prepared(_) | Role::Kept => continue,
+                Role::Prepared { .. } | Role::Kept => continue,
                 Role::Accumulator => {
                     vec![(held.name.clone(), held.len as usize, Init::Constant(0.0))]
                 }

@@ -109,7 +109,8 @@ impl Runner {
         self.loops.reserve(prepared.depth);
     }
 
-    /// Runs a bound program on the buffers at `self.bases`. `fresh` says of each slot whether what was prepared there still holds.
+    /// Runs a bound program on the buffers at `self.bases`. `fresh` says of each slot whether what was prepared there still holds;
+    /// `made` is told of each that has been prepared.
     ///
     /// # Errors
     /// When a kernel that checks itself met an access out of bounds.
@@ -123,12 +124,17 @@ impl Runner {
         prepared: &Prepared,
         kernels: &[Kernel],
         pool: &mut Pool,
-        (memory, fresh): (Bases, &mut [bool]),
+        (memory, (fresh, made)): (Bases, (&mut [bool], &mut dyn FnMut(usize))),
         mut profile: Option<&mut Profile>,
     ) -> Result<(), Fault> {
         self.loops.clear();
         let mut at = 0;
+        // What is being prepared, and where that ends.
+        let mut making: Option<(usize, usize)> = None;
         while let Some(op) = prepared.ops.get(at) {
+            if let Some((slot, _)) = making.take_if(|(_, exit)| *exit == at) {
+                made(slot);
+            }
             if memory.poisoned {
                 // SAFETY: promised by the caller.
                 unsafe { self.births(program, prepared, at) };
@@ -178,7 +184,9 @@ impl Runner {
                     }
                 }
                 Op::Unless { slot, exit } => {
-                    at = if std::mem::replace(&mut fresh[slot], true) { exit } else { at + 1 };
+                    let holds = std::mem::replace(&mut fresh[slot], true);
+                    making = (!holds).then_some((slot, exit));
+                    at = if holds { exit } else { at + 1 };
                 }
                 Op::Leave { body } => {
                     let again = self.loops.last_mut().is_some_and(|iteration| {
@@ -193,6 +201,9 @@ impl Runner {
                     }
                 }
             }
+        }
+        if let Some((slot, _)) = making {
+            made(slot);
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub mod pool;
 
 pub mod arena;
 
+pub mod packing;
+
 pub mod params;
 
 pub mod bind;

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 pub const ALIGN: usize = 64;
 
 const HUGE_PAGE: usize = 2 << 20;
+const PAGE: usize = 4096;
 
 /// Zeroed memory of this process, aligned to 2 MiB where it is that large.
 pub struct Region {
@@ -32,7 +33,7 @@ impl Region {
             let start = NonNull::new(std::ptr::without_provenance_mut(HUGE_PAGE)).expect("an address other than 0");
             return Ok(Self { start, len, mapping: (std::ptr::null_mut(), 0) });
         }
-        let align = if len >= HUGE_PAGE { HUGE_PAGE } else { 4096 };
+        let align = if len >= HUGE_PAGE { HUGE_PAGE } else { PAGE };
         let Some(mapped) = len.checked_add(align) else { bail!("{len} bytes of memory are more than there can be") };
         // SAFETY: an anonymous mapping at an address of the system's choice touches nothing that exists.
         let base = unsafe {
@@ -57,6 +58,20 @@ impl Region {
         }
         let Some(start) = NonNull::new(start) else { bail!("the system gave no memory") };
         Ok(Self { start, len, mapping: (base, mapped) })
+    }
+
+    /// Gives the pages of a part back to the system; what is read there afterwards is zero or what was there.
+    ///
+    /// # Panics
+    /// When the region does not hold the part.
+    pub fn give_back(&mut self, from: usize, len: usize) {
+        assert!(from <= self.len && len <= self.len - from, "a part lies in its region");
+        // The region begins with a page.
+        let (first, end) = (from.next_multiple_of(PAGE), (from + len) / PAGE * PAGE);
+        if first < end {
+            // SAFETY: whole pages of our own mapping, which nobody borrows. A refusal only costs memory.
+            unsafe { libc::madvise(self.start.as_ptr().add(first).cast(), end - first, libc::MADV_DONTNEED) };
+        }
     }
 
     /// Number of bytes.
@@ -114,6 +129,11 @@ mod tests {
             region.bytes_mut().fill(7);
             assert!(region.bytes().iter().all(|&b| b == 7));
         }
+        let mut region = Region::new(4 * 4096).unwrap();
+        region.bytes_mut().fill(7);
+        region.give_back(10, 2 * 4096);
+        let zeros = region.bytes().iter().filter(|&&b| b == 0).count();
+        assert!(region.bytes()[..4096].iter().all(|&b| b == 7) && (zeros == 4096 || zeros == 0));
         assert!(Region::new(usize::MAX).is_err());
         assert!(Region::new(1 << 60).is_err());
     }

@@ -104,8 +104,9 @@ pub fn check_slots(plan: &Plan) -> Result<()> {
         let number = match slot.role {
             Role::Param(number) | Role::State { param: number, .. } => number,
             Role::Accumulator | Role::Kept => continue,
-            Role::Prepared(of) => {
-                ensure!((of as usize) < plan.slots.len(), "slot `{}` is made of a slot that is none", slot.name);
+            Role::Prepared { of, packing } => {
+                let of = plan.slots.get(of as usize);
+                packing.check(slot, of.with_context(|| format!("slot `{}` is made of a slot that is none", slot.name))?)?;
                 continue;
             }
         };

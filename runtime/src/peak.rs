@@ -81,7 +81,7 @@ pub fn of_training(plan: &Plan, threads: usize) -> Result<Option<Peak>> {
         match slot.role {
             Role::Param(_) => peak.parameters += bytes,
             Role::State { .. } | Role::Accumulator => peak.state += bytes,
-            Role::Prepared(_) | Role::Kept => peak.values += bytes,
+            Role::Prepared { .. } | Role::Kept => peak.values += bytes,
         }
     }
     Ok((!programs.is_empty()).then_some(peak))

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The size that counts the places of a text that are kept.
 pub const PAST: &str = "kept.past";
@@ -98,10 +98,29 @@ pub enum Role {
     },
     /// Sums over micro-batches; zeroed before the first; never saved.
     Accumulator,
-    /// Another form of the slot with this number, made by [`Step::Prepare`] when first needed; never saved.
-    Prepared(u32),
+    /// Another form of a slot, made by [`Step::Prepare`] when first needed; never saved.
+    Prepared {
+        /// The slot's number.
+        of: u32,
+        /// The form.
+        packing: Packing,
+    },
     /// What is kept of a text's places while it is written: as large as the programs that use it need; never saved.
     Kept,
+}
+
+/// How each of some matrices, one after another, lies packed: as streams of `lanes` columns; element `(column, k)` at
+/// `(column / lanes · sum + k) · lanes + column mod lanes`. The last stream is filled up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Packing {
+    /// Columns of a matrix.
+    pub columns: u64,
+    /// Its places along the sum.
+    pub sum: u64,
+    /// Columns of a stream.
+    pub lanes: u64,
+    /// Whether the plain matrix lies `[sum, columns]`; otherwise `[columns, sum]`.
+    pub along_columns: bool,
 }
 
 /// A parameter. One inside a repeated block stands for all repetitions: its storage is `[stack…, axes…]`, contiguous.

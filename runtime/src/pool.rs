@@ -82,7 +82,6 @@ struct Job {
     /// The caller's closure, its lifetime forgotten.
     work: *const (dyn Fn(usize, usize, usize) + Sync),
     tiles: usize,
-    chunk: usize,
 }
 
 /// The tiles that a worker begins with.
@@ -151,9 +150,7 @@ impl Pool {
         // SAFETY: only the lifetime changes; `run` returns only when no worker can reach the pointer any more.
         let work: *const (dyn Fn(usize, usize, usize) + Sync) =
             unsafe { std::mem::transmute::<Work<'_>, Work<'static>>(work) };
-        // A few chunks a thread even out threads of unequal speed at the price of few claims.
-        let chunk = (tiles / (self.threads() * 4)).max(1);
-        let job = Job { work, tiles, chunk };
+        let job = Job { work, tiles };
         // SAFETY: the last launch is closed and nobody is inside (the end of the last `run`); `&mut self` keeps others out.
         unsafe { *shared.job.get() = Some(job) };
         let threads = shared.next.len();
@@ -162,10 +159,9 @@ impl Pool {
         }
         let number = (launch(shared.state.load(SeqCst)) + 1) & (u64::MAX >> 33);
         shared.state.store(OPEN | number << 32, SeqCst);
-        let chunks = tiles.div_ceil(chunk);
         if shared.sleepers.load(SeqCst) > 0 {
             let _guard = shared.locked();
-            for _ in 0..shared.sleepers.load(SeqCst).min(chunks - 1) {
+            for _ in 0..shared.sleepers.load(SeqCst).min(tiles - 1) {
                 shared.wake.notify_one();
             }
         }
@@ -263,7 +259,7 @@ impl Shared {
         }
     }
 
-    /// Claims and does chunks, first of its own share, until none is left.
+    /// Claims and does tiles, first of its own share, until none is left.
     fn take_part(&self, job: Job, worker: usize) {
         // SAFETY: the closure lives until `run` returns, which waits for everybody inside.
         let work = unsafe { &*job.work };
@@ -271,12 +267,11 @@ impl Shared {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for whose in (worker..threads).chain(0..worker) {
                 let end = share(job.tiles, whose, threads).1;
-                loop {
-                    let begin = self.next[whose].0.fetch_add(job.chunk, SeqCst);
-                    if begin >= end {
-                        break;
-                    }
-                    work(begin, end.min(begin + job.chunk), worker);
+                // Ever smaller parts of what is left: few claims, and threads of unequal speed end together.
+                let part = |begin: usize| (end.saturating_sub(begin) / 4).max(1);
+                let claim = |begin: usize| (begin < end).then(|| begin + part(begin));
+                while let Ok(begin) = self.next[whose].0.fetch_update(SeqCst, SeqCst, claim) {
+                    work(begin, begin + part(begin), worker);
                 }
             }
         }));

@@ -115,7 +115,7 @@ impl Builder<'_> {
                 Step::Launch(launch) => self.launch(launch).with_context(|| format!("step {number}"))?,
                 Step::Prepare { slot, launch } => {
                     let held = self.plan.slots.get(*slot as usize).map(|held| &held.role);
-                    ensure!(matches!(held, Some(Role::Prepared(_))), "step {number} prepares a slot that is none");
+                    ensure!(matches!(held, Some(Role::Prepared { .. })), "step {number} prepares a slot that is none");
                     let exit = self.out.ops.len() + 2;
                     self.out.ops.push(Op::Unless { slot: *slot as usize, exit });
                     self.launch(launch).with_context(|| format!("step {number}"))?;

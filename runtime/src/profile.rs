@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-pub use ceilings::Ceilings;
+pub use ceilings::{Ceilings, bandwidth};
 
 use crate::plan::{Arg, Place, Plan, Program, Step};
 use crate::whole_file;

@@ -75,18 +75,17 @@ impl Sampling {
     /// The tokens that can be chosen, the most likely first, and what is proportional to their probabilities.
     fn shares(&self, logits: &[f32]) -> Result<(Vec<usize>, Vec<f64>)> {
         self.check()?;
-        if let Some(bad) = logits.iter().position(|x| x.is_nan() || *x == f32::INFINITY) {
+        // All are looked at, so that several can be at once.
+        if !logits.iter().fold(true, |all, &x| all & (x < f32::INFINITY)) {
+            let bad = logits.iter().position(|&x| x.is_nan() || x == f32::INFINITY).unwrap_or_default();
             bail!("the logit of token {bad} is {}: the model's numbers have run away", logits[bad]);
         }
         let none = "no token can be chosen: every logit is -inf";
         if self.temperature == 0.0 {
+            let most = largest(logits);
             // The first of equals.
-            let larger = |best: Option<usize>, i: usize| match best {
-                Some(before) if logits[before] >= logits[i] => best,
-                _ => (logits[i] > f32::NEG_INFINITY).then_some(i).or(best),
-            };
-            let largest = (0..logits.len()).fold(None, larger).context(none)?;
-            return Ok((vec![largest], vec![1.0]));
+            let first = logits.iter().position(|&x| x == most && x > f32::NEG_INFINITY).context(none)?;
+            return Ok((vec![first], vec![1.0]));
         }
         let mut tokens: Vec<usize> = (0..logits.len()).filter(|&i| logits[i] > f32::NEG_INFINITY).collect();
         let by_size = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
@@ -113,6 +112,18 @@ impl Sampling {
         }
         Ok((tokens, shares))
     }
+}
+
+/// The largest of numbers.
+fn largest(logits: &[f32]) -> f32 {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    // Lanes that do not wait for one another.
+    let mut most = [f32::NEG_INFINITY; 32];
+    let (chunks, rest) = logits.as_chunks::<32>();
+    for chunk in chunks {
+        most.iter_mut().zip(chunk).for_each(|(most, &x)| *most = larger(*most, x));
+    }
+    most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ fn padding_alone_changes_nothing() {
         let outcome = step(&mut native.machine, &batch, 1, 7, parts as u64).unwrap();
         assert_eq!((outcome.get("loss"), outcome.get("grad_norm")), (None, Some(0.0)));
         for (slot, before) in before.iter().enumerate() {
-            if matches!(native.machine.plan().slots[slot].role, Role::Prepared(_)) {
+            if matches!(native.machine.plan().slots[slot].role, Role::Prepared { .. }) {
                 continue; // made of a parameter when first read
             }
             assert!(native.machine.slot(slot) == before, "`{}` has changed", native.machine.plan().slots[slot].name);

@@ -4,6 +4,8 @@
 mod decoders;
 #[path = "decode/native.rs"]
 mod native;
+#[path = "decode/random.rs"]
+mod random;
 #[path = "decode/references.rs"]
 mod references;
 #[path = "decode/refused.rs"]

@@ -121,7 +121,7 @@ fn micro_batches_equal_the_batch(recipe: &str) {
         }
         for slot in 0..whole.machine.plan().slots.len() {
             let plan::Slot { name, role, .. } = whole.machine.plan().slots[slot].clone();
-            if matches!(role, Role::Prepared(_)) {
+            if matches!(role, Role::Prepared { .. }) {
                 continue; // made of a parameter when first read
             }
             let at = parts.machine.slot_index(&name).unwrap();

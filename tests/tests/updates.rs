@@ -31,7 +31,7 @@ fn trained(file: &str, recipe: &str, batch: &Batch, steps: u64, optimise: bool) 
     for number in 1..=steps {
         step(&mut native.machine, batch, number, 0, 1).unwrap_or_else(|e| panic!("{e:#}"));
     }
-    let slots = output.plan.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot.role, Role::Prepared(_)));
+    let slots = output.plan.slots.iter().enumerate().filter(|(_, slot)| !matches!(slot.role, Role::Prepared { .. }));
     let values = |slot: usize| match native.machine.slot_f32(slot) {
         Some(values) => values.iter().map(|&v| f64::from(v)).collect(),
         None => native.machine.slot_f64(slot).unwrap().to_vec(),

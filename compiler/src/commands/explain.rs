@@ -101,16 +101,22 @@ fn decode(spec: &Path, args: &ExplainArgs) -> Outcome {
             return Ok(0);
         }
     };
-    println!("Of each token of a text is kept, in every repetition:");
-    let mut all = 0;
-    for kept in &kept {
-        let Kept { axes, of, reader, .. } = kept;
-        let shape: Vec<String> = axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
-        let bytes = kept.bytes();
-        all += bytes;
-        println!("  [{}]  {} bytes\n    made with {of}, for {reader}", shape.join(", "), thousands(bytes));
+    for (every_place, what, unit) in [(true, "each token of a text", "token"), (false, "the last token alone", "text")] {
+        let mut all = None;
+        for kept in kept.iter().filter(|kept| kept.every_place == every_place) {
+            if all.is_none() {
+                println!("Of {what} is kept, in every repetition:");
+            }
+            let Kept { axes, of, reader, .. } = kept;
+            let shape: Vec<String> = axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
+            let bytes = kept.bytes();
+            all = Some(all.unwrap_or(0) + bytes);
+            println!("  [{}]  {} bytes\n    made with {of}, for {reader}", shape.join(", "), thousands(bytes));
+        }
+        if let Some(all) = all {
+            println!("{} bytes a {unit}", thousands(all));
+        }
     }
-    println!("{} bytes a token", thousands(all));
     println!(
         "Products and reductions are kept behind the last of them that concerns one token alone; positions are computed again."
     );

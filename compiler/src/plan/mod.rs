@@ -88,6 +88,8 @@ pub fn program(
             Sink::Port => None,
         })
         .collect();
+    let slots: Vec<Option<u32>> = arguments.iter().map(|argument| planner.slot(argument)).collect();
+    Planner::read_plain(&graph.body, &slots, &mut planner.plain);
     let (order, in_place) = updates::order(graph);
     let mut outputs = Vec::new();
     let mut targets = Vec::new();

@@ -1,15 +1,16 @@
 //! Matrices that a program does not change are packed for its products once, into slots of their own.
 //!
 //! The packed form stands beside the parameter, which stays as files have it: whatever writes the parameter makes the packed
-//! form stale, and the next program that reads it makes it anew ([`Step::Prepare`]). A program that changes its parameters packs
-//! while it multiplies.
+//! form stale, and the next program that reads it makes it anew ([`Step::Prepare`]). The memory of a parameter of which no program
+//! reads the plain form goes back to the system meanwhile. A program that changes its parameters packs while it multiplies.
 
 use anyhow::Result;
+use weft_dsl::op::Op;
 use weft_dsl::size::Size;
 use weft_runtime::plan::{self, Buffer, Place, Role, Step};
 
 use super::steps::{Planner, Ref};
-use crate::graph::{Form, Fused};
+use crate::graph::{Form, Fused, Kind, Region};
 use crate::schedule::product::{Ready, ready};
 use crate::schedule::{Layout, Scheduled};
 
@@ -22,10 +23,34 @@ impl Planner<'_> {
         }
     }
 
-    /// The parameter that an operand is (part of), where the program does not write it.
+    /// The parameter that an operand is (part of), where the program does not write it and reads it in products alone: one that
+    /// is also looked up would lie there twice.
     fn constant(&self, operand: &Ref) -> Option<u32> {
         let is_param = |slot: &u32| matches!(self.slots.list[*slot as usize].role, Role::Param(_));
-        self.slot(operand).filter(is_param).filter(|slot| !self.writes.contains(slot))
+        let only = |slot: &u32| !self.writes.contains(slot) && !self.plain.contains(slot);
+        self.slot(operand).filter(is_param).filter(only)
+    }
+
+    /// The slots among arguments that a region reads otherwise than in products.
+    pub(super) fn read_plain(region: &Region, arguments: &[Option<u32>], found: &mut Vec<u32>) {
+        let mut slots: Vec<Option<u32>> = Vec::new();
+        for (_, node) in region.iter() {
+            let of: Vec<Option<u32>> = node.operands.iter().map(|o| slots[o.0 as usize]).collect();
+            slots.push(match &node.kind {
+                Kind::Argument(number) => arguments[*number as usize],
+                Kind::Op(Op::Rename(..)) => of[0],
+                Kind::Scan(scan) => {
+                    Self::read_plain(&scan.body, &of, found);
+                    None
+                }
+                Kind::Fused(fused) if fused.form == Form::Product => None,
+                Kind::Fused(_) | Kind::Op(_) | Kind::Project(_) => {
+                    found.extend(of.into_iter().flatten());
+                    None
+                }
+            });
+        }
+        found.extend(region.outputs.iter().filter_map(|o| slots[o.0 as usize]));
     }
 
     /// For a product of a constant matrix: which operand that is, where it lies packed, and the product's kernel.
@@ -59,7 +84,8 @@ impl Planner<'_> {
         let kernel = self.kernels.number(scheduled.kernel.clone(), PACK);
         let name = format!("{} packed by {kernel}", self.slots.list[slot as usize].name);
         let len = matrices * ready.packed_volume();
-        let number = self.slots.prepared(plan::Slot { name, dtype: plan::Dtype::F32, len, role: Role::Prepared(slot) });
+        let role = Role::Prepared { of: slot, packing: ready.packing() };
+        let number = self.slots.prepared(plan::Slot { name, dtype: plan::Dtype::F32, len, role });
         let known = self.buffers.iter().position(|buffer| buffer.place == Place::Slot(number));
         let buffer = match known {
             Some(buffer) => buffer as u32,

@@ -51,6 +51,8 @@ pub struct Planner<'a> {
     pub(super) slots: &'a mut Slots,
     /// The slots that the program writes.
     pub(super) writes: Vec<u32>,
+    /// The slots that it reads otherwise than in products.
+    pub(super) plain: Vec<u32>,
     /// What it prepares before all other steps.
     pub(super) prepares: Vec<Step>,
     pub(super) sizes: SizeNames,
@@ -80,6 +82,7 @@ impl<'a> Planner<'a> {
             kernels,
             slots,
             writes: Vec::new(),
+            plain: Vec::new(),
             prepares: Vec::new(),
             sizes: SizeNames::default(),
             buffers: Vec::new(),

@@ -7,12 +7,12 @@ use anyhow::Result;
 use crate::memory::Region;
 use crate::pool::Pool;
 
-/// Bytes that are read for the bandwidth, all threads together: more than caches hold of one core.
-const READ: usize = 512 << 20;
+/// Bytes that are read for the bandwidth, all threads together: twice what the largest caches hold.
+const READ: usize = 1 << 30;
 /// Multiply-adds of one chain.
 const STEPS: usize = 2_000_000;
 /// Measurements, of which the best counts.
-const TIMES: usize = 3;
+const TIMES: usize = 5;
 
 /// The most that all threads of a machine reach together.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// Measures, in about half a second.
+    /// Measures, in about a second.
     ///
     /// # Errors
     /// When the system refuses memory.
@@ -42,18 +42,7 @@ impl Ceilings {
             (threads * STEPS * chain_operations()) as f64 / start.elapsed().as_secs_f64()
         });
         let operations = operations.fold(0.0, f64::max);
-        let mut region = Region::new(READ)?;
-        region.bytes_mut().fill(1);
-        let bytes = region.bytes();
-        let part = READ / 64;
-        let bandwidth = (0..TIMES).map(|_| {
-            let start = Instant::now();
-            pool.run(64, &|begin, end, _| {
-                std::hint::black_box(sum(&bytes[begin * part..end * part]));
-            });
-            READ as f64 / start.elapsed().as_secs_f64()
-        });
-        let bandwidth = bandwidth.fold(0.0, f64::max);
+        let bandwidth = bandwidth(pool)?;
         Ok(Self { operations, bandwidth, threads })
     }
 
@@ -63,14 +52,32 @@ impl Ceilings {
     }
 }
 
-/// Reads all of it.
+/// Bytes a second that all threads together read of memory, the best of some times.
+///
+/// # Errors
+/// When the system refuses memory.
+pub fn bandwidth(pool: &mut Pool) -> Result<f64> {
+    const CHUNK: usize = 1 << 18;
+    let mut region = Region::new(READ)?;
+    // What was never written is one page of zeros.
+    region.bytes_mut().fill(1);
+    let bytes = region.bytes();
+    let times = (0..TIMES).map(|_| {
+        let start = Instant::now();
+        pool.run(READ / CHUNK, &|begin, end, _| {
+            std::hint::black_box(sum(&bytes[begin * CHUNK..end * CHUNK]));
+        });
+        READ as f64 / start.elapsed().as_secs_f64()
+    });
+    Ok(times.fold(0.0, f64::max))
+}
+
+/// Reads all of it: independent sums, so that loads alone decide.
 fn sum(bytes: &[u8]) -> u64 {
-    // SAFETY: every pattern of bits is a `u64`.
-    let (_, words, _) = unsafe { bytes.align_to::<u64>() };
-    let mut sums = [0u64; 32];
-    for chunk in words.chunks_exact(32) {
-        for (sum, word) in sums.iter_mut().zip(chunk) {
-            *sum = sum.wrapping_add(*word);
+    let mut sums = [0u64; 16];
+    for words in bytes.as_chunks::<128>().0 {
+        for (sum, word) in sums.iter_mut().zip(words.as_chunks::<8>().0) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*word));
         }
     }
     sums.iter().fold(0, |a, b| a.wrapping_add(*b))

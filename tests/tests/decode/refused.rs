@@ -13,9 +13,9 @@ const LOOKS: [(&str, &str); 5] = [
     x = x + sum[source](select(index(source) <= index(time) + 1, seen, 0))",
     ),
     (
-        "a walk along it",
+        "where a walk along it ends",
         "    start = sum[token](tokens)
-    h = scan[time] carry h = start over y = x { next h = 0.5 * h + y; yield h }
+    h = scan[time] carry h = start over y = x { next h = 0.5 * h + y }
     x = x + h",
     ),
 ];

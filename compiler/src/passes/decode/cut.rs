@@ -33,7 +33,8 @@ impl Cache {
     pub fn described(&self, axes: &Axes, places: Axis, name: String) -> Kept {
         let sizes = self.axes.iter().filter(|&&a| a != places);
         let axes = sizes.map(|&a| (axes[a].name.clone(), axes[a].size.clone())).collect();
-        Kept { name, of: self.of.clone(), reader: self.reader.clone(), axes, elem: self.elem }
+        let every_place = self.axes.contains(&places);
+        Kept { name, of: self.of.clone(), reader: self.reader.clone(), axes, elem: self.elem, every_place }
     }
 }
 
@@ -85,7 +86,7 @@ impl Frame<'_> {
     }
 
     /// The parameter nearest to a value, on the way from it to what it is computed from.
-    fn made_with(&self, from: NodeId) -> String {
+    pub fn made_with(&self, from: NodeId) -> String {
         let region = self.out.region();
         let mut queue = std::collections::VecDeque::from([from]);
         let mut seen = vec![false; region.nodes.len()];

@@ -7,7 +7,8 @@
 //! operation on a view is done to the new places and stays a view, so that keys and values are kept after their projections;
 //! only what meets the new places is *cut* there ([`cut`]): its new places are inserted into what is kept, and the whole is read.
 //! A reduction over sources must count nothing of places behind its own, which follows from a causal conjunct in a mask
-//! ([`beyond`]); everything else that looks along `time` is refused, with the operations in the user's names.
+//! ([`beyond`]). Of a walk along `time` is kept what it carries ([`recurrent`]). Everything else that looks along `time` is refused,
+//! with the operations in the user's names.
 //!
 //! In a batch of texts of unequal length those stand to the right: the first `start` places of a row are no text. Positions count
 //! from `start`, and every causal conjunct also says that the source is text.
@@ -16,6 +17,7 @@ mod beyond;
 mod cut;
 mod entry;
 mod last;
+mod recurrent;
 mod scan;
 mod time;
 mod value;
@@ -67,10 +69,12 @@ pub struct Kept {
     pub axes: Vec<(String, Size)>,
     /// What an element is.
     pub elem: Elem,
+    /// Whether each place has its own; otherwise there is one, behind the last place.
+    pub every_place: bool,
 }
 
 impl Kept {
-    /// Bytes of one place of one row.
+    /// Bytes of one place of one row, or of one row.
     pub fn bytes(&self) -> u64 {
         let elements: i64 = self.axes.iter().map(|(_, size)| size.known().unwrap_or(1)).product();
         let width = if self.elem == Elem::Bool { 1 } else { 4 };

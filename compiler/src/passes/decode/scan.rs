@@ -10,8 +10,11 @@ use crate::graph::{Kind, NodeId, Region, Scan, results};
 impl Frame<'_> {
     /// The values of a scan's results.
     pub fn scan(&mut self, id: NodeId, scan: &Scan) -> Result<Vec<Value>, String> {
-        if self.time.is_new(scan.axis) || self.time.is_source(scan.axis) {
-            return Err(self.refused(id, "what a walk along the text carries is not kept yet"));
+        if self.time.is_new(scan.axis) {
+            return self.recurrent(id, scan);
+        }
+        if self.time.is_source(scan.axis) {
+            return Err(self.refused(id, "it walks along all places that another one sees"));
         }
         let reader = self.describe(id);
         let values: Vec<Value> = self.region[id].operands.iter().map(|&o| self.value(o)).collect();

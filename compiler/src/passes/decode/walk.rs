@@ -30,6 +30,8 @@ pub struct Frame<'a> {
     pub out: RegionBuilder,
     /// The outputs that are derived.
     pub wanted: Vec<NodeId>,
+    /// Whether they need a node.
+    pub live: Vec<bool>,
     /// What its arguments become.
     pub arguments: Vec<Value>,
     /// Where the text begins in each row.
@@ -70,6 +72,7 @@ impl<'a> Frame<'a> {
             time,
             region,
             wanted: region.outputs.clone(),
+            live: vec![false; region.nodes.len()],
             out: RegionBuilder::new(),
             arguments: Vec::new(),
             start: None,
@@ -82,14 +85,16 @@ impl<'a> Frame<'a> {
 
     /// Derives every node that an output needs.
     pub fn walk(&mut self) -> Result<(), String> {
-        let mut live = vec![false; self.region.nodes.len()];
-        self.wanted.iter().for_each(|o| live[o.0 as usize] = true);
+        self.wanted.iter().for_each(|o| self.live[o.0 as usize] = true);
         for (id, node) in self.region.iter().rev() {
-            if live[id.0 as usize] {
-                node.operands.iter().for_each(|o| live[o.0 as usize] = true);
+            if self.live[id.0 as usize] {
+                node.operands.iter().for_each(|o| self.live[o.0 as usize] = true);
             }
         }
-        for (id, node) in self.region.iter().filter(|(id, _)| live[id.0 as usize]) {
+        for (id, node) in self.region.iter() {
+            if !self.live[id.0 as usize] {
+                continue;
+            }
             let values = match &node.kind {
                 Kind::Argument(n) => vec![self.arguments[*n as usize].clone()],
                 Kind::Project(n) => vec![self.values[&node.operands[0]][*n as usize].clone()],

@@ -75,8 +75,18 @@ impl Blocks {
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u128::MAX, step, width);
         if problem.few().is_some() {
-            // Tiles for several threads; each packs the rows anew. Columns are taken up to eight at a time.
-            let nc = n.min(256).next_multiple_of(width.max(8));
+            // Tiles for several threads; each packs the rows anew. What is read of a tile should lie together: all of the sum
+            // where it lies along that, else many columns.
+            let passes = k.div_ceil(4096);
+            let kc = k.div_ceil(passes).next_multiple_of(width);
+            let nc = match problem.b_along {
+                Along::Own if !ready => n.div_ceil(4).clamp(384, 1024),
+                // Small ones, so that threads of unequal speed end together.
+                _ => 8192 / k.max(1),
+            };
+            let nc = nc.clamp(1, n.max(1));
+            // Columns are taken up to eight at a time.
+            let nc = nc.next_multiple_of(width.max(8));
             return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
         }
         for mc in candidates(m, step, 512) {

@@ -249,6 +249,7 @@ impl Tile {
         pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
         let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
         match problem.b_along {
+            _ if packed.ready => skinny::streams(w, blocks, b, &packed.tile, &rows),
             Along::Own => skinny::sweeps(w, e, blocks, &self.env, b, &rows),
             Along::Sum => skinny::dots(w, e, blocks, &self.env, b, &rows),
         }

@@ -7,6 +7,7 @@
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::size::Size;
 use weft_dsl::types::Axes;
+use weft_runtime::plan::Packing;
 
 use super::group::place;
 use super::problem::{self, Along, Problem};
@@ -30,7 +31,7 @@ pub struct Ready {
 }
 
 /// The kernel of a product whose columns' operand lies packed, and how; none where it is not read as it lies, its sizes are not
-/// known, or it is not worth while because there are few rows.
+/// known.
 ///
 /// # Errors
 /// As [`super::schedule`].
@@ -51,7 +52,7 @@ impl Ready {
     fn of(problem: &Problem, machine: &Machine) -> Option<Self> {
         let known = |size: Size| size.known().and_then(|n| u64::try_from(n).ok()).filter(|&n| n > 0 && n < 1 << 31);
         let (columns, sum) = (known(problem.columns.volume())?, known(problem.sum.volume())?);
-        let fits = problem.few().is_none() && sum % u64::from(machine.lanes) == 0;
+        let fits = sum % u64::from(machine.lanes) == 0;
         let (argument, along, lanes) = (problem.b_plain?, problem.b_along, machine.lanes);
         fits.then_some(Self { argument, columns, sum, along, lanes })
     }
@@ -64,6 +65,12 @@ impl Ready {
     /// Elements of a packed matrix.
     pub fn packed_volume(&self) -> u64 {
         self.streams() * u64::from(self.lanes) * self.sum
+    }
+
+    /// The same for the runtime.
+    pub fn packing(&self) -> Packing {
+        let along_columns = self.along == Along::Own;
+        Packing { columns: self.columns, sum: self.sum, lanes: self.lanes.into(), along_columns }
     }
 
     fn streams(&self) -> u64 {

@@ -1,10 +1,12 @@
-//! Products of a few rows: memory is what they wait for, so the columns' operand is read once, where it lies, and not packed.
+//! Products of a few rows: memory is what they wait for, so the columns' operand is read once, where it lies, and in the order in
+//! which it lies: along the sum, along the columns, or packed before.
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Monoid;
 
 use super::blocks::Blocks;
-use super::group::{place, vectors};
+use super::group::{self, place, vectors};
+use super::micro::Packed;
 use super::pack::{Block, along_sum, row, value};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs};
@@ -79,77 +81,123 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
     });
 }
 
-/// `C += A · B` where `B` lies along its columns: a few vectors of columns stay in registers.
-pub fn sweeps(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
-    let lanes = blocks.lanes;
-    let together: u32 = if rows.count == 1 { 8 } else { 4 };
-    let zero = w.int(0);
-    let wide = u32::from(lanes) * together;
-    let by = w.int(i64::from(wide));
-    let number = w.map(Elementwise::IDIV, &[block.count, by]);
-    let full = w.mul(number, by);
-    w.repeat((zero, full, wide), &[], |w, column, _| {
-        sweep(w, e, blocks, base, block, rows, (column, together, None));
+/// `C += A · B` where `B` lies packed: one stream after another, as memory has them; places of the sum are shared out among
+/// partial sums, so that no addition waits for the last one.
+pub fn streams(w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, rows: &Rows) {
+    let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
+    // The sum is a whole number of vectors, so also of these.
+    let parts = (8 / rows.count.next_power_of_two()).min(lanes);
+    let count = group::blocks(w, block.count, lanes);
+    w.repeat((zero, count, 1), &[], |w, stream, _| {
+        let from = place(w, stream, packed.b_stream * lanes, packed.b_from);
+        let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
+        let init = vec![nothing; (rows.count * parts) as usize];
+        let sums = w.repeat((zero, block.kc, parts), &init, |w, k, sums| {
+            let (mut next, start) = (sums.to_vec(), place(w, k, lanes, from));
+            for part in 0..parts {
+                let at = w.int(i64::from(part * lanes));
+                let at = w.add(start, at);
+                let b = w.load(packed.b, at, blocks.lanes, None);
+                for row in 0..rows.count {
+                    let at = w.int(i64::from(row * blocks.row_stride() + part));
+                    let at = w.add(k, at);
+                    let a = w.load(rows.a, at, 1, None);
+                    let sum = &mut next[(row * parts + part) as usize];
+                    *sum = blocks.fma(w, a, b, *sum);
+                }
+            }
+            next
+        });
+        for (row, sums) in (0..).zip(sums.chunks(parts as usize)) {
+            let start = w.int(row * i64::from(blocks.nc));
+            let to = place(w, stream, lanes, start);
+            let sum = in_pairs(w, sums);
+            add(w, rows, to, sum);
+        }
         Vec::new()
-    });
-    let rest = w.sub(block.count, full);
-    vectors(w, lanes, rest, block.own.is_whole(lanes), |w, column, mask| {
-        let column = w.add(full, column);
-        sweep(w, e, blocks, base, block, rows, (column, 1, mask));
     });
 }
 
-fn sweep(
-    w: &mut Writer,
-    e: &mut Exprs,
-    blocks: &Blocks,
-    base: &Env,
-    block: &Block,
-    rows: &Rows,
-    (column, together, mask): (Reg, u32, Option<Reg>),
-) {
-    let lanes = blocks.lanes;
-    let zero = w.int(0);
-    let columns: Vec<Reg> = (0..together)
-        .map(|j| {
-            let by = w.int(i64::from(j * u32::from(lanes)));
-            w.add(column, by)
-        })
-        .collect();
-    let nothing = w.constant(Dtype::F32, lanes, 0.0);
-    let init = vec![nothing; (rows.count * together) as usize];
-    let sums = w.repeat((zero, block.kc, 1), &init, |w, k, sums| {
-        let mut next = sums.to_vec();
-        let mut env = base.clone();
-        let at = w.add(block.k0, k);
-        block.sum.at(w, e, &mut env, at);
-        env.mask = mask;
-        let a: Vec<Reg> = (0..rows.count)
-            .map(|r| {
-                let start = w.int(i64::from(r * blocks.row_stride()));
-                let index = w.add(start, k);
-                w.load(rows.a, index, 1, None)
-            })
-            .collect();
-        for (j, &column) in columns.iter().enumerate() {
-            let mut env = env.clone();
-            let at = w.add(block.from, column);
-            block.own.lanes(w, e, &mut env, at);
-            let b = value(w, e, block.node, &env);
-            for (r, &a) in a.iter().enumerate() {
-                let sum = &mut next[r * together as usize + j];
-                *sum = blocks.fma(w, a, b, *sum);
-            }
-        }
-        next
-    });
-    for (r, sums) in (0..).zip(sums.chunks(together as usize)) {
-        let start = w.int(i64::from(r * blocks.nc));
-        for (&column, &sum) in columns.iter().zip(sums) {
-            let to = place(w, start, 1, column);
-            add(w, rows, to, sum);
+/// The sum of some vectors.
+fn in_pairs(w: &mut Writer, sums: &[Reg]) -> Reg {
+    match sums {
+        [one] => *one,
+        _ => {
+            let (first, second) = sums.split_at(sums.len() / 2);
+            let (first, second) = (in_pairs(w, first), in_pairs(w, second));
+            w.add(first, second)
         }
     }
+}
+
+/// `C += A · B` where `B` lies along its columns: a few places of the sum at a time, so that rows of `B` are read side by side from
+/// end to end, as memory gives them fastest; the sums wait in the nearest cache.
+pub fn sweeps(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
+    let (zero, together) = (w.int(0), if rows.count <= 2 { 8 } else { 4 });
+    let by = w.int(together);
+    let number = w.map(Elementwise::IDIV, &[block.kc, by]);
+    let full = w.mul(number, by);
+    for (from, to, places) in [(zero, full, together), (full, block.kc, 1)] {
+        let known = block.sum.volume().known().is_some_and(|n| n % together == 0);
+        if places == 1 && known {
+            continue;
+        }
+        w.repeat((from, to, places as u32), &[], |w, k, _| {
+            sweep(w, e, blocks, base, block, rows, (k, places));
+            Vec::new()
+        });
+    }
+}
+
+/// Adds what some places of the sum give to the sums of all columns.
+fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows, (k, places): (Reg, i64)) {
+    let (lanes, zero) = (blocks.lanes, w.int(0));
+    let mut goes_on = w.map(Elementwise::GT, &[k, zero]);
+    if let Some(before) = rows.goes_on {
+        goes_on = w.map(Elementwise::OR, &[goes_on, before]);
+    }
+    let goes_on = w.splat(goes_on, lanes);
+    let envs: Vec<Env> = (0..places)
+        .map(|j| {
+            let mut env = base.clone();
+            let at = w.int(j);
+            let at = w.add(k, at);
+            let at = w.add(block.k0, at);
+            block.sum.at(w, e, &mut env, at);
+            env
+        })
+        .collect();
+    let a: Vec<Vec<Reg>> = (0..i64::from(rows.count))
+        .map(|r| {
+            let place = |j: i64| r * i64::from(blocks.row_stride()) + j;
+            (0..places)
+                .map(|j| {
+                    let at = w.int(place(j));
+                    let at = w.add(k, at);
+                    w.load(rows.a, at, 1, None)
+                })
+                .collect()
+        })
+        .collect();
+    vectors(w, lanes, block.count, block.own.is_whole(lanes), |w, column, mask| {
+        let at = w.add(block.from, column);
+        let b: Vec<Reg> = envs
+            .iter()
+            .map(|env| {
+                let mut env = env.clone();
+                env.mask = mask;
+                block.own.lanes(w, e, &mut env, at);
+                value(w, e, block.node, &env)
+            })
+            .collect();
+        for (r, a) in (0..).zip(&a) {
+            let start = w.int(r * i64::from(blocks.nc));
+            let to = w.add(start, column);
+            let before = w.load(rows.c, to, lanes, Some(goes_on));
+            let sum = a.iter().zip(&b).fold(before, |sum, (&a, &b)| blocks.fma(w, a, b, sum));
+            w.store(rows.c, to, sum, None);
+        }
+    });
 }
 
 /// Adds a scalar or a vector to the sums.

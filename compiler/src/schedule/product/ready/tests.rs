@@ -16,10 +16,14 @@ fn machine(lanes: u16) -> Machine {
     Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20 }
 }
 
-/// `time × in` by `head × key × in`, a bias and a sum after it: rows, both column axes, sum.
-fn case((rows, heads, keys, sum): (i64, i64, i64, i64)) -> (crate::schedule::testing::Ready, [Axis; 4]) {
+/// Rows, both column axes, sum.
+type Shape = (i64, i64, i64, i64);
+
+/// `time × in` by `head × key × in`, a bias and a sum after it; the rows are free or known.
+fn case((rows, heads, keys, sum): Shape, known: bool) -> (crate::schedule::testing::Ready, [Axis; 4]) {
     let mut c = Case::default();
-    let (t, h, o, i) = (c.free("time", rows), c.axis("head", heads), c.axis("key", keys), c.axis("in", sum));
+    let t = if known { c.axis("time", rows) } else { c.free("time", rows) };
+    let (h, o, i) = (c.axis("head", heads), c.axis("key", keys), c.axis("in", sum));
     let (x, y, bias) = (c.float(&[t, i]), c.float(&[h, o, i]), c.float(&[h, o]));
     let z = c.op(Op::Contract(vec![i]), &[x, y]);
     let z = c.map(E::ADD, &[z, bias]);
@@ -29,9 +33,21 @@ fn case((rows, heads, keys, sum): (i64, i64, i64, i64)) -> (crate::schedule::tes
 #[test]
 fn packed_columns_give_the_same_bits() {
     let shapes = [(5, 1, 37, 32), (33, 3, 8, 48), (7, 1, 1, 16), (130, 2, 100, 272), (0, 2, 3, 16), (9, 1, 200, 528)];
-    for (seed, shape) in (1..).zip(shapes) {
+    both(&shapes, false, &|plain, packed| plain.to_bits() == packed.to_bits());
+}
+
+/// Their sums are in another order.
+#[test]
+fn few_rows_of_packed_columns() {
+    let shapes = [(1, 1, 37, 32), (2, 3, 8, 48), (3, 1, 1, 16), (4, 2, 100, 272), (1, 1, 40, 4160)];
+    both(&shapes, true, &|plain, packed| (plain - packed).abs() < 1e-3);
+}
+
+/// Computes products from plain columns and from packed ones; each pair of results must be alike.
+fn both(shapes: &[Shape], known: bool, alike: &dyn Fn(f64, f64) -> bool) {
+    for (seed, &shape) in (1..).zip(shapes) {
         for lanes in [16, 8, 4] {
-            let (body, [t, h, o, i]) = case(shape);
+            let (body, [t, h, o, i]) = case(shape, known);
             for columns in [vec![h, o, i], vec![i, h, o]] {
                 let inputs = [vec![t, i], columns, vec![h, o]].map(Layout);
                 let output = Layout(vec![t, h, o]);
@@ -64,8 +80,8 @@ fn packed_columns_give_the_same_bits() {
                 packed_memory[1] = both[1].split_off(ready.packed_volume() as usize);
                 run(&plain, &mut memory);
                 run(&packed, &mut packed_memory);
-                let bits = |memory: &[Vec<f64>]| memory[3].iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-                assert_eq!(bits(&memory), bits(&packed_memory), "{shape:?} {lanes} {inputs:?}");
+                let mut pairs = memory[3].iter().zip(&packed_memory[3]);
+                assert!(pairs.all(|(&plain, &packed)| alike(plain, packed)), "{shape:?} {lanes} {inputs:?}");
             }
         }
     }
@@ -80,9 +96,7 @@ fn what_is_not_packed() {
         assert!(ready(&fused, &body.axes, &inputs, &[Layout(output)], &machine(16)).unwrap().is_none());
     };
     // Rows, columns and places of the sum; whether the columns' operand is scaled, read a second time, of the batch.
-    for (rows, sum, scaled, twice) in
-        [(3, 16, false, false), (50, 17, false, false), (50, 16, true, false), (40, 16, false, true)]
-    {
+    for (rows, sum, scaled, twice) in [(50, 17, false, false), (50, 16, true, false), (40, 16, false, true)] {
         let mut c = Case::default();
         let (t, o, i) = (c.axis("time", rows), c.axis("out", 40), c.axis("in", sum));
         let (x, y) = (c.float(&[t, i]), c.float(&[o, i]));

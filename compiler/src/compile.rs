@@ -204,7 +204,7 @@ impl Specification {
     fn lower(&self, subject: &Subject, options: &Options, keep: Keep, watch: Watch) -> std::result::Result<Whole, Failure> {
         let start = Instant::now();
         let faults = |faults| Failure::Faults(faults, self.program.sources().clone());
-        let whole = match subject {
+        let mut whole = match subject {
             Subject::Recipe(name) => {
                 let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, keep };
                 let made = lower::training(&self.program, name, &options.settings, self, &pass_options, options.gradients);
@@ -233,6 +233,12 @@ impl Specification {
                 }
             }
         };
+        if let Some(settings) = &whole.settings {
+            let typical = [("batch", settings.batch), ("time", settings.time)].map(|(name, size)| (name.to_string(), size));
+            for program in &mut whole.programs {
+                program.graph.axes.typical.extend(typical.iter().filter(|(_, size)| *size > 0).cloned());
+            }
+        }
         watch(
             "lower",
             &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(),

@@ -1,13 +1,14 @@
 //! How much of a product one tile, one pass and one register block take: functions of sizes and of the kind of processor alone.
 
 use weft_dsl::size::Size;
+use weft_dsl::types::Axes;
 
 use super::group::Group;
 use super::problem::{Along, Problem};
 use crate::kernel::{Reg, Writer};
 use crate::schedule::Machine;
 
-/// What a free size (tokens of a batch) is taken to be where blocks are chosen: they must do for both.
+/// What a free size (tokens of a batch) is taken to be where blocks are chosen and no recipe says: they must do for both.
 const TYPICAL: [u64; 2] = [128, 768];
 
 /// Elements of scratch memory that a tile may use: somewhat more than the usual second-level cache, of which a part is
@@ -44,7 +45,7 @@ pub struct Blocks {
 
 impl Blocks {
     /// Blocks for a product; `ready` says that the columns' operand lies packed in memory.
-    pub fn choose(problem: &Problem, machine: &Machine, ready: bool) -> Self {
+    pub fn choose(problem: &Problem, axes: &Axes, machine: &Machine, ready: bool) -> Self {
         let (lanes, fuses) = (machine.lanes, machine.fuses());
         // Registers: `mr · nr` sums, `nr` vectors of `b`, one of `a`.
         let (mr, nr) = match (lanes, machine.registers) {
@@ -55,7 +56,7 @@ impl Blocks {
             // One more for what is multiplied before it is added.
             _ => (4, 2),
         };
-        let estimates = |size: Size| size.known().map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
+        let estimates = |size: Size| axes.typically(&size).map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
         // Segments are of uneven length: half as long again as they would be, were all alike.
         let uneven = |all: u64, segments: u64| (all * 3 / 2).div_ceil(segments);
         let [few, many] = [0, 1].map(|i| {
@@ -69,7 +70,7 @@ impl Blocks {
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
         // Passes over the summed dimension of about equal length.
-        let passes = k.div_ceil(256);
+        let passes = k.div_ceil(192);
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u128::MAX, step, width);
@@ -78,10 +79,11 @@ impl Blocks {
             let nc = n.min(256).next_multiple_of(width.max(8));
             return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
         }
-        for mc in candidates(m, step, 256) {
+        for mc in candidates(m, step, 512) {
             for nc in candidates(n, width, 768) {
                 let packed = if ready { 0 } else { nc * (kc + 1) };
-                let scratch = mc * (kc + width) + packed + mc * nc;
+                let rows = if problem.rows_in_place().is_some() { 0 } else { mc * (kc + width) };
+                let scratch = rows + packed + mc * nc;
                 if scratch > MOST_SCRATCH {
                     continue;
                 }
@@ -150,7 +152,8 @@ fn time(
     let vectors = columns / lanes;
     // A register block of few vectors waits for loads.
     let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 54 };
-    let packing = (rows * COPY + columns * of_b) * k / lanes;
+    let of_a = if problem.rows_in_place().is_some() { FETCH } else { COPY };
+    let packing = (rows * of_a + columns * of_b) * k / lanes;
     let one = multiply.saturating_add(packing).saturating_add(rows * vectors * FINISH).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.
     let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;

@@ -141,8 +141,7 @@ impl Specification {
         watch: Watch,
     ) -> std::result::Result<Output, Failure> {
         let (plan, kernels) = self.plan(subject, wanted, options, watch)?;
-        let objects = code(&kernels, options, watch)?;
-        Ok(Output { plan, objects })
+        Ok(Output { plan, objects: code(&kernels, options, watch)? })
     }
 
     /// Plans, with a choice of what is kept.

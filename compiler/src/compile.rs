@@ -1,5 +1,7 @@
 //! Compiling a specification: all stages in order, from a file to a plan and machine code.
 
+mod fits;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -7,15 +9,12 @@ use anyhow::{Context, Result};
 use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{self, Host, LayoutOut, Program, Setting, Settings};
 use weft_dsl::sources::Sources;
-use weft_runtime::peak::{self, Peak};
 use weft_runtime::plan::{self, Plan};
-use weft_runtime::pool::choose_threads;
 use weft_runtime::tokenizer::{Tokenizer, characters_of};
 
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
-use crate::passes::chunked::{self, Typical};
 use crate::passes::decode::{Kept, Which, derive};
 use crate::passes::differentiate::Keep;
 use crate::passes::{self, PIPELINE, run_passes};
@@ -142,41 +141,10 @@ impl Specification {
         watch: Watch,
     ) -> std::result::Result<Output, Failure> {
         let (plan, kernels) = self.plan(subject, wanted, options, watch)?;
-        let objects = code(&kernels, options, watch)?;
-        Ok(Output { plan, objects })
+        Ok(Output { plan, objects: code(&kernels, options, watch)? })
     }
 
-    /// Plans the wanted programs of a subject; all but the machine code of their kernels. Where memory is limited, less and less
-    /// is kept for gradients until training fits.
-    ///
-    /// # Errors
-    /// Besides faults of the specification: it does not fit.
-    pub fn plan(
-        &self,
-        subject: &Subject,
-        wanted: &dyn Fn(&str) -> bool,
-        options: &Options,
-        watch: Watch,
-    ) -> std::result::Result<(Plan, Kernels), Failure> {
-        let Some(limit) = options.memory else {
-            return self.plan_keeping(subject, wanted, options, Keep::default(), watch);
-        };
-        let threads = choose_threads(None)?;
-        let mut peaks = Vec::new();
-        for keep in Keep::CHOICES {
-            let planned = self.plan_keeping(subject, wanted, options, keep, watch)?;
-            match peak::of_training(&planned.0, threads)? {
-                Some(peak) if peak.total() > limit => peaks.push(peak),
-                _ => return Ok(planned),
-            }
-        }
-        let least = peaks.into_iter().min_by_key(Peak::total).unwrap_or_default();
-        let message =
-            "does not fit, whatever is computed again; a smaller batch (`--set batch=…`) or `accumulate` takes less";
-        Err(anyhow::anyhow!("training in {} {message}. The least possible is {least}", peak::shown(limit)).into())
-    }
-
-    /// Plans, with a choice of what is kept for gradients.
+    /// Plans, with a choice of what is kept.
     fn plan_keeping(
         &self,
         subject: &Subject,
@@ -187,8 +155,7 @@ impl Specification {
     ) -> std::result::Result<(Plan, Kernels), Failure> {
         let mut lowered = self.lower(subject, options, kept, watch)?;
         keep(&mut lowered.programs, wanted)?;
-        let (mut plan, kernels) =
-            planned(&lowered.name, &lowered.parameters, lowered.programs, &typical(&lowered.settings), options, watch)?;
+        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
         plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
@@ -207,10 +174,10 @@ impl Specification {
         options: &Options,
         watch: Watch,
     ) -> std::result::Result<Vec<(String, Graph)>, Failure> {
-        let Whole { mut programs, settings, .. } = self.lower(subject, options, Keep::default(), watch)?;
+        let mut programs = self.lower(subject, options, Keep::default(), watch)?.programs;
         keep(&mut programs, wanted)?;
         for lowered in &mut programs {
-            optimised(lowered, &typical(&settings), options, watch)?;
+            optimised(lowered, options, watch)?;
         }
         Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
@@ -352,7 +319,7 @@ impl Host for Specification {
 /// # Errors
 /// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
 pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
-    let (mut plan, kernels) = planned(name, parameters, programs, &Typical::new(), options, watch)?;
+    let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
     plan.fingerprint = fingerprint(&plan);
     let objects = code(&kernels, options, watch)?;
     Ok(Output { plan, objects })
@@ -363,7 +330,6 @@ fn planned(
     name: &str,
     parameters: &Graph,
     mut programs: Vec<Lowered>,
-    typical: &Typical,
     options: &Options,
     watch: Watch,
 ) -> Result<(Plan, Kernels)> {
@@ -372,7 +338,7 @@ fn planned(
     slots.declare(parameters)?;
     let machine = options.cpu.machine();
     for program in &mut programs {
-        optimised(program, typical, options, watch)?;
+        optimised(program, options, watch)?;
     }
     for Lowered { name, graph, limits } in &programs {
         let start = Instant::now();
@@ -406,12 +372,6 @@ struct Whole {
     metrics: Vec<String>,
 }
 
-/// The sizes of a recipe's batches.
-fn typical(settings: &Option<Settings>) -> Typical {
-    let sizes = settings.iter().flat_map(|s| [("batch", s.batch), ("time", s.time)]);
-    sizes.filter(|(_, size)| *size > 0).map(|(name, size)| (name.to_string(), size)).collect()
-}
-
 /// Leaves the wanted programs.
 fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     let own = programs.iter().filter(|p| !plan::Program::takes_options(&p.name));
@@ -422,7 +382,7 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
 }
 
 /// Runs the passes over a program and makes kernels of it.
-fn optimised(lowered: &mut Lowered, typical: &Typical, options: &Options, watch: Watch) -> Result<()> {
+fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
     let start = Instant::now();
     let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, ..Default::default() };
@@ -430,11 +390,6 @@ fn optimised(lowered: &mut Lowered, typical: &Typical, options: &Options, watch:
     run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);
     })?;
-    if options.optimise {
-        let start = Instant::now();
-        chunked::find(graph, typical);
-        watch(&format!("{name}.chunked"), &|| print(graph), start.elapsed());
-    }
     complete_outputs(graph);
     fuse(graph, options.optimise);
     watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());

@@ -36,6 +36,7 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "rewrite", run: crate::rewrite::rewrite },
     Pass { name: "settle", run: canonical::canonicalise },
     Pass { name: "grouped", run: grouped::find },
+    Pass { name: "chunked", run: chunked::find },
 ];
 
 /// How the passes are run.

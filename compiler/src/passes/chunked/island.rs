@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Op};
-use weft_dsl::types::{Axis, Type};
+use weft_dsl::types::{Axes, Axis, Type};
 
-use super::Measure;
+use super::elements;
 use crate::graph::{Kind, Node, NodeId, Region};
 
 /// Values of a region that a scan over an axis can make.
@@ -22,10 +22,10 @@ pub struct Island {
 impl Island {
     /// The values along an axis that hang together with a large one and are about as large, what lies between them, and what is computed from
     /// them; none where they cannot all be made one place of the axis after another, or one of them is needed whole.
-    pub fn around(measure: Measure, region: &Region, axis: Axis, seed: NodeId) -> Option<Self> {
+    pub fn around(axes: &Axes, region: &Region, axis: Axis, seed: NodeId) -> Option<Self> {
         let readers = readers(region);
-        let enough = measure.elements(&region[seed].ty.axes).map(|all| all / 2);
-        let large = |id: NodeId| region[id].ty.has(axis) && measure.elements(&region[id].ty.axes) >= enough;
+        let enough = elements(axes, &region[seed].ty.axes).map(|all| all / 2);
+        let large = |id: NodeId| region[id].ty.has(axis) && elements(axes, &region[id].ty.axes) >= enough;
         let mut island = Self { axis, members: BTreeSet::new(), sums: BTreeSet::new() };
         let mut open = vec![seed];
         while let Some(id) = open.pop() {
@@ -33,7 +33,7 @@ impl Island {
                 continue;
             }
             let node = &region[id];
-            if !is_local(measure, region, node, axis) {
+            if !is_local(axes, region, node, axis) {
                 return None;
             }
             open.extend(node.operands.iter().copied().filter(|&o| large(o)));
@@ -54,11 +54,11 @@ impl Island {
             }
         }
         island.members.extend(&island.sums);
-        island.close(measure, region, &readers)
+        island.close(axes, region, &readers)
     }
 
     /// Adds what lies between members.
-    fn close(mut self, measure: Measure, region: &Region, readers: &[Vec<NodeId>]) -> Option<Self> {
+    fn close(mut self, axes: &Axes, region: &Region, readers: &[Vec<NodeId>]) -> Option<Self> {
         let mut after = vec![false; region.nodes.len()];
         for (id, node) in region.iter() {
             after[id.0 as usize] = node.operands.iter().any(|o| after[o.0 as usize] || self.members.contains(o));
@@ -69,7 +69,7 @@ impl Island {
             before[id.0 as usize] = read.iter().any(|r| before[r.0 as usize] || self.members.contains(r));
         }
         for (id, node) in region.iter().filter(|(id, _)| after[id.0 as usize] && before[id.0 as usize]) {
-            if !node.ty.has(self.axis) || !is_local(measure, region, node, self.axis) {
+            if !node.ty.has(self.axis) || !is_local(axes, region, node, self.axis) {
                 return None;
             }
             self.members.insert(id);
@@ -91,11 +91,11 @@ fn readers(region: &Region) -> Vec<Vec<NodeId>> {
 
 /// Whether an operator does at each place of an axis what it would do were that the only one: it means something without the
 /// axis, and its type is then that without the axis.
-fn is_local(measure: Measure, region: &Region, node: &Node, axis: Axis) -> bool {
+fn is_local(axes: &Axes, region: &Region, node: &Node, axis: Axis) -> bool {
     let Kind::Op(op) = &node.kind else { return false };
     let types: Vec<Type> = node.operands.iter().map(|&o| region[o].ty.without(&[axis])).collect();
     let types: Vec<&Type> = types.iter().collect();
-    within(op, axis).infer(&types, measure.axes) == Ok(node.ty.without(&[axis]))
+    within(op, axis).infer(&types, axes) == Ok(node.ty.without(&[axis]))
 }
 
 /// The operator for one place of an axis.

@@ -14,17 +14,11 @@ mod island;
 mod tests;
 mod write;
 
-use std::collections::HashMap;
-
 use weft_dsl::op::Op;
-use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Type};
 
 use self::island::Island;
 use crate::graph::{Graph, Kind, NodeId, Region};
-
-/// What run-time sizes are taken to be where something is decided by them.
-pub type Typical = HashMap<String, i64>;
 
 /// Elements that a value must have to be brought into chunks, with what is half as large: 32 MB.
 const LARGE: i64 = 1 << 23;
@@ -34,33 +28,32 @@ const CHUNK: i64 = 1 << 22;
 const DEEP: i64 = 256;
 
 /// Brings large values into scans over an axis of the batch.
-pub fn find(graph: &mut Graph, typical: &Typical) {
+pub fn find(graph: &mut Graph) {
     let mut body = std::mem::take(&mut graph.body);
-    while let Some(chunked) = first(&graph.axes, &body, typical) {
+    while let Some(chunked) = first(&graph.axes, &body) {
         body = chunked;
     }
     graph.body = body;
 }
 
 /// The region with its first island in a scan; none where it has none.
-fn first(axes: &Axes, region: &Region, typical: &Typical) -> Option<Region> {
-    let measure = Measure { axes, typical };
+fn first(axes: &Axes, region: &Region) -> Option<Region> {
     let contracted =
         |(id, node): (NodeId, &crate::graph::Node)| matches!(node.kind, Kind::Op(Op::Contract(_))).then_some(id);
     let mut seeds: Vec<NodeId> = region.iter().filter_map(contracted).collect();
-    seeds.retain(|&id| measure.elements(&region[id].ty.axes) >= Some(LARGE));
+    seeds.retain(|&id| elements(axes, &region[id].ty.axes) >= Some(LARGE));
     seeds.into_iter().find_map(|seed| {
         let mut along: Vec<Axis> = region[seed].ty.axes.iter().copied().filter(|&a| axes[a].outer).collect();
         // Few chunks rather than many.
-        along.sort_by_key(|&a| (measure.elements(&[a]), a));
-        let island = along.into_iter().filter_map(|axis| Island::around(measure, region, axis, seed));
-        island.filter(|island| pays(measure, region, island)).map(|island| write::write(axes, region, &island)).next()
+        along.sort_by_key(|&a| (elements(axes, &[a]), a));
+        let island = along.into_iter().filter_map(|axis| Island::around(axes, region, axis, seed));
+        island.filter(|island| pays(axes, region, island)).map(|island| write::write(axes, region, &island)).next()
     })
 }
 
 /// Whether chunks are several, each worth its start.
-fn pays(measure: Measure, region: &Region, island: &Island) -> bool {
-    let places = |axes: &[Axis]| measure.elements(axes).unwrap_or(0);
+fn pays(axes: &Axes, region: &Region, island: &Island) -> bool {
+    let places = |over: &[Axis]| elements(axes, over).unwrap_or(0);
     let within = |ty: &Type| places(&ty.without(&[island.axis]).axes);
     let largest = island.members.iter().map(|&m| within(&region[m].ty)).max();
     let deep = |&sum: &NodeId| match &region[sum].kind {
@@ -72,17 +65,7 @@ fn pays(measure: Measure, region: &Region, island: &Island) -> bool {
     places(&[island.axis]) > 1 && largest >= Some(CHUNK) && island.sums.iter().all(deep)
 }
 
-/// How large values are, typically.
-#[derive(Clone, Copy)]
-struct Measure<'a> {
-    axes: &'a Axes,
-    typical: &'a Typical,
-}
-
-impl Measure<'_> {
-    /// Elements over these axes; none where nothing tells.
-    fn elements(&self, over: &[Axis]) -> Option<i64> {
-        let value = |name: &str| self.typical.get(name).copied().map(Size::of);
-        self.axes.volume(over).substitute(&value).ok()?.known()
-    }
+/// Elements over these axes, typically; none where nothing tells.
+fn elements(axes: &Axes, over: &[Axis]) -> Option<i64> {
+    axes.typically(&axes.volume(over))
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Monoid;
+use weft_dsl::size::Size;
 use weft_dsl::types::Elem;
 
 use super::*;
@@ -67,7 +68,7 @@ impl Case {
 }
 
 /// Sizes at which the logits are large.
-fn typical(batch: i64, time: i64) -> Typical {
+fn typical(batch: i64, time: i64) -> HashMap<String, i64> {
     HashMap::from([("batch".to_string(), batch), ("time".to_string(), time)])
 }
 
@@ -113,7 +114,8 @@ fn a_loss_and_its_gradients_lie_in_one_scan() {
     let loss = c.loss(logits);
     let before = c.finish(vec![loss, best], Some(loss));
     let mut after = before.clone();
-    find(&mut after, &typical(4, 1 << 20));
+    after.axes.typical.extend(typical(4, 1 << 20));
+    find(&mut after);
     // The table's gradient is carried.
     assert_eq!(scans(&after), [1]);
     let whole = |node: &crate::graph::Node| node.ty.axes.len() > 2 && node.ty.axes.contains(&Axis(2));
@@ -134,36 +136,38 @@ fn what_lies_between_goes_with_them() {
     let loss = c.op(Op::Reduce(Monoid::Sum, vec![c.batch, c.time]), &[square]);
     let before = c.finish(vec![loss], Some(loss));
     let mut after = before.clone();
-    find(&mut after, &typical(4, 1 << 20));
+    after.axes.typical.extend(typical(4, 1 << 20));
+    find(&mut after);
     assert_eq!(scans(&after).len(), 1);
     same(&before, &after);
 }
 
 #[test]
 fn what_is_wanted_whole_or_needs_all_rows_stays() {
-    let chunked = |graph: &Graph, typical: &Typical| {
+    let chunked = |graph: &Graph, typical: HashMap<String, i64>| {
         let mut after = graph.clone();
-        find(&mut after, typical);
+        after.axes.typical.extend(typical);
+        find(&mut after);
         !scans(&after).is_empty()
     };
     // The logits are given.
     let mut c = Case::new();
     let logits = c.logits();
     let loss = c.loss(logits);
-    assert!(!chunked(&c.finish(vec![loss, logits], Some(loss)), &typical(4, 1 << 20)));
+    assert!(!chunked(&c.finish(vec![loss, logits], Some(loss)), typical(4, 1 << 20)));
     // The gradient needs the whole loss.
     let mut c = Case::new();
     let logits = c.logits();
     let loss = c.loss(logits);
     let square = c.op(Op::Map(Elementwise::MUL), &[loss, loss]);
-    assert!(!chunked(&c.finish(vec![square], Some(square)), &typical(4, 1 << 20)));
+    assert!(!chunked(&c.finish(vec![square], Some(square)), typical(4, 1 << 20)));
     // Small; or one chunk, or chunks of a row; or nobody tells.
     let mut c = Case::new();
     let logits = c.logits();
     let loss = c.loss(logits);
     let graph = c.finish(vec![loss], Some(loss));
-    assert!(chunked(&graph, &typical(4, 1 << 20)));
-    assert!(!chunked(&graph, &typical(12, 64)));
-    assert!(!chunked(&graph, &typical(1, 8)));
-    assert!(!chunked(&graph, &Typical::new()));
+    assert!(chunked(&graph, typical(4, 1 << 20)));
+    assert!(!chunked(&graph, typical(12, 64)));
+    assert!(!chunked(&graph, typical(1, 8)));
+    assert!(!chunked(&graph, HashMap::new()));
 }

@@ -1,0 +1,82 @@
+//! Memory: chunks instead of whole logits, what is stated before the run, and what a limit does.
+
+use std::path::Path;
+
+use weft_compiler::compile::{Options, Output, Specification, Subject};
+use weft_compiler::target::cpu::Cpu;
+use weft_runtime::peak::{Peak, of_training};
+use weft_runtime::step::Specials;
+use weft_runtime::tensor::{Data, Tensor};
+use weft_tests::engine::{shown, specification};
+use weft_tests::native::Native;
+
+fn large() -> Specification {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs/large_vocabulary.weft");
+    specification(&path).unwrap_or_else(|e| panic!("{e:#}"))
+}
+
+fn options(memory: Option<u64>, checked: bool) -> Options {
+    let (settings, cpu) = (Vec::new(), Cpu::host());
+    Options { settings, optimise: true, checked, validate: true, memory, gradients: false, cpu }
+}
+
+fn compiled(memory: Option<u64>, checked: bool) -> Output {
+    let subject = Subject::Recipe("large".into());
+    let training = |name: &str| name == "train_step";
+    let made = large().compile_only(&subject, &training, &options(memory, checked), &mut |_, _, _| {});
+    made.map_err(shown).unwrap_or_else(|e| panic!("{e:#}"))
+}
+
+fn peak(output: &Output) -> Peak {
+    of_training(&output.plan, 2).unwrap().unwrap()
+}
+
+/// Two steps; the losses, and every slot at the end.
+fn trained(output: &Output, (rows, time): (usize, usize), threads: usize, checked: bool) -> (Vec<f64>, Vec<Vec<u8>>) {
+    let mut native = Native::of(output.plan.clone(), &output.objects, threads, checked).unwrap();
+    native.machine.initialise(3).unwrap();
+    let ids = |by: usize| Tensor::i64(&[rows, time], (0..rows * time).map(|i| (i * by % 43691) as i64).collect()).unwrap();
+    let batch = vec![("ids".to_string(), ids(7919)), ("next".to_string(), ids(104_729))];
+    let losses = (1..3).map(|step| {
+        let specials = Specials { step, ..Specials::default() };
+        let outputs = weft_runtime::step::run(&mut native.machine, "train_step", &batch, &specials).unwrap();
+        match &outputs.iter().find(|(name, _)| name == "loss").unwrap().1.data {
+            Data::F64(loss) => loss[0],
+            other => panic!("a loss is no {}", other.kind()),
+        }
+    });
+    let losses = losses.collect();
+    let slots = 0..native.machine.plan().slots.len();
+    (losses, slots.map(|slot| native.machine.slot(slot).to_vec()).collect())
+}
+
+#[test]
+fn logits_are_never_whole_and_bits_do_not_depend_on_threads() {
+    let output = compiled(None, false);
+    // Logits and their gradient, whole, are 2 · 3 · 96 · 43691 floats: 101 MB.
+    assert!(peak(&output).values < 50_000_000, "{}", peak(&output));
+    let one = trained(&output, (3, 96), 1, false);
+    for threads in [2, 3, 7] {
+        assert!(trained(&output, (3, 96), threads, false) == one, "{threads} threads");
+    }
+    // Nothing has to be as the recipe says.
+    for sizes in [(1, 5), (2, 1), (5, 17)] {
+        let first = trained(&output, sizes, 2, false).0[0];
+        assert!((first - 10.68).abs() < 0.2, "{sizes:?}: {first}");
+    }
+    trained(&compiled(None, true), (3, 96), 2, true);
+}
+
+#[test]
+fn a_limit_is_kept_or_the_least_is_told() {
+    let free = compiled(None, false);
+    let all = peak(&free).total();
+    let less = compiled(Some(all - 1), false);
+    assert!(peak(&less).total() < all);
+    let (a, b) = (trained(&free, (3, 96), 2, false).0, trained(&less, (3, 96), 2, false).0);
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
+    let subject = Subject::Recipe("large".into());
+    let failed = large().plan(&subject, &|name| name == "train_step", &options(Some(1 << 20), false), &mut |_, _, _| {});
+    let said = failed.map(drop).map_err(|failure| shown(failure).to_string()).unwrap_err();
+    assert!(said.contains("The least possible is"), "{said}");
+}

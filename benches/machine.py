@@ -1,4 +1,5 @@
 """What was measured on, and with what."""
+import hashlib
 import os
 import platform
 import subprocess
@@ -14,6 +15,11 @@ def machine():
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": f"{platform.system()} {platform.release()}",
     }
+
+
+def digest(file):
+    """A file's contents in 16 digits."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def revision(root):

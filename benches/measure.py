@@ -6,7 +6,8 @@ import sys
 
 from safetensors.numpy import save_file
 
-from .machine import machine, revision, versions
+from .interval import summary
+from .machine import digest, machine, revision, versions
 from .pairs import difference, pairs
 from .peers import PACKAGES
 from .side import Failed, Side
@@ -21,10 +22,10 @@ class Measure:
         self.name, self.workload, self.options = name, WORKLOADS[name], options
         self.file = options.out / f"{name}.json"
         self.folder = options.folder / name
-        now = {"workload": name, "weft": revision(ROOT), "threads": self.workload.threads, "machine": machine()}
+        now = {"workload": name, "weft": digest(options.weft), "threads": self.workload.threads, "machine": machine()}
         before = json.loads(self.file.read_text()) if self.file.exists() else {}
         same = not options.again and all(before.get(key) == value for key, value in now.items())
-        self.result = before if same else {**now, "peers": {}}
+        self.result = before if same else {**now, "commit": revision(ROOT), "peers": {}}
 
     def missing(self):
         """Peers to be measured: those that are asked for and installed, and were not measured with these versions and so many pairs."""
@@ -40,7 +41,7 @@ class Measure:
     def run(self):
         """Measures what is missing; gives the result."""
         wanted = list(self.missing())
-        if not wanted and "ms" in self.result.get("ours", {}):
+        if not wanted and "ours" in self.result:
             return self.result
         self.prepare()
         weft = Weft(self.options.weft, self.workload, self.folder)
@@ -48,19 +49,15 @@ class Measure:
         with weft.side() as side:
             outputs, ours["first_s"] = side.warm(self.folder, self.options.least)
             ours["memory_mb"] = round(side.memory())
-            ceilings = [side.ceilings()]
             for peer, found in wanted:
                 try:
                     row = self.pair(side, outputs, peer)
                 except Failed as error:
                     row = {"failed": str(error)}
                 self.result["peers"][peer] = {**row, "versions": found}
-                ceilings.append(side.ceilings())
                 print(f"{self.name}: {peer}: {row.get('failed') or row['interval']}", flush=True)
                 self.write()
-            ours["ms"] = sum(side.go() for _ in range(5)) / 5
-        ours |= self.reached(ceilings)
-        self.result["ours"] = {name: round(value, 4) if isinstance(value, float) else value for name, value in ours.items()}
+            self.result["ours"] = ours | self.reached(side)
         self.write()
         return self.result
 
@@ -83,21 +80,24 @@ class Measure:
         environment = {"TORCHINDUCTOR_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
         with Side(command, self.workload.threads, log, **environment) as theirs:
             found, first = theirs.warm(self.folder, self.options.least)
-            row = {"difference": difference(outputs, found), "start_s": round(first, 2)}
+            row = {"difference": difference(outputs, found), "start_s": first}
             row |= pairs(side, theirs, self.options.pairs)
             row["memory_mb"] = round(theirs.memory())
         row["agrees"] = row["difference"] <= self.workload.tolerance
         return row
 
-    def reached(self, ceilings):
-        """The share of what this machine can do, as measured in this run."""
-        peers = [row["weft_ms"]["median"] for row in self.result["peers"].values() if "weft_ms" in row]
-        # Beside peers the machine's clock may differ: the slowest of the medians counts.
-        seconds = max(peers, default=self.result.get("ours", {}).get("ms", 0)) / 1e3
-        best = {key: max(found[key] for found in ceilings) for key in ("operations", "bandwidth")}
-        shares = {"operations": self.workload.operations, "bandwidth": self.workload.reads * ceilings[0]["parameters"]}
-        shares = {f"share_of_{key}": work / seconds / best[key] for key, work in shares.items() if work and seconds}
-        return {**best, **shares}
+    def reached(self, side):
+        """Weft's times, in turns with what the machine can do at that moment, and the share of that which they are."""
+        work = {"operations": lambda most: self.workload.operations, "bandwidth": lambda most: self.workload.reads * most["parameters"]}
+        times, shares, ceilings = [], {key: [] for key in work}, {key: [] for key in work}
+        for _ in range(self.options.pairs):
+            most = side.ceilings()
+            times.append(side.go())
+            for key, of in work.items():
+                shares[key].append(of(most) / (times[-1] / 1e3) / most[key])
+                ceilings[key].append(most[key] / 1e9)
+        found = {f"share_of_{key}": summary(values, 4) for key, values in shares.items() if any(values)}
+        return {"ms": summary(times), **{f"{key}_g": summary(values, 1) for key, values in ceilings.items()}, **found}
 
     def write(self):
         self.options.out.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ class Side:
             ms, found = self.save(folder / "outputs.safetensors")
             since = time.perf_counter() - self.started
             outputs.append(found)
-            times.append((ms, since))
+            times.append((ms, round(since, 3)))
         self.at_once = max(1, round(least_ms / min(ms for ms, _ in times)))
         return outputs, times[0][1]
 

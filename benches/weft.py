@@ -50,4 +50,4 @@ class Weft:
             seconds = time.perf_counter() - side.started
         said = re.search(r"^compiled in ([\d.]+) ms, of which rewriting ([\d.]+) %", open(self.folder / "weft.log").read(), re.M)
         compile_s, share = (float(said[1]) / 1e3, float(said[2]) / 100) if said else (None, None)
-        return {"build_s": self.build_s, "start_s": round(seconds, 2), "compile_s": compile_s, "rewriting": share}
+        return {"build_s": self.build_s, "start_s": round(seconds, 3), "compile_s": compile_s, "rewriting": share}

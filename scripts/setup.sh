@@ -5,6 +5,7 @@
 #   g++              links `weft` with LLVM, which needs the library of C++; what `weft build` makes is linked by its `cc`
 #   make             runs what .ci/run asks for
 #   llvm-22-dev      LLVM 22.1, in Debian 12's security archive
+#   valgrind         counts the instructions of kernels in a test, which is left out without it
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -24,6 +25,7 @@ need() { missing="$missing $1"; }
 library=$(cc -print-file-name=libstdc++.so 2>/dev/null) || library=""
 [ -e "$library" ] || need g++
 command -v make >/dev/null 2>&1 || need make
+command -v valgrind >/dev/null 2>&1 || need valgrind
 # Headers of the C library.
 [ -e /usr/include/stdio.h ] || need libc6-dev
 if [ -n "${LLVM_SYS_221_PREFIX:-}" ]; then

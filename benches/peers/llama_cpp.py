@@ -64,8 +64,10 @@ def decode(case):
     ids, count = case.inputs()["ids"][0].tolist(), case.sizes["tokens"]
 
     def following(tokens):
-        batch = llama_cpp.llama_batch_get_one((llama_cpp.llama_token * len(tokens))(*tokens), len(tokens))
-        assert llama_cpp.llama_decode(context, batch) == 0
+        # The batch points to it.
+        array = (llama_cpp.llama_token * len(tokens))(*tokens)
+        status = llama_cpp.llama_decode(context, llama_cpp.llama_batch_get_one(array, len(tokens)))
+        assert status == 0, f"llama.cpp did not decode: {status}"
         logits = llama_cpp.llama_get_logits_ith(context, -1)
         return int(np.ctypeslib.as_array(logits, (GPT2["vocabulary"],)).argmax())
 

@@ -14,8 +14,9 @@ use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
 use crate::passes::decode::{Kept, Which, derive};
-use crate::passes::{self, PIPELINE, run_passes};
+use crate::passes::{self, PIPELINE, REWRITE, run_passes};
 use crate::plan::{Kernels, Slots};
+use crate::rewrite;
 use crate::target::cpu::{self, Cpu};
 
 /// What is compiled of a specification.
@@ -40,8 +41,17 @@ pub struct Options {
     pub validate: bool,
     /// Add the program `gradients`.
     pub gradients: bool,
+    /// Leave out a set of rewrite rules, by its number: see [`crate::rewrite::sets`].
+    pub without: Option<usize>,
     /// The processor.
     pub cpu: Cpu,
+}
+
+impl Options {
+    /// Everything is done that makes code for a processor faster, and nothing else.
+    pub fn of(cpu: Cpu) -> Self {
+        Self { settings: Vec::new(), optimise: true, checked: false, validate: false, gradients: false, without: None, cpu }
+    }
 }
 
 /// A compiled specification.
@@ -179,14 +189,7 @@ impl Specification {
 
     /// What the model of a subject keeps of each place while a text is written, or why it cannot.
     pub fn kept(&self, subject: &Subject) -> std::result::Result<std::result::Result<Vec<Kept>, String>, Failure> {
-        let options = Options {
-            settings: Vec::new(),
-            optimise: true,
-            checked: false,
-            validate: false,
-            gradients: false,
-            cpu: Cpu::host(),
-        };
+        let options = Options::of(Cpu::host());
         let programs = self.lower(subject, &options, &mut |_, _, _| {})?.programs;
         let forward = programs.iter().find(|p| p.name == "forward").context("the model has no nameless `fn`")?;
         Ok(derive(&forward.graph, Which { goes_on: true, rows: false }).map(|derived| derived.kept))
@@ -372,12 +375,15 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
 /// Runs the passes over a program and makes kernels of it.
 fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
-    let start = Instant::now();
     let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
-    let pipeline = if options.optimise { PIPELINE } else { &[] };
-    run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
+    let mut pipeline = if options.optimise { PIPELINE.to_vec() } else { Vec::new() };
+    if let (Some(set), Some(pass)) = (options.without, pipeline.iter_mut().find(|pass| pass.name == REWRITE)) {
+        pass.run = rewrite::without(set);
+    }
+    run_passes(graph, &pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);
     })?;
+    let start = Instant::now();
     complete_outputs(graph);
     fuse(graph, options.optimise);
     watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());

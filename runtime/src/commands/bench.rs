@@ -51,14 +51,7 @@ pub struct BenchArgs {
 /// Anything that keeps it from running, in words.
 pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
     ensure!(args.repeat > 0, "--repeat must be at least 1");
-    let mut machine = args.common.machine(compiled)?;
-    machine.program(&args.program)?;
-    let work = Work::of(args)?;
-    match &args.weights {
-        Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
-        None => machine.initialise(0)?,
-    }
-    let mut bench = Bench { machine, args, work, done: 0 };
+    let mut bench = Bench::new(compiled, args)?;
     if args.on_request {
         for line in stdin().lock().lines() {
             let answer = bench.answer(&line?)?;
@@ -81,7 +74,7 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
 }
 
 /// A program that is timed.
-struct Bench<'a> {
+pub struct Bench<'a> {
     machine: Machine,
     args: &'a BenchArgs,
     work: Work,
@@ -89,7 +82,22 @@ struct Bench<'a> {
     done: u64,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    /// Reads inputs and weights.
+    ///
+    /// # Errors
+    /// A program that is not there, files that do not fit it.
+    pub fn new(compiled: Compiled, args: &'a BenchArgs) -> Result<Self> {
+        let mut machine = args.common.machine(compiled)?;
+        machine.program(&args.program)?;
+        let work = Work::of(args)?;
+        match &args.weights {
+            Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
+            None => machine.initialise(0)?,
+        }
+        Ok(Self { machine, args, work, done: 0 })
+    }
+
     /// The answer to a line of standard input.
     fn answer(&mut self, line: &str) -> Result<String> {
         let words = |times: &[f64]| times.iter().map(|ms| format!("{ms:.4}")).collect::<Vec<_>>().join(" ");
@@ -114,7 +122,10 @@ impl Bench<'_> {
     }
 
     /// So many runs, each in milliseconds.
-    fn times(&mut self, count: u64) -> Result<Vec<f64>> {
+    ///
+    /// # Errors
+    /// Inputs that do not fit the program.
+    pub fn times(&mut self, count: u64) -> Result<Vec<f64>> {
         (0..count).map(|_| Ok(self.run()?.0)).collect()
     }
 

@@ -7,7 +7,7 @@ use super::{Sketch, agree, proves, rule};
 use crate::graph::NodeId;
 use crate::rewrite::analysis::structural;
 use crate::rewrite::rules::{Form, all};
-use crate::rewrite::{region, saturate};
+use crate::rewrite::{STAGES, region, saturate};
 
 /// Writes a start and a goal.
 type Case = fn(&mut Sketch) -> (NodeId, NodeId);
@@ -181,7 +181,7 @@ fn starts_become_goals_and_others_stay() {
 
 #[test]
 fn every_rule_of_structure_has_both_cases() {
-    for rule in all().iter().filter(|r| matches!(r.form, Form::Structure(..)) && r.name != "products-of-one-operand") {
+    for rule in all().filter(|r| matches!(r.form, Form::Structure(..)) && r.name != "products-of-one-operand") {
         for may in [true, false] {
             assert!(CASES.iter().any(|c| c.0 == rule.name && c.1 == may), "{} has no case that {may}", rule.name);
         }
@@ -198,7 +198,7 @@ fn joined(shared: bool) -> usize {
     let second = s.op(Op::Contract(vec![k]), &[if shared { x } else { y }, w]);
     let graph = s.finish(&[first, second]);
     let mut entered = region::enter(graph.axes.clone(), &graph.body);
-    saturate(&mut entered.space, 1000);
+    saturate(&mut entered.space, &STAGES, 1000);
     let is_slice = |id: egg::Id| structural(&entered.space, id).iter().any(|(op, _)| matches!(op, Op::Slice(..)));
     entered.outputs.iter().filter(|&&o| is_slice(o)).count()
 }

@@ -7,7 +7,6 @@
 
 mod arrangement;
 mod contractions;
-mod functions;
 mod guard;
 mod identities;
 mod joined;
@@ -92,9 +91,8 @@ const fn set(name: &'static str, stage: usize, rules: &'static [Rule]) -> Set {
 }
 
 /// All sets.
-pub static SETS: [Set; 7] = [
+pub static SETS: [Set; 6] = [
     set("identities", 0, identities::RULES),
-    set("functions", 0, functions::RULES),
     set("renames", 1, renames::RULES),
     set("reductions", 1, reductions::RULES),
     set("contractions", 1, contractions::RULES),

@@ -104,19 +104,6 @@ const CASES: &[(&str, bool, Case)] = &[
         let (start, scaled) = (s.map("mul", &[inner, scale]), s.map("mul", &[scale, a]));
         (start, s.op(Op::Contract(vec![k]), &[scaled, b]))
     }),
-    ("contract-chain", true, |s| {
-        let (i, j, k, l) = (s.axis("i", 9), s.axis("j", 2), s.axis("k", 3), s.axis("l", 9));
-        let (a, b, c) = (s.float(&[i, k]), s.float(&[k, l]), s.float(&[l, j]));
-        let (ab, bc) = (s.op(Op::Contract(vec![k]), &[a, b]), s.op(Op::Contract(vec![l]), &[b, c]));
-        (s.op(Op::Contract(vec![l]), &[ab, c]), s.op(Op::Contract(vec![k]), &[a, bc]))
-    }),
-    // The other bracketing is more work.
-    ("contract-chain", false, |s| {
-        let (i, j, k, l) = (s.axis("i", 2), s.axis("j", 9), s.axis("k", 9), s.axis("l", 3));
-        let (a, b, c) = (s.float(&[i, k]), s.float(&[k, l]), s.float(&[l, j]));
-        let (ab, bc) = (s.op(Op::Contract(vec![k]), &[a, b]), s.op(Op::Contract(vec![l]), &[b, c]));
-        (s.op(Op::Contract(vec![l]), &[ab, c]), s.op(Op::Contract(vec![k]), &[a, bc]))
-    }),
     ("contract-own-axis", true, |s| {
         let (i, j, k, l) = (s.axis("i", 2), s.axis("j", 4), s.axis("k", 3), s.axis("l", 5));
         let (a, b) = (s.float(&[i, k]), s.float(&[k, l, j]));

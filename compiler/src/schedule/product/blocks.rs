@@ -69,7 +69,7 @@ impl Blocks {
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
         // Passes over the summed dimension of about equal length.
-        let passes = k.div_ceil(256);
+        let passes = k.div_ceil(192);
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u128::MAX, step, width);
@@ -81,7 +81,8 @@ impl Blocks {
         for mc in candidates(m, step, 256) {
             for nc in candidates(n, width, 768) {
                 let packed = if ready { 0 } else { nc * (kc + 1) };
-                let scratch = mc * (kc + width) + packed + mc * nc;
+                let rows = if problem.rows_in_place().is_some() { 0 } else { mc * (kc + width) };
+                let scratch = rows + packed + mc * nc;
                 if scratch > MOST_SCRATCH {
                     continue;
                 }
@@ -150,7 +151,8 @@ fn time(
     let vectors = columns / lanes;
     // A register block of few vectors waits for loads.
     let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 54 };
-    let packing = (rows * COPY + columns * of_b) * k / lanes;
+    let of_a = if problem.rows_in_place().is_some() { FETCH } else { COPY };
+    let packing = (rows * of_a + columns * of_b) * k / lanes;
     let one = multiply.saturating_add(packing).saturating_add(rows * vectors * FINISH).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.
     let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;

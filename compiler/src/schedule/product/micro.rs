@@ -11,8 +11,8 @@ use crate::kernel::{Place, Reg, Writer};
 pub struct Packed {
     /// Rows.
     pub a: Place,
-    /// How they lie.
-    pub a_along: Along,
+    /// How far one place of the sum is from the next in them.
+    pub a_step: u32,
     /// Columns, as streams.
     pub b: Place,
     /// Where the tile's first stream begins.
@@ -23,13 +23,15 @@ pub struct Packed {
     pub c: Place,
 }
 
-/// `C += A · B` for a packed block; where `goes_on` (a Bool vector) is false, `C = A · B`.
+/// `C += A · B` for a packed block; where `goes_on` (a Bool vector) is false, `C = A · B`. `starts` tells where the rows of a
+/// register block begin, of which the first is given.
 pub fn multiply(
     w: &mut Writer,
     blocks: &Blocks,
     packed: &Packed,
     (rows, columns, kc): (Reg, Reg, Reg),
     goes_on: Option<Reg>,
+    mut starts: impl FnMut(&mut Writer, Reg) -> Vec<Reg>,
 ) {
     let lanes = u32::from(blocks.lanes);
     let zero = w.int(0);
@@ -52,7 +54,8 @@ pub fn multiply(
         let to = w.add(from, length);
         w.repeat((from, to, width), &[], |w, v, _| {
             w.repeat((zero, rows, blocks.mr), &[], |w, row, _| {
-                block(w, blocks, packed, (row, v, width), kc, goes_on);
+                let starts = starts(w, row);
+                block(w, blocks, packed, &starts, (row, v, width), kc, goes_on);
                 Vec::new()
             });
             Vec::new()
@@ -62,7 +65,15 @@ pub fn multiply(
 }
 
 /// One register block, from a row and a vector of columns.
-fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg, Reg, u32), kc: Reg, goes_on: Option<Reg>) {
+fn block(
+    w: &mut Writer,
+    blocks: &Blocks,
+    packed: &Packed,
+    starts: &[Reg],
+    (row, v, width): (Reg, Reg, u32),
+    kc: Reg,
+    goes_on: Option<Reg>,
+) {
     let lanes = u32::from(blocks.lanes);
     let zero = w.int(0);
     let column = place(w, v, lanes, zero);
@@ -80,19 +91,9 @@ fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg
             None => w.constant(crate::kernel::Dtype::F32, blocks.lanes, 0.0),
         })
         .collect();
-    // Where the rows begin, how far the next one and the next place of the sum are.
-    let (a_start, a_row, a_step) = match packed.a_along {
-        Along::Sum => (place(w, row, blocks.row_stride(), zero), blocks.row_stride(), 1),
-        Along::Own => {
-            let by = w.int(i64::from(lanes));
-            let within = w.map(Elementwise::MOD, &[row, by]);
-            let stream = w.sub(row, within);
-            (place(w, stream, blocks.stream(), within), 1, lanes)
-        }
-    };
     let b_start = place(w, column, packed.b_stream, packed.b_from);
     let done = w.repeat((zero, kc, 1), &init, |w, k, sums| {
-        let a_at = place(w, k, a_step, a_start);
+        let along = place(w, k, packed.a_step, zero);
         let b_at = place(w, k, lanes, b_start);
         let b: Vec<Reg> = (0..width)
             .map(|j| {
@@ -101,12 +102,12 @@ fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg
             })
             .collect();
         let mut next = Vec::with_capacity(sums.len());
-        for r in 0..blocks.mr {
-            let index = offset(w, a_at, r * a_row);
+        for (r, &start) in starts.iter().enumerate() {
+            let index = w.add(start, along);
             let a = w.load(packed.a, index, 1, None);
             let a = w.splat(a, blocks.lanes);
             for (j, &b) in b.iter().enumerate() {
-                next.push(blocks.fma(w, a, b, sums[r as usize * b_count(width) + j]));
+                next.push(blocks.fma(w, a, b, sums[r * width as usize + j]));
             }
         }
         next
@@ -116,8 +117,19 @@ fn block(w: &mut Writer, blocks: &Blocks, packed: &Packed, (row, v, width): (Reg
     }
 }
 
-fn b_count(width: u32) -> usize {
-    width as usize
+/// Where the rows of a register block begin that were packed.
+pub fn packed_rows(w: &mut Writer, blocks: &Blocks, along: Along, row: Reg) -> Vec<Reg> {
+    let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
+    let (start, by) = match along {
+        Along::Sum => (place(w, row, blocks.row_stride(), zero), blocks.row_stride()),
+        Along::Own => {
+            let by = w.int(i64::from(lanes));
+            let within = w.map(Elementwise::MOD, &[row, by]);
+            let stream = w.sub(row, within);
+            (place(w, stream, blocks.stream(), within), 1)
+        }
+    };
+    (0..blocks.mr).map(|r| offset(w, start, r * by)).collect()
 }
 
 /// A place a known distance further on.

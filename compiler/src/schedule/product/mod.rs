@@ -223,12 +223,17 @@ impl Tile {
             Along::Own => pack::streams(w, e, blocks, &self.env, &b, packed.tile.b),
             Along::Sum => pack::transposes(w, e, blocks, &self.env, &b, (packed.tile.b, packed.staged)),
         }
+        let lies = problem.rows_in_place();
         match problem.a_along {
+            _ if lies.is_some() => {}
             Along::Own => pack::streams(w, e, blocks, &self.env, &a, packed.tile.a),
             Along::Sum => pack::rows(w, e, blocks, &self.env, &pack::Block { count: padded, ..a }, packed.tile.a),
         }
         let goes_on = goes_on.map(|g| w.splat(g, blocks.lanes));
-        micro::multiply(w, blocks, &packed.tile, (padded, self.columns, b.kc), goes_on);
+        micro::multiply(w, blocks, &packed.tile, (padded, self.columns, b.kc), goes_on, |w, row| match lies {
+            Some((_, layout)) => pack::starts(w, e, blocks, &self.env, (&a, layout), row),
+            None => micro::packed_rows(w, blocks, problem.a_along, row),
+        });
     }
 
     /// A block of the sum for a few rows.
@@ -262,20 +267,20 @@ struct Packing {
 
 impl Packing {
     fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&Ready>) -> Self {
-        let a = match problem.a_along {
-            Along::Sum => blocks.mc * blocks.row_stride(),
-            Along::Own => blocks.mc * blocks.stream(),
+        let (a, a_step) = match (problem.rows_in_place(), problem.a_along) {
+            (Some((argument, _)), _) => (Place::Arg(argument), 1),
+            (None, Along::Sum) => (w.scratch(Dtype::F32, blocks.mc * blocks.row_stride()), 1),
+            (None, Along::Own) => (w.scratch(Dtype::F32, blocks.mc * blocks.stream()), u32::from(blocks.lanes)),
         };
         let packs = problem.few().is_none() && ready.is_none();
         let stages = packs && problem.b_along == Along::Sum && problem.b_heavy;
         let staged = stages.then(|| w.scratch(Dtype::F32, u32::from(blocks.lanes) * blocks.row_stride()));
-        let a = w.scratch(Dtype::F32, a);
         let (b, b_stream) = match ready {
             Some(ready) => (Place::Arg(ready.argument), ready.sum as u32),
             None => (w.scratch(Dtype::F32, if packs { blocks.nc * blocks.stream() } else { 0 }), blocks.stream()),
         };
         let b_from = w.int(0);
-        let tile = micro::Packed { a, a_along: problem.a_along, b, b_from, b_stream, c };
+        let tile = micro::Packed { a, a_step, b, b_from, b_stream, c };
         Self { tile, staged, ready: ready.is_some() }
     }
 }

@@ -5,7 +5,7 @@ use super::group::{Group, least, place, vectors};
 use super::transpose::transposed;
 use crate::graph::NodeId;
 use crate::kernel::{Dtype, Place, Reg, Writer};
-use crate::schedule::{Env, Exprs};
+use crate::schedule::{Address, Env, Exprs, Layout, address};
 
 /// A block of an operand.
 #[derive(Clone, Copy)]
@@ -137,6 +137,29 @@ pub fn row(w: &mut Writer, e: &mut Exprs, base: &Env, block: &Block, i: Reg) -> 
     let at = least(w, at, last);
     block.own.at(w, e, &mut env, at);
     env
+}
+
+/// Where the rows of a register block begin in an argument that lies so, from a row of the block; as [`row`], beyond the end the
+/// last one is there again.
+pub fn starts(
+    w: &mut Writer,
+    e: &mut Exprs,
+    blocks: &Blocks,
+    base: &Env,
+    (block, layout): (&Block, &Layout),
+    first: Reg,
+) -> Vec<Reg> {
+    let rows = (0..blocks.mr).map(|i| {
+        let by = w.int(i64::from(i));
+        let at = w.add(first, by);
+        let mut env = row(w, e, base, block, at);
+        block.sum.at(w, e, &mut env, block.k0);
+        match address(w, &mut e.sizes, e.axes, layout, &env, e.lanes) {
+            Some(Address::One(at)) => at,
+            _ => e.fail(w, block.node, "is not read row by row"),
+        }
+    });
+    rows.collect()
 }
 
 /// A vector along the sum.

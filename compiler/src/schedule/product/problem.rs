@@ -55,6 +55,8 @@ pub struct Problem {
     pub b_heavy: bool,
     /// The part that is there, where that is not all.
     pub segment: Option<Segment>,
+    /// The argument that `a` is, and how that lies, where it is one read as it lies, contiguous along the sum.
+    pub a_plain: Option<(u32, Layout)>,
     /// The argument that `b` is, where it is one as it lies, contiguous along columns and then sum or the other way about.
     pub b_plain: Option<u32>,
 }
@@ -62,7 +64,17 @@ pub struct Problem {
 /// The most rows for which a product is one of a few rows.
 const FEW: i64 = 4;
 
+/// The longest rows that are read where they lie: a block of longer ones is spread over too many pages of memory.
+const NEAR: i64 = 4096;
+
 impl Problem {
+    /// Where the rows lie that need not be packed: the register block reads them a place of the sum at a time.
+    pub fn rows_in_place(&self) -> Option<(u32, &Layout)> {
+        let near = self.sum.volume().known().is_some_and(|n| n <= NEAR);
+        let many = self.few().is_none() && self.a_along == Along::Sum;
+        self.a_plain.as_ref().filter(|_| many && near).map(|(argument, layout)| (*argument, layout))
+    }
+
     /// How many rows, where they are known to be few.
     pub fn few(&self) -> Option<u32> {
         let known = self.rows.volume().known().filter(|_| self.segment.is_none());
@@ -126,8 +138,15 @@ pub fn analyse(body: &Region, axes: &Axes, inputs: &[Layout], outputs: &[Layout]
     let sum = group(apart(over.clone()), &sums);
     let (a_along, b_along) = (along(&reads_a, &rows, &sum), along(&reads_b, &columns, &sum));
     let b_plain = plain(body, b).filter(|_| segments.is_none() && reads_b.len() == 1 && lies(&reads_b[0], &columns, &sum));
+    let one_run = rows.runs.len() < 2 && segments.is_none() && reads_a.len() == 1;
+    let a_plain = plain(body, a).filter(|_| one_run).and_then(|argument| {
+        let layout: Vec<Axis> = reads_a[0].iter().copied().collect::<Option<_>>()?;
+        let innermost: Vec<Axis> = sum.runs.iter().flat_map(|run| run.axes.iter().copied()).collect();
+        layout.ends_with(&innermost).then_some((argument, Layout(layout)))
+    });
     let b_heavy = is_heavy(body, b);
-    let mut problem = Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy, segment: None, b_plain };
+    let mut problem =
+        Problem { node, a, b, batch, rows, columns, sum, a_along, b_along, b_heavy, segment: None, a_plain, b_plain };
     if problem.few().is_some() {
         problem.a_along = Along::Sum;
     }

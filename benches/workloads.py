@@ -104,6 +104,6 @@ WORKLOADS = {
     "nanogpt_big": nanogpt("benches/specs/nanogpt_big.weft", "big", 256, 6, 6, 384),
     "experts": experts(),
     "product": PRODUCT,
-    "attention": attention("forward", 8, 12, 256, 64),
+    "attention_forward": attention("forward", 8, 12, 256, 64),
     "attention_gradients": attention("gradients", 8, 12, 256, 64),
 }

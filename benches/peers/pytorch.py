@@ -152,6 +152,11 @@ class NanoGpt(torch.nn.Module):
 
 
 def nanogpt(case):
+    return nanogpt_step(case, tensors(case.inputs()))[1]
+
+
+def nanogpt_step(case, given):
+    """The model, and its training on a batch that may be overwritten."""
     from .schedule import rate
 
     model = NanoGpt(tensors(case.weights()), **case.sizes)
@@ -163,7 +168,7 @@ def nanogpt(case):
         for group in optimizer.param_groups:
             group["lr"] = rate(number)
 
-    return steps(ready(model), optimizer, tensors(case.inputs()), before, clip=1.0)
+    return model, steps(ready(model), optimizer, given, before, clip=1.0)
 
 
 def experts(case):

@@ -31,30 +31,34 @@ pub fn measure(specification: &Specification, subject: &Subject, program: &str, 
     let fired = fired(specification, subject, &wanted, &options)?;
     let whole = compile(None)?;
     let same = |other: &Output| other.objects == whole.objects && format!("{:?}", other.plan) == format!("{:?}", whole.plan);
-    let mut different = Vec::new();
+    println!("{program}: without");
+    // The program beside itself tells what the others' changes are to be read against.
+    compare("nothing", "how far two equal programs lie apart", [compile(None)?, compile(None)?], &args)?;
     for (number, name) in rewrite::sets().enumerate() {
-        let other = compile(Some(number))?;
         let rules = rewrite::rules_of(number).filter(|rule| fired.contains(rule)).collect::<Vec<_>>().join(", ");
         let rules = if rules.is_empty() { "no rule fires".into() } else { rules };
-        match same(&other) {
+        let without = compile(Some(number))?;
+        match same(&without) {
             true => println!("{name:<13} the same code: {rules}"),
-            false => different.push((name, rules, other)),
+            false => compare(name, &rules, [compile(None)?, without], &args)?,
         }
     }
-    let (compiled, _code) = loaded(whole)?;
-    let mut with = Bench::new(compiled, &args)?;
-    let first = with.times(2)?[1];
-    println!("{program}: {first:.2} ms; without");
-    for (name, rules, other) in different {
-        let (compiled, _code) = loaded(other)?;
-        let mut without = Bench::new(compiled, &args)?;
-        without.times(2)?;
-        let ratios = ratios(&mut with, &mut without, (TURN / first).ceil() as u64)?;
-        let percent = |rank: usize| 100.0 * (ratios[rank] - 1.0);
-        let median = (percent(PAIRS / 2 - 1) + percent(PAIRS / 2)) / 2.0;
-        println!("{name:<13} {median:+.1} % ({:+.1} … {:+.1}): {rules}", percent(RANK - 1), percent(PAIRS - RANK));
-    }
     Ok(0)
+}
+
+/// Prints how the time of the second program differs from that of the first. Both begin anew, so that they do the same.
+fn compare(name: &str, rules: &str, outputs: [Output; 2], args: &BenchArgs) -> Result<()> {
+    let [with, without] = outputs;
+    let ((with, _code), (without, _other)) = (loaded(with)?, loaded(without)?);
+    let (mut with, mut without) = (Bench::new(with, args)?, Bench::new(without, args)?);
+    let first = with.times(2)?[1];
+    without.times(2)?;
+    let ratios = ratios(&mut with, &mut without, (TURN / first).ceil() as u64)?;
+    let percent = |rank: usize| 100.0 * (ratios[rank] - 1.0);
+    let median = (percent(PAIRS / 2 - 1) + percent(PAIRS / 2)) / 2.0;
+    let (low, high) = (percent(RANK - 1), percent(PAIRS - RANK));
+    println!("{name:<13} {median:+.1} % ({low:+.1} … {high:+.1}) of {first:.2} ms: {rules}");
+    Ok(())
 }
 
 /// The rules that make something new in the wanted programs.
@@ -73,7 +77,7 @@ fn fired(
 fn ratios(with: &mut Bench, without: &mut Bench, runs: u64) -> Result<Vec<f64>> {
     let mut ratios = Vec::new();
     for pair in 0..PAIRS {
-        let mut turn = |bench: &mut Bench| Ok(bench.times(runs)?.iter().sum::<f64>());
+        let turn = |bench: &mut Bench| Ok(bench.times(runs)?.iter().sum::<f64>());
         let ratio = if pair % 2 == 0 {
             let before: Result<f64> = turn(with);
             turn(without)? / before?

@@ -7,13 +7,17 @@ use anyhow::{Context, Result};
 use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{self, Host, LayoutOut, Program, Setting, Settings};
 use weft_dsl::sources::Sources;
+use weft_runtime::peak::{self, Peak};
 use weft_runtime::plan::{self, Plan};
+use weft_runtime::pool::choose_threads;
 use weft_runtime::tokenizer::{Tokenizer, characters_of};
 
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
+use crate::passes::chunked::{self, Typical};
 use crate::passes::decode::{Kept, Which, derive};
+use crate::passes::differentiate::Keep;
 use crate::passes::{self, PIPELINE, REWRITE, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::rewrite;
@@ -39,6 +43,8 @@ pub struct Options {
     pub checked: bool,
     /// Check the graph after each pass.
     pub validate: bool,
+    /// Bytes that training may take.
+    pub memory: Option<u64>,
     /// Add the program `gradients`.
     pub gradients: bool,
     /// Leave out a set of rewrite rules, by its number: see [`crate::rewrite::sets`].
@@ -50,7 +56,16 @@ pub struct Options {
 impl Options {
     /// Everything is done that makes code for a processor faster, and nothing else.
     pub fn of(cpu: Cpu) -> Self {
-        Self { settings: Vec::new(), optimise: true, checked: false, validate: false, gradients: false, without: None, cpu }
+        Self {
+            settings: Vec::new(),
+            optimise: true,
+            checked: false,
+            validate: false,
+            memory: None,
+            gradients: false,
+            without: None,
+            cpu,
+        }
     }
 }
 
@@ -150,7 +165,11 @@ impl Specification {
         Ok(Output { plan, objects })
     }
 
-    /// Plans the wanted programs of a subject; all but the machine code of their kernels.
+    /// Plans the wanted programs of a subject; all but the machine code of their kernels. Where memory is limited, less and less
+    /// is kept for gradients until training fits.
+    ///
+    /// # Errors
+    /// Besides faults of the specification: it does not fit.
     pub fn plan(
         &self,
         subject: &Subject,
@@ -158,9 +177,37 @@ impl Specification {
         options: &Options,
         watch: Watch,
     ) -> std::result::Result<(Plan, Kernels), Failure> {
-        let mut lowered = self.lower(subject, options, watch)?;
+        let Some(limit) = options.memory else {
+            return self.plan_keeping(subject, wanted, options, Keep::default(), watch);
+        };
+        let threads = choose_threads(None)?;
+        let mut peaks = Vec::new();
+        for keep in Keep::CHOICES {
+            let planned = self.plan_keeping(subject, wanted, options, keep, watch)?;
+            match peak::of_training(&planned.0, threads)? {
+                Some(peak) if peak.total() > limit => peaks.push(peak),
+                _ => return Ok(planned),
+            }
+        }
+        let least = peaks.into_iter().min_by_key(Peak::total).unwrap_or_default();
+        let message =
+            "does not fit, whatever is computed again; a smaller batch (`--set batch=…`) or `accumulate` takes less";
+        Err(anyhow::anyhow!("training in {} {message}. The least possible is {least}", peak::shown(limit)).into())
+    }
+
+    /// Plans, with a choice of what is kept for gradients.
+    fn plan_keeping(
+        &self,
+        subject: &Subject,
+        wanted: &dyn Fn(&str) -> bool,
+        options: &Options,
+        kept: Keep,
+        watch: Watch,
+    ) -> std::result::Result<(Plan, Kernels), Failure> {
+        let mut lowered = self.lower(subject, options, kept, watch)?;
         keep(&mut lowered.programs, wanted)?;
-        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
+        let (mut plan, kernels) =
+            planned(&lowered.name, &lowered.parameters, lowered.programs, &typical(&lowered.settings), options, watch)?;
         plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
@@ -179,10 +226,10 @@ impl Specification {
         options: &Options,
         watch: Watch,
     ) -> std::result::Result<Vec<(String, Graph)>, Failure> {
-        let mut programs = self.lower(subject, options, watch)?.programs;
+        let Whole { mut programs, settings, .. } = self.lower(subject, options, Keep::default(), watch)?;
         keep(&mut programs, wanted)?;
         for lowered in &mut programs {
-            optimised(lowered, options, watch)?;
+            optimised(lowered, &typical(&settings), options, watch)?;
         }
         Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
@@ -190,17 +237,17 @@ impl Specification {
     /// What the model of a subject keeps of each place while a text is written, or why it cannot.
     pub fn kept(&self, subject: &Subject) -> std::result::Result<std::result::Result<Vec<Kept>, String>, Failure> {
         let options = Options::of(Cpu::host());
-        let programs = self.lower(subject, &options, &mut |_, _, _| {})?.programs;
+        let programs = self.lower(subject, &options, Keep::default(), &mut |_, _, _| {})?.programs;
         let forward = programs.iter().find(|p| p.name == "forward").context("the model has no nameless `fn`")?;
         Ok(derive(&forward.graph, Which { goes_on: true, rows: false }).map(|derived| derived.kept))
     }
 
-    fn lower(&self, subject: &Subject, options: &Options, watch: Watch) -> std::result::Result<Whole, Failure> {
+    fn lower(&self, subject: &Subject, options: &Options, keep: Keep, watch: Watch) -> std::result::Result<Whole, Failure> {
         let start = Instant::now();
         let faults = |faults| Failure::Faults(faults, self.program.sources().clone());
-        let whole = match subject {
+        let mut whole = match subject {
             Subject::Recipe(name) => {
-                let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+                let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, keep };
                 let made = lower::training(&self.program, name, &options.settings, self, &pass_options, options.gradients);
                 let training = made.map_err(faults)?;
                 Whole {
@@ -227,6 +274,12 @@ impl Specification {
                 }
             }
         };
+        if let Some(settings) = &whole.settings {
+            let typical = [("batch", settings.batch), ("time", settings.time)].map(|(name, size)| (name.to_string(), size));
+            for program in &mut whole.programs {
+                program.graph.axes.typical.extend(typical.iter().filter(|(_, size)| *size > 0).cloned());
+            }
+        }
         watch(
             "lower",
             &|| whole.programs.iter().map(|p| format!("# {}\n{}", p.name, print(&p.graph))).collect(),
@@ -310,7 +363,7 @@ impl Host for Specification {
 /// # Errors
 /// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
 pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
-    let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
+    let (mut plan, kernels) = planned(name, parameters, programs, &Typical::new(), options, watch)?;
     plan.fingerprint = fingerprint(&plan);
     let objects = code(&kernels, options, watch)?;
     Ok(Output { plan, objects })
@@ -321,6 +374,7 @@ fn planned(
     name: &str,
     parameters: &Graph,
     mut programs: Vec<Lowered>,
+    typical: &Typical,
     options: &Options,
     watch: Watch,
 ) -> Result<(Plan, Kernels)> {
@@ -329,7 +383,7 @@ fn planned(
     slots.declare(parameters)?;
     let machine = options.cpu.machine();
     for program in &mut programs {
-        optimised(program, options, watch)?;
+        optimised(program, typical, options, watch)?;
     }
     for Lowered { name, graph, limits } in &programs {
         let start = Instant::now();
@@ -363,6 +417,12 @@ struct Whole {
     metrics: Vec<String>,
 }
 
+/// The sizes of a recipe's batches.
+fn typical(settings: &Option<Settings>) -> Typical {
+    let sizes = settings.iter().flat_map(|s| [("batch", s.batch), ("time", s.time)]);
+    sizes.filter(|(_, size)| *size > 0).map(|(name, size)| (name.to_string(), size)).collect()
+}
+
 /// Leaves the wanted programs.
 fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
     let own = programs.iter().filter(|p| !plan::Program::takes_options(&p.name));
@@ -373,9 +433,9 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
 }
 
 /// Runs the passes over a program and makes kernels of it.
-fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
+fn optimised(lowered: &mut Lowered, typical: &Typical, options: &Options, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
-    let pass_options = passes::Options { optimise: options.optimise, validate: options.validate };
+    let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, ..Default::default() };
     let mut pipeline = if options.optimise { PIPELINE.to_vec() } else { Vec::new() };
     if let (Some(set), Some(pass)) = (options.without, pipeline.iter_mut().find(|pass| pass.name == REWRITE)) {
         pass.run = rewrite::without(set);
@@ -383,6 +443,11 @@ fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<(
     run_passes(graph, &pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);
     })?;
+    if options.optimise {
+        let start = Instant::now();
+        chunked::find(graph, typical);
+        watch(&format!("{name}.chunked"), &|| print(graph), start.elapsed());
+    }
     let start = Instant::now();
     complete_outputs(graph);
     fuse(graph, options.optimise);

@@ -1,5 +1,7 @@
 //! Axes and types: what every value of a specification, and every node of the graph, has.
 
+use std::collections::BTreeMap;
+
 use crate::size::Size;
 
 /// An axis: an identity with a name and a size, an index into an [`Axes`]. Axes of one name may be different axes.
@@ -21,6 +23,8 @@ pub struct AxisInfo {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Axes {
     list: Vec<AxisInfo>,
+    /// What free sizes usually are, by name, where a recipe says: choices may be made for them, results never depend on them.
+    pub typical: BTreeMap<String, i64>,
 }
 
 impl Axes {
@@ -49,6 +53,12 @@ impl Axes {
     /// The product of the sizes.
     pub fn volume(&self, axes: &[Axis]) -> Size {
         axes.iter().map(|&a| self.size(a).clone()).product()
+    }
+
+    /// How much a size usually is; none where nobody says what a free size in it is.
+    pub fn typically(&self, size: &Size) -> Option<i64> {
+        let value = |name: &str| self.typical.get(name).copied().map(Size::of);
+        size.known().or_else(|| size.substitute(&value).ok()?.known())
     }
 
     /// All of them, in order of making.

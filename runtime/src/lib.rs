@@ -26,6 +26,8 @@ pub mod prepared;
 
 pub mod prepare;
 
+pub mod peak;
+
 pub mod whole_file;
 
 pub mod profile;

@@ -37,7 +37,7 @@ impl Oracle {
     pub fn new(specification: &Specification, task: &Task<'_>, rewritten: bool) -> Result<Self> {
         let program = &specification.program;
         let faults = |faults| shown(Failure::Faults(faults, program.sources().clone()));
-        let options = Options { optimise: rewritten, validate: true };
+        let options = Options { optimise: rewritten, validate: true, ..Options::default() };
         let (mut programs, layouts, parameters) = match &task.subject {
             Subject::Recipe(name) => {
                 let made = lower::training(program, name, task.settings, specification, &options, true).map_err(faults)?;

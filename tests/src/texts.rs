@@ -131,7 +131,7 @@ pub fn check(text: &str) {
         for program in texts.programs.iter_mut().filter(|p| p.name != "forward") {
             validate(&program.graph).unwrap_or_else(|fault| panic!("{}: {fault}", program.name));
             if rewritten {
-                let options = Options { optimise: true, validate: true };
+                let options = Options { optimise: true, validate: true, ..Options::default() };
                 run_passes(&mut program.graph, PIPELINE, &options, &mut |_, _, _| {}).expect("valid graphs");
             }
         }

@@ -21,7 +21,7 @@ fn rewritten(seed: u64, nodes: usize) -> Result<(), String> {
     let sample = Sample::new(seed, nodes);
     let Ok(expected) = sample.interpreted(&sample.graph) else { return Ok(()) };
     let mut graph = sample.graph.clone();
-    let options = Options { optimise: true, validate: true };
+    let options = Options { optimise: true, validate: true, ..Options::default() };
     run_passes(&mut graph, PIPELINE, &options, &mut |_, _, _| {}).map_err(|broken| broken.to_string())?;
     let got = sample.interpreted(&graph).map_err(|e| e.to_string())?;
     agree(&got, &expected, DOUBLE)

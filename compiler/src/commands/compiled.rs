@@ -37,6 +37,9 @@ pub struct CompileArgs {
     /// Compile as written: neither rewrite nor fuse
     #[arg(long)]
     pub no_optimise: bool,
+    /// Train in so much memory, such as 2GB: what does not fit is computed again
+    #[arg(long, value_name = "LIMIT", value_parser = bytes)]
+    pub memory: Option<u64>,
     /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64
     #[arg(long, value_name = "NAME", default_value = "native", hide_default_value = true)]
     pub target_cpu: String,
@@ -46,6 +49,28 @@ pub struct CompileArgs {
 fn dump_help() -> String {
     let passes: Vec<&str> = PIPELINE.iter().map(|pass| pass.name).collect();
     format!("Print what a stage made: lower, {}, fuse, plan, code; of one program: forward.fuse", passes.join(", "))
+}
+
+/// `2GB`, `1500 MB`, `1.5GiB`
+fn bytes(text: &str) -> Result<u64, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => 1048576.0,
+        "gib" => 1073741824.0,
+        _ => return Err(format!("`{unit}` is no unit of memory: write 2GB or 1500MB")),
+    };
+    let number: f64 = number.trim().parse().map_err(|_| "write a number and a unit: 2GB or 1500MB".to_string())?;
+    if number.is_finite() && number >= 0.0 {
+        Ok((number * factor) as u64)
+    } else {
+        Err("that is no amount of memory".into())
+    }
 }
 
 /// `name=value`
@@ -77,6 +102,7 @@ impl CompileArgs {
             checked,
             // Each pass is checked where somebody looks for a fault.
             validate: checked || cfg!(debug_assertions),
+            memory: self.memory,
             ..Options::of(Cpu::named(&self.target_cpu)?)
         })
     }
@@ -166,4 +192,16 @@ fn write(name: &str, text: &str, folder: Option<&Path>) -> Result<()> {
     };
     std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     whole_file::write_bytes(&folder.join(format!("{name}.txt")), text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn amounts_of_memory() {
+        let read = ["2GB", "1500 MB", "1.5GiB", "64", "0.5gb"].map(|text| bytes(text).unwrap());
+        assert_eq!(read, [2_000_000_000, 1_500_000_000, 1_610_612_736, 64, 500_000_000]);
+        assert!(["GB", "2 apples", "-1GB", "nanGB"].iter().all(|text| bytes(text).is_err()));
+    }
 }

@@ -78,7 +78,8 @@ fn epilogues(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
     if !matches!(anchor(region, root), Anchor::Map(_)) || clusters.members(root).len() > 1 {
         return;
     }
-    for &read in roots.reads(root) {
+    // The last of them: one that others are made from cannot wait for what is made of those.
+    for &read in roots.reads(root).iter().rev() {
         if roots.role(read) == Role::Root
             && clusters.anchor(region, read) == Anchor::Product
             && matches!(anchor(region, read), Anchor::Product)
@@ -86,8 +87,8 @@ fn epilogues(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
             && region[root].ty.axes.len() == region[read].ty.axes.len()
             && pointwise(region, roots, root, read)
                 .is_some_and(|names| names.iter().all(|&(own, name)| own == name || !region[read].ty.has(name)))
+            && clusters.join(region, roots, read, root)
         {
-            clusters.join(region, roots, read, root);
             return;
         }
     }
@@ -220,11 +221,11 @@ impl Clusters {
         reductions.next().is_none_or(|first| reductions.all(|other| other == first))
     }
 
-    /// Joins two clusters, unless a value would leave the kernel and come back.
-    fn join(&mut self, region: &Region, roots: &Roots, a: NodeId, b: NodeId) {
+    /// Joins two clusters, unless a value would leave the kernel and come back; says whether it did.
+    fn join(&mut self, region: &Region, roots: &Roots, a: NodeId, b: NodeId) -> bool {
         let (a, b) = (self.of(a), self.of(b));
         if a == b || self.passes_outside(region, roots, a, b) || self.passes_outside(region, roots, b, a) {
-            return;
+            return false;
         }
         let (keep, drop) = (a.min(b), a.max(b));
         let moved = std::mem::take(&mut self.members[drop.0 as usize]);
@@ -234,6 +235,7 @@ impl Clusters {
         let members = &mut self.members[keep.0 as usize];
         members.extend(moved);
         members.sort();
+        true
     }
 
     /// Whether a value of cluster `from` reaches cluster `to` through something outside both.

@@ -14,7 +14,7 @@ use weft_dsl::types::{Axes, Elem};
 use super::decode::decoding;
 use super::{Lowered, Result, SizeLimit, called, functions, limits, parameters};
 use crate::graph::{Builder, Graph, Kind, Mean, NodeId, Source, Value};
-use crate::passes::differentiate::gradient;
+use crate::passes::differentiate::gradient_keeping;
 use crate::passes::{BEFORE_GRADIENT, Options, run_passes};
 
 /// A recipe with its programs.
@@ -128,7 +128,7 @@ impl<'a> Request<'a> {
         let loss = graph.body.outputs[0];
         let trained: Vec<(Parameter, NodeId)> = trained(&graph);
         let wrt: Vec<NodeId> = trained.iter().map(|(_, node)| *node).collect();
-        let gradients = gradient(&mut graph, loss, &wrt);
+        let gradients = gradient_keeping(&mut graph, loss, &wrt, self.options.keep);
         let trained =
             trained.into_iter().zip(gradients).map(|((parameter, at), gradient)| Trained { parameter, at, gradient });
         let trained = trained.collect();

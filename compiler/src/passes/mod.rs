@@ -3,6 +3,7 @@
 //! The order of the passes is written once, in [`PIPELINE`]. Each takes and leaves a valid graph with the same meaning.
 
 pub mod canonical;
+pub mod chunked;
 pub mod decode;
 pub mod attention;
 pub mod differentiate;
@@ -47,6 +48,8 @@ pub struct Options {
     pub optimise: bool,
     /// Check the graph before the first pass and after each.
     pub validate: bool,
+    /// What is kept for gradients.
+    pub keep: differentiate::Keep,
 }
 
 /// A pass left a graph that is not valid: a fault of the compiler.
@@ -97,9 +100,12 @@ mod tests {
         for seed in 0..50 {
             let (mut graph, _) = random_graph(seed, 30);
             let mut names = Vec::new();
-            let done = run_passes(&mut graph, PIPELINE, &Options { optimise: true, validate: true }, &mut |name, _, _| {
-                names.push(name)
-            });
+            let done = run_passes(
+                &mut graph,
+                PIPELINE,
+                &Options { optimise: true, validate: true, ..Options::default() },
+                &mut |name, _, _| names.push(name),
+            );
             assert_eq!(done, Ok(()), "{seed}");
             assert_eq!(names, PIPELINE.iter().map(|pass| pass.name).collect::<Vec<_>>());
         }
@@ -109,7 +115,12 @@ mod tests {
     fn a_pass_that_breaks_a_graph_is_named() {
         let (mut graph, _) = random_graph(1, 10);
         let breaks = Pass { name: "breaks", run: |graph| graph.body.outputs.clear() };
-        let done = run_passes(&mut graph, &[breaks], &Options { optimise: true, validate: true }, &mut |_, _, _| {});
+        let done = run_passes(
+            &mut graph,
+            &[breaks],
+            &Options { optimise: true, validate: true, ..Options::default() },
+            &mut |_, _, _| {},
+        );
         assert_eq!(done.map_err(|broken| broken.pass), Err("breaks"));
     }
 }

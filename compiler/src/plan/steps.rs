@@ -10,6 +10,7 @@ use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride, Work};
 
 use super::layout::Layouts;
 use super::sizes::SizeNames;
+use super::updates::carried_in_place;
 use super::{Kernels, Slots, work};
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, Scan, results, yielded};
 use crate::schedule::{Layout, Machine, Scheduled, schedule};
@@ -183,12 +184,12 @@ impl<'a> Planner<'a> {
         let mut starts = HashMap::new();
         for (_, node) in region.iter() {
             let Kind::Scan(scan) = &node.kind else { continue };
-            for &operand in &node.operands[..scan.carried] {
+            for (&operand, in_place) in node.operands.iter().zip(carried_in_place(scan)) {
                 let fresh = matches!(&region[operand].kind, Kind::Project(_))
                     && matches!(region[region[operand].operands[0]].kind, Kind::Fused(_))
                     && uses[operand.0 as usize] == 1;
                 if fresh {
-                    starts.insert(operand, self.carried_buffer(&region[operand].ty)?);
+                    starts.insert(operand, self.carried_buffer(&region[operand].ty, in_place)?);
                 }
             }
         }
@@ -201,10 +202,10 @@ impl<'a> Planner<'a> {
         Ok(Ref::whole(self.buffer(ty, ARENA, &[])?, layout))
     }
 
-    /// Room for two turns of a carried value; gives the first.
-    fn carried_buffer(&mut self, ty: &Type) -> Result<Ref> {
+    /// Room for two turns of a carried value, or for one that is changed in place; gives the first.
+    fn carried_buffer(&mut self, ty: &Type, in_place: bool) -> Result<Ref> {
         let layout = self.layouts.choose(self.axes, ty);
-        let buffer = self.buffer(ty, ARENA, &[Size::of(2)])?;
+        let buffer = self.buffer(ty, ARENA, &[Size::of(if in_place { 1 } else { 2 })])?;
         Ok(Ref::whole(buffer, layout))
     }
 
@@ -268,12 +269,13 @@ impl<'a> Planner<'a> {
         let steps = self.axes.size(scan.axis).clone();
         let depth = self.open.len() as u32;
         let carried_types = &scan.body.arguments[..scan.carried];
+        let in_place = carried_in_place(scan);
         let mut carried = Vec::new();
-        for ((ty, operand), start) in carried_types.iter().zip(operands).zip(starts) {
+        for (((ty, operand), start), &in_place) in carried_types.iter().zip(operands).zip(starts).zip(&in_place) {
             carried.push(match start {
                 Some(place) => place.clone(),
                 None => {
-                    let place = self.carried_buffer(ty)?;
+                    let place = self.carried_buffer(ty, in_place)?;
                     self.copy(ty, operand, &place)?;
                     place
                 }
@@ -293,8 +295,11 @@ impl<'a> Planner<'a> {
         // An odd number of turns ends in the other place than an even one; where the number is not known, each iteration copies
         // its result back instead.
         let turns = carried.is_empty() || steps.known().is_some();
-        let turn = |place: &Ref, add: u32| {
+        let turn = |(place, in_place): (&Ref, &bool), add: u32| {
             let mut place = place.clone();
+            if *in_place {
+                return place;
+            }
             let volume = self.axes.volume(&place.layout.0);
             if turns {
                 place.strides.push((depth, Count::Turn { add, modulus: 2 }, volume));
@@ -303,8 +308,8 @@ impl<'a> Planner<'a> {
             }
             place
         };
-        let mut arguments: Vec<Ref> = carried.iter().map(|p| turn(p, 0)).collect();
-        let mut targets: Vec<Ref> = carried.iter().map(|p| turn(p, 1)).collect();
+        let mut arguments: Vec<Ref> = carried.iter().zip(&in_place).map(|p| turn(p, 0)).collect();
+        let mut targets: Vec<Ref> = carried.iter().zip(&in_place).map(|p| turn(p, 1)).collect();
         for (ty, operand) in
             scan.body.arguments[scan.carried..].iter().zip(&operands[scan.carried..scan.carried + scan.sliced])
         {
@@ -321,7 +326,7 @@ impl<'a> Planner<'a> {
         let order: Vec<NodeId> = scan.body.iter().map(|(id, _)| id).collect();
         self.region(&scan.body, &order, &arguments, &targets)?;
         if !turns {
-            for ((ty, from), to) in carried_types.iter().zip(&targets).zip(&arguments) {
+            for (((ty, from), to), _) in carried_types.iter().zip(&targets).zip(&arguments).zip(&in_place).filter(|c| !c.1) {
                 self.copy(ty, from, to)?;
             }
         }
@@ -331,7 +336,7 @@ impl<'a> Planner<'a> {
         self.push(Step::Loop { count, reverse: scan.reverse, body });
         let last = steps.known().map_or(0, |n| n % 2);
         let mut places: Vec<Ref> = carried;
-        for place in &mut places {
+        for (place, _) in places.iter_mut().zip(&in_place).filter(|(_, in_place)| !**in_place) {
             place.offset = place.offset.clone() + self.axes.volume(&place.layout.0) * Size::of(last);
         }
         places.extend(yields);

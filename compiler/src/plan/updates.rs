@@ -3,10 +3,11 @@
 //! A result that replaces a parameter or its state may be written over the old value at once only where nothing reads that
 //! value any more: no later node, and the writing kernel itself only at the place it writes. Otherwise the result waits in
 //! the arena and is copied when everything else is done. What is inserted into storage that nothing else reads is written there.
+//! A step of a scan writes what it carries over the old value by the same rule.
 
 use weft_dsl::op::Op;
 
-use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, Sink, inserted};
+use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, Scan, Sink, inserted};
 
 /// An order of the nodes in which storage is overwritten late, and for each output whether it may be written in place.
 pub fn order(graph: &Graph) -> (Vec<NodeId>, Vec<bool>) {
@@ -75,16 +76,33 @@ fn may_overwrite(body: &Region, shown: &[Option<u32>], position: &[usize], resul
     })
 }
 
-/// Whether a kernel reads an operand at the place that it writes alone.
+/// Whether a kernel reads an operand at the place that it writes alone, before it writes there.
 fn is_pointwise(fused: &Fused, operand: usize) -> bool {
+    let body = &fused.body;
     let plain = |kind: &Kind| {
         matches!(
             kind,
             Kind::Argument(_) | Kind::Op(Op::Constant(..) | Op::Map(_) | Op::Cast(_) | Op::StopGradient | Op::Extent(_))
         )
     };
-    let ty = &fused.body.arguments[operand];
-    fused.form == Form::Loops
-        && fused.body.nodes.iter().all(|node| plain(&node.kind))
-        && fused.body.outputs.iter().all(|&o| fused.body[o].ty.axes == ty.axes)
+    // A product's outputs are written when a tile's sums are finished: what they are sums of must be something else.
+    let mut of_operand = vec![false; body.nodes.len()];
+    for (id, node) in body.iter() {
+        let own = node.kind == Kind::Argument(operand as u32);
+        of_operand[id.0 as usize] = own || node.operands.iter().any(|o| of_operand[o.0 as usize]);
+    }
+    let matters = |id: NodeId| fused.form == Form::Loops || of_operand[id.0 as usize];
+    let ty = &body.arguments[operand];
+    matches!(fused.form, Form::Loops | Form::Product)
+        && body.iter().all(|(id, node)| plain(&node.kind) || !matters(id))
+        && body.outputs.iter().all(|&o| body[o].ty.axes == ty.axes)
+}
+
+/// For each value that a scan carries, whether a step may write the next over it.
+pub fn carried_in_place(scan: &Scan) -> Vec<bool> {
+    let body = &scan.body;
+    let position: Vec<usize> = (0..body.nodes.len()).collect();
+    let shown = arguments_shown(body);
+    let may = |number: usize| may_overwrite(body, &shown, &position, body.outputs[number], number as u32);
+    (0..scan.carried).map(may).collect()
 }

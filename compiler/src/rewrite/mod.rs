@@ -20,6 +20,8 @@ use std::time::Duration;
 use egg::{Runner, SimpleScheduler, StopReason};
 use weft_dsl::types::{Axes, Type};
 
+pub use self::cost::volume as elements;
+pub use self::region::predicted;
 pub use self::report::{RegionReport, Report};
 use self::rules::{SETS, STAGES, Stage};
 use crate::graph::{Graph, Kind, Region};

@@ -102,6 +102,20 @@ pub fn seconds(axes: &Axes, region: &Region) -> f64 {
     region.iter().filter(|(id, _)| live[id.0 as usize]).map(|(_, node)| own(node)).sum()
 }
 
+/// Predicted seconds of a node, with all that lies within.
+pub fn predicted(axes: &Axes, region: &Region, id: NodeId) -> f64 {
+    let node = &region[id];
+    match &node.kind {
+        Kind::Op(op) => {
+            let types: Vec<_> = node.operands.iter().map(|&o| &region[o].ty).collect();
+            cost::seconds(axes, op, &types, &node.ty)
+        }
+        Kind::Scan(scan) => cost::volume(axes, &[scan.axis]) * seconds(axes, &scan.body),
+        Kind::Fused(fused) => seconds(axes, &fused.body),
+        Kind::Argument(_) | Kind::Project(_) => 0.0,
+    }
+}
+
 /// Predicted seconds of a node of a class.
 pub fn node_seconds(space: &Space, node: &ENode, class: Id) -> f64 {
     let Some(op) = space.analysis.operators.op(node.symbol) else { return 0.0 };

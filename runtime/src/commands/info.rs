@@ -7,7 +7,9 @@ use anyhow::Result;
 use super::Exit;
 use crate::console::{heading, thousands};
 use crate::optional::optional_ports;
+use crate::peak;
 use crate::plan::{Dtype, Param, Plan, Port, Program, Recipe, Size, Tokenizer};
+use crate::pool::choose_threads;
 
 /// Prints what a plan holds.
 ///
@@ -35,6 +37,10 @@ pub fn text(plan: &Plan) -> String {
         line(&mut out, "");
         line(&mut out, &heading("training"));
         line(&mut out, &format!("  {}", training(recipe)));
+        // A plan that contradicts itself is refused where it runs.
+        if let Ok(Some(peak)) = peak::of_training(plan, choose_threads(None).unwrap_or(1)) {
+            line(&mut out, &format!("  memory {peak}"));
+        }
     }
     if let Some(tokenizer) = &plan.tokenizer {
         let kind = match tokenizer {

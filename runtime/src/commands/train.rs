@@ -8,6 +8,7 @@ use clap::Args;
 use super::{Common, Exit, count, default_folder, recipe, training_source};
 use crate::exec::Compiled;
 use crate::interrupt;
+use crate::peak;
 use crate::step::{self, Specials};
 use crate::train::{self, End, Files, Settings};
 use crate::weights;
@@ -61,6 +62,9 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     }
 
     let mut machine = args.common.machine(compiled)?;
+    if let Some(peak) = peak::of_training(machine.plan(), machine.threads())? {
+        args.common.say(&format!("memory: {peak}"));
+    }
     interrupt::listen("finishing this step, then saving; press Ctrl-C again to stop at once");
     let mut resumed = None;
     if args.resume && files.checkpoint.exists() {

@@ -94,6 +94,7 @@ fn rebuild(axes: &Axes, old: &Region) -> Region {
     let arguments: Vec<_> = old.arguments.iter().map(|ty| s.b.argument(ty.clone())).collect();
     let mut copy: Vec<NodeId> = vec![NodeId(u32::MAX); old.nodes.len()];
     let mut places: Vec<(NodeId, Vec<Option<NodeId>>)> = Vec::new();
+    let uses = old.uses();
     for (id, node) in old.iter().filter(|(id, _)| live[id.0 as usize]) {
         let operands = || -> Vec<NodeId> { node.operands.iter().map(|o| copy[o.0 as usize]).collect() };
         copy[id.0 as usize] = match &node.kind {
@@ -112,6 +113,9 @@ fn rebuild(axes: &Axes, old: &Region) -> Region {
             }
             Kind::Fused(_) => s.b.node(node.kind.clone(), operands(), node.ty.clone()),
         };
+        if uses[id.0 as usize] > 1 {
+            s.shared.insert(copy[id.0 as usize]);
+        }
     }
     let outputs = old.outputs.iter().map(|o| copy[o.0 as usize]).collect();
     s.b.finish(outputs)

@@ -1,5 +1,7 @@
 //! Builds a region through the rules: what is asked for is given in its simplest known form.
 
+use std::collections::HashSet;
+
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Number, Op};
 use weft_dsl::types::{Axes, Axis, Elem, Type};
@@ -15,12 +17,14 @@ pub struct Simplifier<'a> {
     pub b: RegionBuilder,
     /// What the first of its nodes are computed by.
     pub(super) marks: Vec<Mark>,
+    /// Those that several nodes read of the region that is rebuilt.
+    pub(super) shared: HashSet<NodeId>,
 }
 
 impl<'a> Simplifier<'a> {
     /// An empty region.
     pub fn new(axes: &'a Axes) -> Self {
-        Self { axes, b: RegionBuilder::new(), marks: Vec::new() }
+        Self { axes, b: RegionBuilder::new(), marks: Vec::new(), shared: HashSet::new() }
     }
 
     /// A value equal to the operation on the operands, which must fit.

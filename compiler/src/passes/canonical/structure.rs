@@ -94,7 +94,8 @@ impl Simplifier<'_> {
         if monoid != Monoid::Sum {
             return None;
         }
-        if let Some(Op::Contract(inner)) = self.b.region()[x].kind.op() {
+        // What something else reads too is there anyway, and the rest of its sum is the smaller one.
+        if let Some(Op::Contract(inner)) = self.b.region()[x].kind.op().filter(|_| !self.shared.contains(&x)) {
             let all = inner.iter().chain(over).copied().collect();
             let operands = self.b.region()[x].operands.clone();
             return Some(self.op(Op::Contract(all), &operands));

@@ -10,6 +10,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Op;
 use weft_dsl::types::{Axes, Axis, Elem};
 
+use super::Keep;
 use super::activity::Activity;
 use super::cotangent::{Cotangents, constant, spread, total};
 use super::rules::product;
@@ -78,7 +79,7 @@ fn plain(
     }
     let read: Vec<usize> = wanted.iter().copied().filter(|&i| places[i].is_some()).collect();
     let wrt: Vec<NodeId> = read.iter().filter_map(|&i| places[i]).collect();
-    let found = super::pull(axes, &mut inner, &seeds, &wrt);
+    let found = super::pull(axes, &mut inner, &seeds, &wrt, Keep::default());
     let mut needed = vec![false; inner.region().nodes.len()];
     found.iter().flatten().for_each(|o| needed[o.0 as usize] = true);
     for (id, node) in inner.region().iter().rev() {
@@ -157,7 +158,7 @@ fn backward_body(axes: &mut Axes, forward: &Region, shape: &Shape, wanted: &[usi
 
     let places = arguments(body.region());
     let wrt: Vec<NodeId> = (0..3).filter_map(|i| places[i]).chain(wide).collect();
-    let found = super::pull(axes, &mut body, &[(shape.score, score), (shape.values, values)], &wrt);
+    let found = super::pull(axes, &mut body, &[(shape.score, score), (shape.values, values)], &wrt, Keep::default());
     let mut outputs = Vec::with_capacity(wrt.len());
     for (part, at) in found.into_iter().zip(wrt) {
         let over = body.ty(at).axes.clone();

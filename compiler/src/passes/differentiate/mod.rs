@@ -7,6 +7,7 @@
 mod activity;
 mod attention;
 pub(super) mod cotangent;
+mod keep;
 mod rows;
 mod rules;
 mod scan;
@@ -20,14 +21,21 @@ use self::activity::Activity;
 use self::cotangent::{Cotangents, constant, spread};
 use crate::graph::{Graph, Kind, NodeId, RegionBuilder};
 
+pub use keep::Keep;
+
 /// The gradients of `loss` (a node of the graph's body; where it has axes, of its sum) with respect to nodes of the body, each
 /// with the axes of its node; zeros where the loss does not depend on it. Nodes keep their ids; new ones come after them.
 pub fn gradient(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Vec<NodeId> {
+    gradient_keeping(graph, loss, wrt, Keep::default())
+}
+
+/// As [`gradient`]; `keep` says what of a scan's steps is kept for it.
+pub fn gradient_keeping(graph: &mut Graph, loss: NodeId, wrt: &[NodeId], keep: Keep) -> Vec<NodeId> {
     let body = std::mem::take(&mut graph.body);
     let outputs = body.outputs.clone();
     let mut builder = RegionBuilder::from(body);
     let one = builder.number(1.0);
-    let parts = pull(&mut graph.axes, &mut builder, &[(loss, one)], wrt);
+    let parts = pull(&mut graph.axes, &mut builder, &[(loss, one)], wrt, keep);
     let axes = &graph.axes;
     let of = |(part, &at): (Option<NodeId>, &NodeId)| {
         let over = builder.ty(at).axes.clone();
@@ -41,7 +49,13 @@ pub fn gradient(graph: &mut Graph, loss: NodeId, wrt: &[NodeId]) -> Vec<NodeId> 
 
 /// Pulls cotangents of some nodes back to others. What it gives may lack axes of the node, along which it is the same; none
 /// where no cotangent arrives.
-fn pull(axes: &mut Axes, b: &mut RegionBuilder, seeds: &[(NodeId, NodeId)], wrt: &[NodeId]) -> Vec<Option<NodeId>> {
+fn pull(
+    axes: &mut Axes,
+    b: &mut RegionBuilder,
+    seeds: &[(NodeId, NodeId)],
+    wrt: &[NodeId],
+    keep: Keep,
+) -> Vec<Option<NodeId>> {
     let activity = Activity::of(b.region(), &|id| wrt.contains(&id));
     let mut cotangents = Cotangents::default();
     for &(at, seed) in seeds {
@@ -60,7 +74,7 @@ fn pull(axes: &mut Axes, b: &mut RegionBuilder, seeds: &[(NodeId, NodeId)], wrt:
                     }
                 }
             }
-            Kind::Scan(_) => scan::pull(axes, b, &activity, &mut cotangents, id),
+            Kind::Scan(_) => scan::pull(axes, b, &activity, &mut cotangents, id, keep),
             // Scans and kernels gather the cotangents of their results themselves.
             Kind::Argument(_) | Kind::Project(_) => {}
             Kind::Fused(_) => attention::pull(axes, b, &activity, &mut cotangents, id),

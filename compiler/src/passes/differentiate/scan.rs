@@ -4,8 +4,8 @@
 //! each place, what the forward scan saved there, and yields the gradients of what was sliced. The forward scan is widened in
 //! place: it yields, besides its own results, the values that the backward one needs.
 //!
-//! Saved are results of work worth keeping ([`is_costly`]) and carried values; cheap chains over them, and whatever does not
-//! change from step to step, are computed again. The body of the backward scan is cut out of one region that holds both the
+//! What is saved and what is computed again is a minimum cut ([`choose`]); what does not change from step to step is computed
+//! again. The body of the backward scan is cut out of one region that holds both the
 //! body and its pulled-back cotangents ([`Cut`]).
 
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use super::activity::{Activity, Walk};
 use super::cotangent::{Cotangents, constant, spread};
+use super::keep::{Keep, Place, choose};
 use crate::graph::{Kind, Node, NodeId, Region, RegionBuilder, Scan};
 
 /// Whether a value is worth its memory, rather than computed again.
@@ -95,7 +96,14 @@ pub(super) fn arguments(region: &Region) -> Vec<Option<NodeId>> {
 }
 
 /// Adds to the cotangents of a scan's operands; widens the scan.
-pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotangents: &mut Cotangents, id: NodeId) {
+pub fn pull(
+    axes: &mut Axes,
+    b: &mut RegionBuilder,
+    activity: &Activity,
+    cotangents: &mut Cotangents,
+    id: NodeId,
+    keep: Keep,
+) {
     let node = b.region()[id].clone();
     let (Kind::Scan(scan), Some(walk)) = (&node.kind, activity.scan(id)) else { return };
     let cotangent = of_results(b, cotangents, id, scan.body.outputs.len());
@@ -122,7 +130,7 @@ pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotange
     let places = arguments(inner.region());
     let active: Vec<usize> = (0..first_seed).filter(|&n| walk.arguments[n] && places[n].is_some()).collect();
     let wrt: Vec<NodeId> = active.iter().filter_map(|&n| places[n]).collect();
-    let found = super::pull(axes, &mut inner, &seeds, &wrt);
+    let found = super::pull(axes, &mut inner, &seeds, &wrt, keep);
     let part: HashMap<usize, NodeId> = active.into_iter().zip(found).filter_map(|(n, part)| Some((n, part?))).collect();
 
     // What each step hands to the next: cotangents of carried values, then running sums; then what it yields.
@@ -147,7 +155,7 @@ pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotange
     let sliced: Vec<usize> = (scan.carried..scan.carried + scan.sliced).filter(|n| part.contains_key(n)).collect();
     outputs.extend(sliced.iter().map(|n| part[n]));
 
-    let cut = Cut { axes, b, scan, id, operands: &node.operands, inner, first_seed };
+    let cut = Cut { axes, b, scan, id, operands: &node.operands, inner, first_seed, keep };
     let results = cut.build(&carried, inits, &joined, &outputs);
     let targets = pulled.into_iter().chain(shared).chain(sliced);
     for (n, result) in targets.zip(results) {
@@ -169,6 +177,7 @@ struct Cut<'a> {
     inner: RegionBuilder,
     /// Arguments from this number on are the backward body's alone.
     first_seed: usize,
+    keep: Keep,
 }
 
 impl Cut<'_> {
@@ -250,22 +259,24 @@ impl Cut<'_> {
             };
             (seeded[id.0 as usize], varying[id.0 as usize]) = (seed, vary);
         }
-        let mut needed = vec![false; count];
-        outputs.iter().for_each(|o| needed[o.0 as usize] = true);
-        let mut saved = Vec::new();
-        for (id, node) in region.iter().rev() {
-            let at = id.0 as usize;
-            if !needed[at] {
-                continue;
-            }
-            let carried_in = matches!(node.kind, Kind::Argument(n) if (n as usize) < self.scan.carried);
-            if !seeded[at] && (carried_in || varying[at] && is_costly(region, node)) {
-                saved.push(id);
-            } else {
-                node.operands.iter().for_each(|o| needed[o.0 as usize] = true);
+        let mut own = vec![false; count];
+        outputs.iter().for_each(|o| own[o.0 as usize] = true);
+        for (id, node) in region.iter().rev().filter(|(id, _)| seeded[id.0 as usize]) {
+            if own[id.0 as usize] {
+                node.operands.iter().for_each(|o| own[o.0 as usize] = true);
             }
         }
-        saved.reverse();
+        let (own, required): (Vec<NodeId>, Vec<NodeId>) =
+            region.iter().map(|(id, _)| id).filter(|id| own[id.0 as usize]).partition(|id| seeded[id.0 as usize]);
+        let place = |id: NodeId| match &region[id].kind {
+            Kind::Argument(n) if (*n as usize) < self.scan.carried => Place::Carried,
+            Kind::Argument(_) => Place::Given,
+            Kind::Op(_) if region[id].operands.is_empty() => Place::Given,
+            _ if varying[id.0 as usize] => Place::Varying { costly: is_costly(region, &region[id]) },
+            _ => Place::Steady,
+        };
+        let (saved, mut needed) = choose(self.axes, region, &required, &place, self.keep);
+        own.iter().for_each(|id| needed[id.0 as usize] = true);
         (needed, saved)
     }
 

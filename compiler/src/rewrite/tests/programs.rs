@@ -164,7 +164,7 @@ fn a_union_of_ill_typed_classes_panics() {
 fn a_training_step_is_rewritten_within_bounds() {
     let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shakespeare.weft");
     let Ok(specification) = crate::compile::load(&example) else { panic!("the example does not check") };
-    let options = Options { optimise: true, validate: true };
+    let options = Options { optimise: true, validate: true, ..Options::default() };
     let training = training(&specification.program, "shakespeare", &[], &specification, &options, false);
     for Lowered { name, mut graph, .. } in training.expect("the example lowers").programs {
         let until = PIPELINE.iter().position(|pass| pass.name == "rewrite").expect("rewriting is a pass");

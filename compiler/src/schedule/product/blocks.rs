@@ -1,13 +1,14 @@
 //! How much of a product one tile, one pass and one register block take: functions of sizes and of the kind of processor alone.
 
 use weft_dsl::size::Size;
+use weft_dsl::types::Axes;
 
 use super::group::Group;
 use super::problem::{Along, Problem};
 use crate::kernel::{Reg, Writer};
 use crate::schedule::Machine;
 
-/// What a free size (tokens of a batch) is taken to be where blocks are chosen: they must do for both.
+/// What a free size (tokens of a batch) is taken to be where blocks are chosen and no recipe says: they must do for both.
 const TYPICAL: [u64; 2] = [128, 768];
 
 /// Elements of scratch memory that a tile may use: somewhat more than the usual second-level cache, of which a part is
@@ -44,7 +45,7 @@ pub struct Blocks {
 
 impl Blocks {
     /// Blocks for a product; `ready` says that the columns' operand lies packed in memory.
-    pub fn choose(problem: &Problem, machine: &Machine, ready: bool) -> Self {
+    pub fn choose(problem: &Problem, axes: &Axes, machine: &Machine, ready: bool) -> Self {
         let (lanes, fuses) = (machine.lanes, machine.fuses());
         // Registers: `mr · nr` sums, `nr` vectors of `b`, one of `a`.
         let (mr, nr) = match (lanes, machine.registers) {
@@ -55,7 +56,7 @@ impl Blocks {
             // One more for what is multiplied before it is added.
             _ => (4, 2),
         };
-        let estimates = |size: Size| size.known().map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
+        let estimates = |size: Size| axes.typically(&size).map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
         // Segments are of uneven length: half as long again as they would be, were all alike.
         let uneven = |all: u64, segments: u64| (all * 3 / 2).div_ceil(segments);
         let [few, many] = [0, 1].map(|i| {
@@ -78,7 +79,7 @@ impl Blocks {
             let nc = n.min(256).next_multiple_of(width.max(8));
             return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
         }
-        for mc in candidates(m, step, 256) {
+        for mc in candidates(m, step, 512) {
             for nc in candidates(n, width, 768) {
                 let packed = if ready { 0 } else { nc * (kc + 1) };
                 let rows = if problem.rows_in_place().is_some() { 0 } else { mc * (kc + width) };

@@ -59,7 +59,7 @@ fn written(
     ready: Option<&Ready>,
 ) -> Result<Scheduled, Unschedulable> {
     let body = &fused.body;
-    let blocks = Blocks::choose(problem, machine, ready.is_some());
+    let blocks = Blocks::choose(problem, axes, machine, ready.is_some());
     let dtypes: Vec<Dtype> = body.arguments.iter().map(dtype).chain(body.results().iter().map(dtype)).collect();
     let mut w = Writer::new(dtypes, 0);
     let mut e = Exprs::new(body, axes, inputs, machine.lanes);

@@ -1,0 +1,88 @@
+//! Large values that only live between small ones are made a chunk at a time.
+//!
+//! The logits of a batch are larger than everything that they are computed from and everything that is computed from them: a
+//! loss for each row, the gradient of what they were computed from, the gradient of a table. So are their softmax and their own
+//! gradient. All of these are one value after another for each row. This pass finds such an *island* of large values that have
+//! an axis of the batch, and makes it the body of a scan over that axis: what is large lives within one step. What a
+//! row gives is yielded; what is a sum over all rows is carried, and added to where it lies.
+//!
+//! The axis is one that the program has, so nothing need divide evenly and no size need be known; whether it pays is decided for
+//! typical sizes, those of the recipe.
+
+mod island;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::HashMap;
+
+use weft_dsl::op::Op;
+use weft_dsl::size::Size;
+use weft_dsl::types::{Axes, Axis, Type};
+
+use self::island::Island;
+use crate::graph::{Graph, Kind, NodeId, Region};
+
+/// What run-time sizes are taken to be where something is decided by them.
+pub type Typical = HashMap<String, i64>;
+
+/// Elements that a value must have to be brought into chunks, with what is half as large: 32 MB.
+const LARGE: i64 = 1 << 23;
+/// Elements that the largest value of a chunk must have: less work than that does not pay for reading a table anew.
+const CHUNK: i64 = 1 << 22;
+/// Places that a sum over rows must have within a chunk: what is carried is read and written for each.
+const DEEP: i64 = 96;
+
+/// Brings large values into scans over an axis of the batch.
+pub fn find(graph: &mut Graph, typical: &Typical) {
+    let mut body = std::mem::take(&mut graph.body);
+    while let Some(chunked) = first(&graph.axes, &body, typical) {
+        body = chunked;
+    }
+    graph.body = body;
+}
+
+/// The region with its first island in a scan; none where it has none.
+fn first(axes: &Axes, region: &Region, typical: &Typical) -> Option<Region> {
+    let measure = Measure { axes, typical };
+    let contracted =
+        |(id, node): (NodeId, &crate::graph::Node)| matches!(node.kind, Kind::Op(Op::Contract(_))).then_some(id);
+    let mut seeds: Vec<NodeId> = region.iter().filter_map(contracted).collect();
+    seeds.retain(|&id| measure.elements(&region[id].ty.axes) >= Some(LARGE));
+    seeds.into_iter().find_map(|seed| {
+        let mut along: Vec<Axis> = region[seed].ty.axes.iter().copied().filter(|&a| axes[a].outer).collect();
+        // Few chunks rather than many.
+        along.sort_by_key(|&a| (measure.elements(&[a]), a));
+        let island = along.into_iter().filter_map(|axis| Island::around(measure, region, axis, seed));
+        island.filter(|island| pays(measure, region, island)).map(|island| write::write(axes, region, &island)).next()
+    })
+}
+
+/// Whether chunks are several, each worth its start.
+fn pays(measure: Measure, region: &Region, island: &Island) -> bool {
+    let places = |axes: &[Axis]| measure.elements(axes).unwrap_or(0);
+    let within = |ty: &Type| places(&ty.without(&[island.axis]).axes);
+    let largest = island.members.iter().map(|&m| within(&region[m].ty)).max();
+    let deep = |&sum: &NodeId| match &region[sum].kind {
+        Kind::Op(Op::Contract(over)) => {
+            over.iter().filter(|&&a| a != island.axis).map(|&a| places(&[a])).product::<i64>() >= DEEP
+        }
+        _ => true,
+    };
+    places(&[island.axis]) > 1 && largest >= Some(CHUNK) && island.sums.iter().all(deep)
+}
+
+/// How large values are, typically.
+#[derive(Clone, Copy)]
+struct Measure<'a> {
+    axes: &'a Axes,
+    typical: &'a Typical,
+}
+
+impl Measure<'_> {
+    /// Elements over these axes; none where nothing tells.
+    fn elements(&self, over: &[Axis]) -> Option<i64> {
+        let value = |name: &str| self.typical.get(name).copied().map(Size::of);
+        self.axes.volume(over).substitute(&value).ok()?.known()
+    }
+}

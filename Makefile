@@ -3,6 +3,7 @@
 # make help    the rest
 
 CARGO ?= $(shell command -v cargo 2>/dev/null || echo $(HOME)/.cargo/bin/cargo)
+PYTHON ?= python3
 WEFT := target/release/weft
 DEMO := target/demo
 
@@ -12,7 +13,7 @@ help:
 	@echo "make demo   build, then train the example and let it write"
 	@echo "make test   all tests"
 	@echo "make build  target/release/weft"
-	@echo "make bench  what products and launches reach on this machine"
+	@echo "make bench  Weft beside the systems in benches/requirements.txt that PYTHON has; ARGS=--help says what can be chosen"
 	@echo "make fmt    the one layout; make lint  formatting and clippy"
 	@echo "make clean  remove what was built"
 
@@ -36,9 +37,8 @@ demo: build
 test: setup
 	$(CARGO) test --workspace --locked
 
-bench: setup
-	$(CARGO) run --release --locked -p weft-runtime --example latency
-	$(CARGO) run --release --locked -p weft --example products
+bench: build
+	$(PYTHON) -m benches $(ARGS)
 
 fmt:
 	$(CARGO) fmt --all

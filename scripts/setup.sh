@@ -5,6 +5,7 @@
 #   g++              links `weft` with LLVM, which needs the library of C++; what `weft build` makes is linked by its `cc`
 #   make             runs what .ci/run asks for
 #   llvm-22-dev      LLVM 22.1, in Debian 12's security archive
+#   valgrind         counts the instructions of kernels in a test, which is left out without it
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -20,6 +21,9 @@ and then open a new shell, or: . \"\$HOME/.cargo/env\""
 
 missing=""
 need() { missing="$missing $1"; }
+# What is good to have: without it a test is left out.
+wanted=""
+command -v valgrind >/dev/null 2>&1 || wanted=" valgrind"
 # The library that LLVM is written with.
 library=$(cc -print-file-name=libstdc++.so 2>/dev/null) || library=""
 [ -e "$library" ] || need g++
@@ -31,9 +35,11 @@ if [ -n "${LLVM_SYS_221_PREFIX:-}" ]; then
 elif ! command -v llvm-config-22 >/dev/null 2>&1 && [ ! -x /usr/lib/llvm-22/bin/llvm-config ]; then
   need llvm-22-dev
 fi
-[ -n "$missing" ] || exit 0
+[ -n "$missing$wanted" ] || exit 0
+# Whatever is in the way of what is only good to have is no fault.
+fail() { [ -n "$missing" ] || exit 0; say "error: $*"; exit 1; }
 
-say "missing:$missing"
+[ -z "$missing" ] || say "missing:$missing"
 command -v apt-get >/dev/null 2>&1 || fail "this system has no apt-get: install LLVM 22.1 with its headers and a C compiler
 by its own means, and set LLVM_SYS_221_PREFIX to LLVM's folder"
 
@@ -49,6 +55,6 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -qq || fail "apt-get update failed: is there a network?"
 # shellcheck disable=SC2086 # the list is to be split
-$as_root apt-get install -y -qq --no-install-recommends $missing >&2 || fail "apt-get could not install$missing.
+$as_root apt-get install -y -qq --no-install-recommends $missing $wanted >&2 || fail "apt-get could not install$missing.
 On Debian 12, LLVM 22 comes from the security archive; /etc/apt/sources.list needs the line
   deb http://deb.debian.org/debian-security bookworm-security main"

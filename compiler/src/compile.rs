@@ -1,6 +1,7 @@
 //! Compiling a specification: all stages in order, from a file to a plan and machine code.
 
 mod fits;
+mod outputs;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,13 +13,15 @@ use weft_dsl::sources::Sources;
 use weft_runtime::plan::{self, Plan};
 use weft_runtime::tokenizer::{Tokenizer, characters_of};
 
+use self::outputs::complete_outputs;
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
 use crate::passes::decode::{Kept, Which, derive};
 use crate::passes::differentiate::Keep;
-use crate::passes::{self, PIPELINE, run_passes};
+use crate::passes::{self, PIPELINE, REWRITE, run_passes};
 use crate::plan::{Kernels, Slots};
+use crate::rewrite;
 use crate::target::cpu::{self, Cpu};
 
 /// What is compiled of a specification.
@@ -45,8 +48,26 @@ pub struct Options {
     pub memory: Option<u64>,
     /// Add the program `gradients`.
     pub gradients: bool,
+    /// Leave out a set of rewrite rules, by its number: see [`crate::rewrite::sets`].
+    pub without: Option<usize>,
     /// The processor.
     pub cpu: Cpu,
+}
+
+impl Options {
+    /// Everything is done that makes code for a processor faster, and nothing else.
+    pub fn of(cpu: Cpu) -> Self {
+        Self {
+            settings: Vec::new(),
+            optimise: true,
+            checked: false,
+            validate: false,
+            memory: None,
+            gradients: false,
+            without: None,
+            cpu,
+        }
+    }
 }
 
 /// A compiled specification.
@@ -184,15 +205,7 @@ impl Specification {
 
     /// What the model of a subject keeps of each place while a text is written, or why it cannot.
     pub fn kept(&self, subject: &Subject) -> std::result::Result<std::result::Result<Vec<Kept>, String>, Failure> {
-        let options = Options {
-            settings: Vec::new(),
-            optimise: true,
-            checked: false,
-            validate: false,
-            memory: None,
-            gradients: false,
-            cpu: Cpu::host(),
-        };
+        let options = Options::of(Cpu::host());
         let programs = self.lower(subject, &options, Keep::default(), &mut |_, _, _| {})?.programs;
         let forward = programs.iter().find(|p| p.name == "forward").context("the model has no nameless `fn`")?;
         Ok(derive(&forward.graph, Which { goes_on: true, rows: false }).map(|derived| derived.kept))
@@ -384,38 +397,19 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
 /// Runs the passes over a program and makes kernels of it.
 fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
-    let start = Instant::now();
     let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, ..Default::default() };
-    let pipeline = if options.optimise { PIPELINE } else { &[] };
-    run_passes(graph, pipeline, &pass_options, &mut |pass, graph, time| {
+    let mut pipeline = if options.optimise { PIPELINE.to_vec() } else { Vec::new() };
+    if let (Some(set), Some(pass)) = (options.without, pipeline.iter_mut().find(|pass| pass.name == REWRITE)) {
+        pass.run = rewrite::without(set);
+    }
+    run_passes(graph, &pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);
     })?;
+    let start = Instant::now();
     complete_outputs(graph);
     fuse(graph, options.optimise);
     watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
     Ok(())
-}
-
-/// Gives each output all its declared axes: a value that is the same along some is written out. Those that are one long take no
-/// place in memory, but a float without axes is stored otherwise than one with some.
-fn complete_outputs(graph: &mut Graph) {
-    use crate::graph::RegionBuilder;
-    use weft_dsl::elementwise::Elementwise;
-    use weft_dsl::op::{Number, Op};
-    use weft_dsl::types::{Axis, Elem};
-    let mut outputs = graph.body.outputs.clone();
-    let mut builder = RegionBuilder::from(std::mem::take(&mut graph.body));
-    for (node, output) in outputs.iter_mut().zip(&graph.outputs) {
-        let ty = builder.ty(*node);
-        let scalar = ty.axes.is_empty();
-        let is_missing = |a: &Axis| !ty.has(*a) && (scalar || !graph.axes.is_unit(*a));
-        let missing: Vec<_> = output.axes.iter().copied().filter(is_missing).collect();
-        if !missing.is_empty() {
-            let holds = builder.op(&graph.axes, Op::Constant(Number(1.0), Elem::Bool, missing), &[]);
-            *node = builder.map(&graph.axes, Elementwise::SELECT, &[holds, *node, *node]);
-        }
-    }
-    graph.body = builder.finish(outputs);
 }
 
 /// A `weights` item in the plan's form.

@@ -12,4 +12,5 @@ pub mod schedule;
 pub mod plan;
 pub mod target;
 pub mod compile;
+pub mod survey;
 pub mod link;

@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use crate::commands::{
-    BenchArgs, Common, EvaluateArgs, Exit, GenerateArgs, RunArgs, TrainArgs, bench, evaluate, generate, gradients, info,
-    run, train,
+    Bench, BenchArgs, Common, EvaluateArgs, Exit, GenerateArgs, RunArgs, TrainArgs, bench, evaluate, generate, gradients,
+    info, run, train,
 };
 use crate::console;
 use crate::exec::Compiled;

@@ -16,18 +16,18 @@ use crate::engine::{shown, specification};
 /// # Errors
 /// Its faults; no linker.
 pub fn build(spec: &Path, to: &Path) -> Result<()> {
+    build_for(spec, None, "native", to)
+}
+
+/// Compiles a recipe or model, or the only one, into an executable for a processor.
+///
+/// # Errors
+/// Faults of the specification; no linker.
+pub fn build_for(spec: &Path, item: Option<&str>, processor: &str, to: &Path) -> Result<()> {
     let specification = specification(spec)?;
-    let cpu = Cpu::host();
-    let options = Options {
-        settings: Vec::new(),
-        optimise: true,
-        checked: false,
-        validate: true,
-        memory: None,
-        gradients: false,
-        cpu: cpu.clone(),
-    };
-    let compiled = specification.compile(&specification.subject(None)?, &options, &mut |_, _, _| {}).map_err(shown)?;
+    let cpu = Cpu::named(processor)?;
+    let options = Options { validate: true, ..Options::of(cpu.clone()) };
+    let compiled = specification.compile(&specification.subject(item)?, &options, &mut |_, _, _| {}).map_err(shown)?;
     link::executable(&compiled, &cpu, to)
 }
 

@@ -28,8 +28,7 @@ impl Native {
     /// Its faults; whatever is not compiled yet.
     pub fn new(specification: &Specification, task: &Task<'_>, optimise: bool, checked: bool) -> Result<Self> {
         let settings = task.settings.to_vec();
-        let options =
-            Options { settings, optimise, checked, validate: true, memory: None, gradients: true, cpu: Cpu::host() };
+        let options = Options { settings, optimise, checked, validate: true, gradients: true, ..Options::of(Cpu::host()) };
         let output = specification.compile(&task.subject, &options, &mut |_, _, _| {}).map_err(shown)?;
         Self::of(output.plan, &output.objects, task.threads, checked)
     }

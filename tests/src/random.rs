@@ -69,15 +69,7 @@ impl Sample {
     /// # Errors
     /// It is not compiled.
     pub fn compiled(&self, optimise: bool, checked: bool, threads: usize) -> Result<Native> {
-        let options = Options {
-            settings: Vec::new(),
-            optimise,
-            checked,
-            validate: true,
-            memory: None,
-            gradients: false,
-            cpu: Cpu::host(),
-        };
+        let options = Options { optimise, checked, validate: true, ..Options::of(Cpu::host()) };
         let lowered = Lowered { name: "sample".into(), graph: self.graph.clone(), limits: Vec::new() };
         let output = programs("sample", &Graph::default(), vec![lowered], &options, &mut |_, _, _| {})?;
         Native::of(output.plan, &output.objects, threads, checked)

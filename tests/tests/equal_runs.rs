@@ -16,15 +16,7 @@ fn compiled(file: &str, recipe: &str, settings: &[(String, Setting)]) -> Output 
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs").join(file);
     let specification = specification(&path).unwrap_or_else(|e| panic!("{e:#}"));
     let settings = settings.to_vec();
-    let options = Options {
-        settings,
-        optimise: true,
-        checked: false,
-        validate: true,
-        memory: None,
-        gradients: false,
-        cpu: Cpu::host(),
-    };
+    let options = Options { settings, validate: true, ..Options::of(Cpu::host()) };
     let output = specification.compile(&Subject::Recipe(recipe.into()), &options, &mut |_, _, _| {});
     output.map_err(shown).unwrap_or_else(|e| panic!("{e:#}"))
 }

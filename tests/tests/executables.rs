@@ -26,8 +26,7 @@ struct Built {
 impl Built {
     fn new(specification: &Specification, subject: &Subject, settings: Vec<(String, Setting)>) -> Self {
         let cpu = Cpu::host();
-        let options =
-            Options { settings, optimise: true, checked: false, validate: false, memory: None, gradients: false, cpu };
+        let options = Options { settings, ..Options::of(cpu) };
         let output = specification.compile(subject, &options, &mut |_, _, _| {});
         let output = output.map_err(shown).unwrap_or_else(|e| panic!("{e:#}"));
         let built = Self { folder: tempfile::tempdir().unwrap(), output };

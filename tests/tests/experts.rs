@@ -108,15 +108,7 @@ fn one_row_and_none() {
 #[test]
 fn no_weights_are_gathered() {
     let settings = settings([64, 256, 4, 2]);
-    let options = Options {
-        settings,
-        optimise: true,
-        checked: false,
-        validate: true,
-        memory: None,
-        gradients: true,
-        cpu: Cpu::host(),
-    };
+    let options = Options { settings, validate: true, gradients: true, ..Options::of(Cpu::host()) };
     let (plan, _) = spec()
         .plan(&Subject::Recipe("net".into()), &|name| name == "gradients", &options, &mut |_, _, _| {})
         .unwrap_or_else(|failure| panic!("{:#}", shown(failure)));

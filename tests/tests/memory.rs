@@ -17,7 +17,7 @@ fn large() -> Specification {
 
 fn options(memory: Option<u64>, checked: bool) -> Options {
     let (settings, cpu) = (Vec::new(), Cpu::host());
-    Options { settings, optimise: true, checked, validate: true, memory, gradients: false, cpu }
+    Options { settings, optimise: true, checked, validate: true, memory, ..Options::of(cpu) }
 }
 
 fn compiled(memory: Option<u64>, checked: bool) -> Output {

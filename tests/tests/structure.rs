@@ -21,7 +21,7 @@ impl Planned {
     fn of(specification: &Specification, subject: &Subject, settings: &[(&str, i64)], optimise: bool) -> Self {
         let settings = settings.iter().map(|&(name, value)| (name.to_string(), Setting::Int(value))).collect();
         let cpu = Cpu::named("x86-64-v3").unwrap();
-        let options = Options { settings, optimise, checked: false, validate: true, gradients: false, cpu };
+        let options = Options { settings, optimise, validate: true, ..Options::of(cpu) };
         let (plan, kernels) = specification
             .plan(subject, &|_| true, &options, &mut |_, _, _| {})
             .unwrap_or_else(|failure| panic!("{:#}", shown(failure)));

@@ -22,8 +22,7 @@ fn trained(file: &str, recipe: &str, batch: &Batch, steps: u64, optimise: bool) 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/{file}.weft"));
     let specification = specification(&path).unwrap_or_else(|e| panic!("{e:#}"));
     let cpu = Cpu::host();
-    let options =
-        Options { settings: Vec::new(), optimise, checked: true, validate: true, memory: None, gradients: false, cpu };
+    let options = Options { optimise, checked: true, validate: true, ..Options::of(cpu) };
     let output = specification.compile(&Subject::Recipe(recipe.into()), &options, &mut |_, _, _| {});
     let output = output.map_err(shown).unwrap_or_else(|e| panic!("{e:#}"));
     let mut native = Native::of(output.plan.clone(), &output.objects, 2, true).unwrap();

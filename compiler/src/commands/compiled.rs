@@ -1,12 +1,12 @@
 //! Options of every command that compiles, and compiling as they say.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use weft_compiler::compile::{self, Failure, Options, Output, Specification, Subject};
-use weft_compiler::passes::PIPELINE;
+use weft_compiler::passes::{PIPELINE, REWRITE};
 use weft_compiler::target::cpu::{Cpu, Loaded};
 use weft_dsl::elaborate::Setting;
 use weft_runtime::exec::Compiled;
@@ -103,14 +103,20 @@ impl CompileArgs {
             // Each pass is checked where somebody looks for a fault.
             validate: checked || cfg!(debug_assertions),
             memory: self.memory,
-            gradients: false,
-            cpu: Cpu::named(&self.target_cpu)?,
+            ..Options::of(Cpu::named(&self.target_cpu)?)
         })
     }
 
     /// What watches the stages.
     pub fn watcher(&self) -> Watcher<'_> {
-        Watcher { args: self, times: Vec::new(), seen: Vec::new(), dumped: vec![false; self.dump.len()], failed: None }
+        Watcher {
+            args: self,
+            started: Instant::now(),
+            times: Vec::new(),
+            seen: Vec::new(),
+            dumped: vec![false; self.dump.len()],
+            failed: None,
+        }
     }
 }
 
@@ -126,6 +132,7 @@ pub fn loaded(output: Output) -> Result<(Compiled, Loaded)> {
 /// Dumps stages and takes their times.
 pub struct Watcher<'a> {
     args: &'a CompileArgs,
+    started: Instant,
     times: Vec<(String, Duration)>,
     seen: Vec<String>,
     dumped: Vec<bool>,
@@ -158,6 +165,10 @@ impl Watcher<'_> {
             for (name, time) in &self.times {
                 eprintln!("{name:<width$}  {:>9.1} ms", time.as_secs_f64() * 1e3);
             }
+            let total = self.started.elapsed().as_secs_f64();
+            let rewriting = self.times.iter().filter(|(name, _)| name.ends_with(REWRITE));
+            let rewriting: f64 = rewriting.map(|(_, time)| time.as_secs_f64()).sum();
+            eprintln!("compiled in {:.1} ms, of which rewriting {:.1} %", total * 1e3, 100.0 * rewriting / total);
         }
         if let Some(error) = self.failed {
             return Err(error);

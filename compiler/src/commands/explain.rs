@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use weft_compiler::compile::{self, Options};
-use weft_compiler::graph::parse;
 use weft_compiler::passes::decode::Kept;
-use weft_compiler::rewrite;
+use weft_compiler::survey;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
 use weft_runtime::console::{heading, thousands};
 
-use super::{Outcome, Shown};
+use super::{Outcome, Shown, ablation};
 
 pub const EXAMPLE: &str = "\
 Example: all codes, and one of them
@@ -20,11 +19,10 @@ Example: all codes, and one of them
   weft explain W0001
 Example: which rewrite rules fired in each program, and what they are predicted to gain
   weft explain --rewrites gpt.weft --program train_step
+Example: what each set of rules is worth in the time of a program
+  weft explain --rewrites gpt.weft --measure --program train_step --inputs batch.safetensors
 Example: what is kept of each token while a text is written, and why
   weft explain --decode gpt.weft";
-
-/// The stage whose graph the rewriter gets.
-const BEFORE: &str = ".release";
 
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArgs {
@@ -43,6 +41,12 @@ pub struct ExplainArgs {
     /// Which program of it [default: all]
     #[arg(long, value_name = "NAME", requires = "rewrites")]
     pub program: Option<String>,
+    /// Time a program with all sets of rewrite rules and without each, in turns
+    #[arg(long, requires = "rewrites", requires = "inputs", requires = "program")]
+    pub measure: bool,
+    /// Its inputs by name (safetensors); of `decode`: prompts
+    #[arg(long, value_name = "FILE", requires = "measure")]
+    pub inputs: Option<PathBuf>,
     #[command(flatten)]
     pub shown: Shown,
 }
@@ -66,25 +70,12 @@ fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
     let specification = compile::load(spec)?;
     args.shown.diagnostics(&specification.warnings, specification.program.sources());
     let subject = specification.subject(args.item.as_deref())?;
-    let options = Options {
-        settings: Vec::new(),
-        optimise: true,
-        checked: false,
-        validate: false,
-        memory: None,
-        gradients: false,
-        cpu: Cpu::host(),
-    };
+    if let (true, Some(inputs), Some(program)) = (args.measure, &args.inputs, &args.program) {
+        return ablation::measure(&specification, &subject, program, inputs);
+    }
     let wanted = |name: &str| args.program.as_deref().is_none_or(|program| program == name);
-    let mut entering = Vec::new();
-    specification.graphs(&subject, &wanted, &options, &mut |stage, text, _| {
-        if let Some(program) = stage.strip_suffix(BEFORE) {
-            entering.push((program.to_owned(), text()));
-        }
-    })?;
-    for (program, text) in entering {
-        let graph = parse(&text).map_err(|fault| anyhow::anyhow!("the graph of `{program}` does not read back: {fault}"))?;
-        println!("{}\n{}", heading(&program), rewrite::report(&graph));
+    for (program, report) in survey::rewrites(&specification, &subject, &wanted, &Options::of(Cpu::host()))? {
+        println!("{}\n{report}", heading(&program));
     }
     Ok(0)
 }

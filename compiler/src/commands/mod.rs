@@ -4,6 +4,7 @@ mod shown;
 
 mod compiled;
 
+mod ablation;
 mod build;
 
 mod check;

@@ -100,7 +100,7 @@ pub fn run(args: &RunArgs) -> Outcome {
 pub fn train(args: &TrainArgs) -> Outcome {
     let common = &args.runtime.common;
     if let Some(to) = &args.gradients {
-        let wanted = |name: &str| name == "gradients";
+        let wanted = |name: &str| name == GRADIENTS;
         let what = What { gradients: true, ..What::of(&args.compile, args.json, common, &wanted) };
         return what.in_process(|compiled| cli::gradients(compiled, &args.runtime, to));
     }
@@ -130,12 +130,19 @@ pub fn generate(args: &GenerateArgs) -> Outcome {
 pub fn bench(args: &BenchArgs) -> Outcome {
     let common = &args.runtime.common;
     let program = args.runtime.program.as_str();
-    // Texts begin with their prompts, and go on one by one or together.
-    let texts = program == "decode";
-    let wanted = |name: &str| name == program || texts && matches!(name, "prefill" | "prefill_rows" | "decode_rows");
-    let gradients = program == "gradients";
-    let what = What { of_model: true, gradients, ..What::of(&args.compile, args.json, common, &wanted) };
+    let wanted = timed_with(program);
+    let what =
+        What { of_model: true, gradients: program == GRADIENTS, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::bench(compiled, &args.runtime))
+}
+
+/// A program that is added where it is asked for.
+pub const GRADIENTS: &str = "gradients";
+
+/// The programs that run where one is timed: texts begin with their prompts, and go on one by one or together.
+pub fn timed_with(program: &str) -> impl Fn(&str) -> bool {
+    let texts = program == "decode";
+    move |name| name == program || texts && matches!(name, "prefill" | "prefill_rows" | "decode_rows")
 }
 
 /// What is compiled for a command, and how its messages are shown.

@@ -27,13 +27,16 @@ pub struct Pass {
 pub const BEFORE_GRADIENT: &[Pass] =
     &[Pass { name: "canonical", run: canonical::canonicalise }, Pass { name: "attention", run: attention::find }];
 
+/// The name of the pass that rewrites.
+pub const REWRITE: &str = "rewrite";
+
 /// The passes over a program whose gradients have been taken, in order.
 pub const PIPELINE: &[Pass] = &[
     Pass { name: "units", run: units::leave_out },
     Pass { name: "canonical", run: canonical::canonicalise },
     Pass { name: "attention", run: attention::find },
     Pass { name: "release", run: differentiate::release },
-    Pass { name: "rewrite", run: crate::rewrite::rewrite },
+    Pass { name: REWRITE, run: crate::rewrite::rewrite },
     Pass { name: "settle", run: canonical::canonicalise },
     Pass { name: "grouped", run: grouped::find },
     Pass { name: "chunked", run: chunked::find },

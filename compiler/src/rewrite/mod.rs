@@ -23,7 +23,7 @@ use weft_dsl::types::{Axes, Type};
 pub use self::cost::volume as elements;
 pub use self::region::predicted;
 pub use self::report::{RegionReport, Report};
-use self::rules::STAGES;
+use self::rules::{SETS, STAGES, Stage};
 use crate::graph::{Graph, Kind, Region};
 
 /// An e-graph may have so many nodes for each of its region's …
@@ -35,32 +35,53 @@ const WORTH: f64 = 1e-3;
 
 /// Rewrites a program where that is predicted to make it faster.
 pub fn rewrite(graph: &mut Graph) {
-    rewritten(graph);
+    rewritten(graph, &STAGES);
 }
 
 /// What [`rewrite`] would do.
 pub fn report(graph: &Graph) -> Report {
-    rewritten(&mut graph.clone())
+    rewritten(&mut graph.clone(), &STAGES)
 }
 
-fn rewritten(graph: &mut Graph) -> Report {
+/// The names of the sets of rules.
+pub fn sets() -> impl Iterator<Item = &'static str> {
+    SETS.iter().map(|set| set.name)
+}
+
+/// The names of the rules of the set with a number.
+pub fn rules_of(set: usize) -> impl Iterator<Item = &'static str> {
+    SETS[set].rules.iter().map(|rule| rule.name)
+}
+
+/// As [`rewrite`], without the set of a number: for measuring what it is good for.
+pub fn without(set: usize) -> fn(&mut Graph) {
+    fn rewrite<const SET: usize>(graph: &mut Graph) {
+        rewritten(graph, &rules::stages(Some(SET)));
+    }
+    // As many as there are sets: a pass is a function, which remembers nothing.
+    const EACH: [fn(&mut Graph); SETS.len()] =
+        [rewrite::<0>, rewrite::<1>, rewrite::<2>, rewrite::<3>, rewrite::<4>, rewrite::<5>];
+    EACH[set]
+}
+
+fn rewritten(graph: &mut Graph, stages: &[Stage]) -> Report {
     let mut report = Report::default();
-    improve(&mut graph.axes, &mut graph.body, "body", &mut report);
+    improve(&mut graph.axes, &mut graph.body, "body", stages, &mut report);
     report
 }
 
 /// Rewrites the regions within a region, then the region.
-fn improve(axes: &mut Axes, region: &mut Region, place: &str, report: &mut Report) {
+fn improve(axes: &mut Axes, region: &mut Region, place: &str, stages: &[Stage], report: &mut Report) {
     for (at, node) in region.nodes.iter_mut().enumerate() {
         if let Kind::Scan(scan) = &mut node.kind {
             let place = format!("{place} > {} {at}", axes[scan.axis].name);
-            improve(axes, &mut scan.body, &place, report);
+            improve(axes, &mut scan.body, &place, stages, report);
         }
     }
     let before = region::seconds(axes, region);
     let mut entered = region::enter(axes.clone(), region);
     let own = entered.nodes.len();
-    let fired = saturate(&mut entered.space, GROWTH * own + SPARE);
+    let fired = saturate(&mut entered.space, stages, GROWTH * own + SPARE);
     let space = &entered.space;
     let mut done = RegionReport {
         place: place.into(),
@@ -89,9 +110,9 @@ fn improve(axes: &mut Axes, region: &mut Region, place: &str, report: &mut Repor
 }
 
 /// Grows an e-graph by all stages; gives which rules made something new, and how often.
-fn saturate(space: &mut analysis::Space, nodes: usize) -> Vec<(&'static str, rules::Sort, usize)> {
-    let mut fired: Vec<_> = rules::all().iter().map(|rule| (rule.name, rule.sort, 0)).collect();
-    for stage in STAGES.iter() {
+fn saturate(space: &mut analysis::Space, stages: &[Stage], nodes: usize) -> Vec<(&'static str, rules::Sort, usize)> {
+    let mut fired: Vec<_> = rules::all().map(|rule| (rule.name, rule.sort, 0)).collect();
+    for stage in stages {
         let grown = std::mem::take(space);
         let runner = Runner::<_, _, ()>::new(analysis::Knowledge::default())
             .with_egraph(grown)

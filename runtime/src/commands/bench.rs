@@ -1,13 +1,13 @@
 //! `bench`: how long a program takes, for comparisons in one run with another system.
 
-use std::io::BufRead;
-use std::path::PathBuf;
+use std::io::{BufRead, Write, stdin, stdout};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use super::generate::{rows, save};
+use super::generate::{rows, sequences};
 use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::data::Batch;
 use crate::exec::{Compiled, Machine};
@@ -15,6 +15,7 @@ use crate::generate::{Request, generate};
 use crate::plan::Role;
 use crate::sample::Sampling;
 use crate::step::{self, Specials};
+use crate::tensor_file::write_tensors;
 use crate::weights;
 
 /// Options of `bench`.
@@ -32,14 +33,12 @@ pub struct BenchArgs {
     /// Of `decode`: how many tokens are added, each the most likely one, the prompts' places included in the time
     #[arg(long, value_name = "N", default_value_t = 128)]
     pub tokens: usize,
-    /// Of `decode`: where the sequences go (safetensors)
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
     /// How often it runs
     #[arg(long, value_name = "N", default_value_t = 20, allow_negative_numbers = true, value_parser = count::<u64>)]
     pub repeat: u64,
-    /// Run that often for each line that comes in on standard input, and answer with a line of milliseconds
-    #[arg(long)]
+    /// Answer lines of standard input: `go N` with the milliseconds of N runs, `save FILE` with those of one whose outputs go into
+    /// the file, `ceilings` with what this machine can do
+    #[arg(long, conflicts_with = "repeat")]
     pub on_request: bool,
     /// Options of every command
     #[command(flatten)]
@@ -52,49 +51,96 @@ pub struct BenchArgs {
 /// Anything that keeps it from running, in words.
 pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
     ensure!(args.repeat > 0, "--repeat must be at least 1");
-    let mut machine = args.common.machine(compiled)?;
-    machine.program(&args.program)?;
-    let work = Work::of(args)?;
-    match &args.weights {
-        Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
-        None => machine.initialise(0)?,
-    }
-    let mut done = 0;
-    // The first run lays out memory.
-    of_inputs(once(&mut machine, args, &work, &mut done), Some(&args.inputs))?;
+    let mut bench = Bench::new(compiled, args)?;
     if args.on_request {
-        for line in std::io::stdin().lock().lines() {
-            line?;
-            let times = (0..args.repeat).map(|_| once(&mut machine, args, &work, &mut done)).collect::<Result<Vec<_>>>()?;
-            println!("{}", times.iter().map(|ms| format!("{ms:.4}")).collect::<Vec<_>>().join(" "));
+        for line in stdin().lock().lines() {
+            let answer = bench.answer(&line?)?;
+            writeln!(stdout().lock(), "{answer}").context("the answer cannot be written")?;
         }
         return Ok(Exit::Done);
     }
-    machine.set_profile(args.common.profile.is_some());
-    let mut times = (0..args.repeat).map(|_| once(&mut machine, args, &work, &mut done)).collect::<Result<Vec<_>>>()?;
+    // The first run lays out memory.
+    of_inputs(bench.run(), Some(&args.inputs))?;
+    bench.machine.set_profile(args.common.profile.is_some());
+    let mut times = bench.times(args.repeat)?;
     times.sort_by(f64::total_cmp);
     let (least, median, most) = (times[0], times[times.len() / 2], times[times.len() - 1]);
     println!("{}: median {median:.3} ms, least {least:.3}, most {most:.3}, {} runs", args.program, times.len());
-    args.common.report(&mut machine)?;
-    if let Work::Texts(prompts) = &work {
-        memory_speed(&mut machine, prompts, args.tokens, median)?;
+    args.common.report(&mut bench.machine)?;
+    if let Work::Texts(prompts) = &bench.work {
+        memory_speed(&mut bench.machine, prompts, args.tokens, median)?;
     }
     Ok(Exit::Done)
 }
 
-/// One run, in milliseconds.
-fn once(machine: &mut Machine, args: &BenchArgs, work: &Work, done: &mut u64) -> Result<f64> {
-    *done += 1;
-    let inputs = match work {
-        Work::Inputs(inputs) => inputs,
-        Work::Texts(prompts) => return writes(machine, args, prompts),
-    };
-    let specials = Specials { step: *done, ..Specials::default() };
-    let start = Instant::now();
-    let outputs = step::run(machine, &args.program, inputs, &specials)?;
-    let time = start.elapsed().as_secs_f64() * 1e3;
-    drop(outputs);
-    Ok(time)
+/// A program that is timed.
+pub struct Bench<'a> {
+    machine: Machine,
+    args: &'a BenchArgs,
+    work: Work,
+    /// How often it ran: the step of training.
+    done: u64,
+}
+
+impl<'a> Bench<'a> {
+    /// Reads inputs and weights.
+    ///
+    /// # Errors
+    /// A program that is not there, files that do not fit it.
+    pub fn new(compiled: Compiled, args: &'a BenchArgs) -> Result<Self> {
+        let mut machine = args.common.machine(compiled)?;
+        machine.program(&args.program)?;
+        let work = Work::of(args)?;
+        match &args.weights {
+            Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
+            None => machine.initialise(0)?,
+        }
+        Ok(Self { machine, args, work, done: 0 })
+    }
+
+    /// The answer to a line of standard input.
+    fn answer(&mut self, line: &str) -> Result<String> {
+        let words = |times: &[f64]| times.iter().map(|ms| format!("{ms:.4}")).collect::<Vec<_>>().join(" ");
+        match line.split_once(' ').unwrap_or((line, "")) {
+            ("go", count) => Ok(words(&self.times(count.parse().with_context(|| format!("`{line}`: how often?"))?)?)),
+            ("save", file) => {
+                let (time, outputs) = of_inputs(self.run(), Some(&self.args.inputs))?;
+                write_tensors(Path::new(file), &outputs)?;
+                Ok(words(&[time]))
+            }
+            ("ceilings", "") => {
+                let ceilings = self.machine.ceilings()?;
+                Ok(serde_json::json!({
+                    "operations": ceilings.operations,
+                    "bandwidth": ceilings.bandwidth,
+                    "parameters": parameters(&self.machine),
+                })
+                .to_string())
+            }
+            _ => bail!("`{line}` is none of `go N`, `save FILE`, `ceilings`"),
+        }
+    }
+
+    /// So many runs, each in milliseconds.
+    ///
+    /// # Errors
+    /// Inputs that do not fit the program.
+    pub fn times(&mut self, count: u64) -> Result<Vec<f64>> {
+        (0..count).map(|_| Ok(self.run()?.0)).collect()
+    }
+
+    /// One run: its milliseconds and its outputs.
+    fn run(&mut self) -> Result<(f64, Batch)> {
+        self.done += 1;
+        let inputs = match &self.work {
+            Work::Inputs(inputs) => inputs,
+            Work::Texts(prompts) => return writes(&mut self.machine, self.args.tokens, prompts),
+        };
+        let specials = Specials { step: self.done, ..Specials::default() };
+        let start = Instant::now();
+        let outputs = step::run(&mut self.machine, &self.args.program, inputs, &specials)?;
+        Ok((start.elapsed().as_secs_f64() * 1e3, outputs))
+    }
 }
 
 /// What is timed.
@@ -114,28 +160,29 @@ impl Work {
     }
 }
 
-/// Writes on behind prompts, in milliseconds.
-fn writes(machine: &mut Machine, args: &BenchArgs, prompts: &[Vec<i32>]) -> Result<f64> {
+/// Writes on behind prompts: milliseconds, and the sequences.
+fn writes(machine: &mut Machine, tokens: usize, prompts: &[Vec<i32>]) -> Result<(f64, Batch)> {
     let mut texts = prompts.to_vec();
     let vocabulary = usize::MAX;
-    let request = Request { prompts, tokens: args.tokens, sampling: Sampling::GREEDY, seed: 0, vocabulary, end: None };
+    let request = Request { prompts, tokens, sampling: Sampling::GREEDY, seed: 0, vocabulary, end: None };
     let start = Instant::now();
     generate(machine, &request, &mut |added| {
         texts.iter_mut().zip(added.tokens).for_each(|(text, token)| text.extend(token));
         Ok(true)
     })?;
     let time = start.elapsed().as_secs_f64() * 1e3;
-    if let Some(file) = &args.output {
-        save(file, prompts, &texts, &vec![Vec::new(); texts.len()])?;
-    }
-    Ok(time)
+    Ok((time, vec![("sequences".into(), sequences(prompts, &texts)?)]))
+}
+
+/// Bytes of all parameters.
+fn parameters(machine: &Machine) -> u64 {
+    let held = machine.plan().slots.iter().filter(|slot| matches!(slot.role, Role::Param(_)));
+    held.map(|slot| slot.len * crate::bind::width(slot.dtype) as u64).sum()
 }
 
 /// Says how much of the parameters' memory a token reads in a second, and how much can be read.
 fn memory_speed(machine: &mut Machine, prompts: &[Vec<i32>], tokens: usize, median: f64) -> Result<()> {
-    let held = machine.plan().slots.iter().filter(|slot| matches!(slot.role, Role::Param(_)));
-    let bytes: u64 = held.map(|slot| slot.len * crate::bind::width(slot.dtype) as u64).sum();
-    let (gigabytes, places) = (bytes as f64 / 1e9, tokens.max(1) as f64);
+    let (gigabytes, places) = (parameters(machine) as f64 / 1e9, tokens.max(1) as f64);
     let needed = gigabytes * places / (median / 1e3);
     let can = machine.read_speed()? / 1e9;
     println!(

@@ -148,20 +148,27 @@ pub(super) fn rows(file: &Path) -> Result<Vec<Vec<i32>>> {
     }
 }
 
-/// Writes what was generated; rows that have ended are filled with 0.
-pub(super) fn save(file: &Path, prompts: &[Vec<i32>], texts: &[Vec<i32>], logits: &[Vec<f32>]) -> Result<()> {
-    let added = texts.iter().zip(prompts).map(|(text, prompt)| text.len() - prompt.len()).max().unwrap_or(0);
-    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + added;
-    let mut sequences = Vec::new();
-    for text in texts {
-        sequences.extend(text.iter().copied().chain(std::iter::repeat(0)).take(longest));
-    }
+/// Writes what was generated.
+fn save(file: &Path, prompts: &[Vec<i32>], texts: &[Vec<i32>], logits: &[Vec<f32>]) -> Result<()> {
+    let added = added(prompts, texts);
     let count = logits.first().map_or(0, Vec::len).checked_div(added).unwrap_or(0);
     let tensors = [
-        ("sequences".to_string(), Tensor::i32(&[texts.len(), longest], sequences)?),
+        ("sequences".to_string(), sequences(prompts, texts)?),
         ("logits".to_string(), Tensor::f32(&[texts.len(), added, count], logits.concat())?),
     ];
     write_tensors(file, &tensors)
+}
+
+/// The most tokens that were added to a prompt.
+fn added(prompts: &[Vec<i32>], texts: &[Vec<i32>]) -> usize {
+    texts.iter().zip(prompts).map(|(text, prompt)| text.len() - prompt.len()).max().unwrap_or(0)
+}
+
+/// Texts as one tensor: `[rows, the longest prompt and what was added]`; rows that have ended are filled with 0.
+pub(super) fn sequences(prompts: &[Vec<i32>], texts: &[Vec<i32>]) -> Result<Tensor> {
+    let longest = prompts.iter().map(Vec::len).max().unwrap_or(0) + added(prompts, texts);
+    let filled = texts.iter().flat_map(|text| text.iter().copied().chain(std::iter::repeat(0)).take(longest)).collect();
+    Tensor::i32(&[texts.len(), longest], filled)
 }
 
 fn listed(characters: &[char]) -> String {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-pub use bench::{BenchArgs, bench};
+pub use bench::{Bench, BenchArgs, bench};
 pub use evaluate::{EvaluateArgs, evaluate};
 pub use generate::{GenerateArgs, generate};
 pub use info::{info, text as info_text};

@@ -100,13 +100,10 @@ impl TestArgs {
 
     fn all_of(&self, specification: &Specification, tally: &mut Tally) -> Result<(), Failure> {
         let options = Options {
-            settings: Vec::new(),
             optimise: !self.no_optimise,
             checked: self.checked,
             validate: self.checked || cfg!(debug_assertions),
-            memory: None,
-            gradients: false,
-            cpu: Cpu::host(),
+            ..Options::of(Cpu::host())
         };
         for test in specification.program.tests() {
             if self.only.as_ref().is_some_and(|text| !test.name.node.contains(text)) {

@@ -1,7 +1,7 @@
 //! What depends on two positions by their distance alone is computed once for each distance: a learned bias of buckets of
 //! `index(source) - index(time)` is then a line that the scores look up, not a square, and so is its gradient.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Number, Op};
@@ -40,7 +40,7 @@ struct Dependence {
     /// In another way on the distance of two.
     distance: Option<(Axis, Axis)>,
     /// In yet another way on the places on these axes: those of values in memory, and positions by themselves.
-    places: Vec<Axis>,
+    places: BTreeSet<Axis>,
     /// Whether a table is looked up, or summed over.
     looks_up: bool,
     /// Simple operations.
@@ -117,7 +117,7 @@ fn dependences(region: &Region) -> Vec<Option<Dependence>> {
     let mut all: Vec<Option<Dependence>> = Vec::with_capacity(region.nodes.len());
     for (_, node) in region.iter() {
         let of = |i: usize| all[node.operands[i].0 as usize].clone();
-        let memory = || Some(Dependence { places: node.ty.axes.clone(), ..Dependence::default() });
+        let memory = || Some(Dependence { places: node.ty.axes.iter().copied().collect(), ..Dependence::default() });
         let closed = |work: u32| {
             let nothing = Dependence { work, ..Dependence::default() };
             (0..node.operands.len()).try_fold(nothing, |sum, i| sum.join(of(i)?.closed(), 1))

@@ -8,16 +8,10 @@ pub(super) const RULES: &[Rule] = algebra! {
     "factor-sum"          Real "(add (mul ?a ?b) (mul ?a ?c))" => "(mul ?a (add ?b ?c))";
     "factor-difference"   Real "(sub (mul ?a ?b) (mul ?a ?c))" => "(mul ?a (sub ?b ?c))";
     "factor-divisor"      Real "(add (div ?a ?c) (div ?b ?c))" => "(div (add ?a ?b) ?c)";
-    "factor-one"          Real "(add ?a (mul ?a ?b))"          => "(mul ?a (add 1 ?b))"     if Smaller("b", "a");
     "mul-small-first"     Real "(mul (mul ?a ?b) ?c)"          => "(mul ?a (mul ?b ?c))"    if Smaller("b c", "a b");
     "add-small-first"     Real "(add (add ?a ?b) ?c)"          => "(add ?a (add ?b ?c))"    if Smaller("b c", "a b");
-    "add-sub-small-first" Real "(add (sub ?a ?b) ?c)"          => "(add ?a (sub ?c ?b))"    if Smaller("b c", "a b");
-    "sub-add-small-first" Real "(sub (add ?a ?b) ?c)"          => "(add ?a (sub ?b ?c))"    if Smaller("b c", "a b");
-    "sub-sub-small-first" Real "(sub (sub ?a ?b) ?c)"          => "(sub ?a (add ?b ?c))"    if Smaller("b c", "a b");
     "div-by-small"        Real "(div ?a ?c)"                   => "(mul ?a (div 1 ?c))"     if All(&[Smaller("c", "a"), Invertible("c")]);
     "mul-by-reciprocal"   Real "(mul ?a (div 1 ?c))"           => "(div ?a ?c)"             if NotSmaller("c", "a");
-    "div-product"         Real "(div (mul ?a ?b) ?c)"          => "(mul ?a (div ?b ?c))"    if Smaller("b c", "a b");
     "mul-quotient"        Real "(mul (div ?a ?b) ?c)"          => "(mul ?a (div ?c ?b))"    if Smaller("b c", "a b");
     "div-div"             Real "(div (div ?a ?b) ?c)"          => "(div ?a (mul ?b ?c))";
-    "div-by-quotient"     Real "(div ?a (div ?b ?c))"          => "(div (mul ?a ?c) ?b)";
 };

@@ -1,5 +1,5 @@
-//! Contractions: factors move out of them and into their smaller operand, chains are bracketed by cost, and what one operand
-//! alone has of a summed axis is summed first.
+//! Contractions: factors move out of them and into their smaller operand, and what one operand alone has of a summed axis is summed
+//! first.
 
 use egg::Id;
 use weft_dsl::elementwise::Elementwise;
@@ -14,7 +14,6 @@ use crate::rewrite::cost::{nonempty, volume};
 pub(super) const RULES: &[Rule] = &[
     Rule { name: "scale-out-of-contract", sort: Sort::Real, form: Form::Structure(is_contract, scale_out) },
     Rule { name: "scale-into-contract",   sort: Sort::Real, form: Form::Structure(is_product,  scale_in) },
-    Rule { name: "contract-chain",        sort: Sort::Real, form: Form::Structure(is_contract, chain) },
     Rule { name: "contract-own-axis",     sort: Sort::Real, form: Form::Structure(is_contract, own_axis) },
 ];
 
@@ -71,34 +70,6 @@ fn scale_in(space: &mut Space, class: Id) -> Vec<(Id, Id)> {
                         .and_then(|sa| add(space, Op::Contract(over.clone()), &[sa, b]));
                     equal.extend(made.filter(|&m| ty(space, m) == ty(space, class)).map(|m| (class, m)));
                 }
-            }
-        }
-    }
-    equal
-}
-
-/// `Σ_l (Σ_k a·b)·c` ⇒ `Σ_k a·(Σ_l b·c)`, where `a` lacks `l` and `c` lacks `k`, and where that is less work.
-fn chain(space: &mut Space, class: Id) -> Vec<(Id, Id)> {
-    let mut equal = Vec::new();
-    for (outer, first, c) in contractions(space, class) {
-        for (inner, a, b) in contractions(space, first) {
-            if !lacks(space, a, &outer) || !lacks(space, c, &inner) {
-                continue;
-            }
-            let work = |x: &[Axis], y: &[Axis]| {
-                let mut all = [x, y].concat();
-                all.sort();
-                all.dedup();
-                volume(&space.analysis.axes, &all)
-            };
-            let of = |id: Id| ty(space, id).axes.as_slice();
-            let second = ty(space, b).with(of(c)).without(&outer);
-            let (before, after) =
-                (work(of(a), of(b)) + work(of(first), of(c)), work(of(b), of(c)) + work(of(a), &second.axes));
-            if after < before {
-                let made = add(space, Op::Contract(outer.clone()), &[b, c])
-                    .and_then(|bc| add(space, Op::Contract(inner), &[a, bc]));
-                equal.extend(made.filter(|&m| ty(space, m) == ty(space, class)).map(|m| (class, m)));
             }
         }
     }

@@ -7,7 +7,6 @@
 
 mod arrangement;
 mod contractions;
-mod functions;
 mod guard;
 mod identities;
 mod joined;
@@ -77,34 +76,54 @@ macro_rules! algebra {
 }
 use algebra;
 
-/// A set of rules that is run until it gives nothing new, or until its rounds are over.
-pub struct Stage {
+/// A set of rules for one purpose.
+pub struct Set {
+    /// Its name.
+    pub name: &'static str,
     /// Its rules.
-    pub rules: Vec<&'static Rule>,
+    pub rules: &'static [Rule],
+    /// The stage that it comes in with.
+    stage: usize,
+}
+
+const fn set(name: &'static str, stage: usize, rules: &'static [Rule]) -> Set {
+    Set { name, rules, stage }
+}
+
+/// All sets.
+pub static SETS: [Set; 6] = [
+    set("identities", 0, identities::RULES),
+    set("renames", 1, renames::RULES),
+    set("reductions", 1, reductions::RULES),
+    set("contractions", 1, contractions::RULES),
+    set("joined", 1, joined::RULES),
+    set("arrangement", 2, arrangement::RULES),
+];
+
+/// The most rounds of each stage.
+const ROUNDS: [usize; 3] = [4, 3, 4];
+
+/// Rules that are run until they give nothing new, or until their rounds are over.
+pub struct Stage {
     /// The most rounds.
     pub rounds: usize,
-    /// The rules as egg takes them.
+    /// The rules as egg takes them: those of this stage and of all before it.
     pub rewrites: Vec<Rewrite<ENode, Knowledge>>,
 }
 
-/// The stages, in order. Each also has the rules of those before it.
-pub static STAGES: LazyLock<Vec<Stage>> = LazyLock::new(|| {
-    let sets: [(usize, &[&[Rule]]); 3] = [
-        (4, &[identities::RULES, functions::RULES]),
-        (3, &[renames::RULES, reductions::RULES, contractions::RULES, joined::RULES]),
-        (4, &[arrangement::RULES]),
-    ];
-    let mut before: Vec<&Rule> = Vec::new();
-    sets.iter()
-        .map(|&(rounds, lists)| {
-            before.extend(lists.iter().copied().flatten());
-            let rewrites = before.iter().flat_map(|rule| matching::rewrites(rule)).collect();
-            Stage { rules: before.clone(), rounds, rewrites }
-        })
-        .collect()
-});
+/// The stages, in order.
+pub static STAGES: LazyLock<Vec<Stage>> = LazyLock::new(|| stages(None));
+
+/// The stages without the set of a number, or with all.
+pub fn stages(without: Option<usize>) -> Vec<Stage> {
+    let stage = |(number, &rounds): (usize, &usize)| {
+        let sets = SETS.iter().enumerate().filter(|(at, set)| set.stage <= number && Some(*at) != without);
+        Stage { rounds, rewrites: sets.flat_map(|(_, set)| set.rules).flat_map(matching::rewrites).collect() }
+    };
+    ROUNDS.iter().enumerate().map(stage).collect()
+}
 
 /// All rules.
-pub fn all() -> &'static [&'static Rule] {
-    STAGES.last().map_or(&[], |stage| &stage.rules)
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    SETS.iter().flat_map(|set| set.rules)
 }

@@ -81,7 +81,7 @@ pub(super) fn proves(graph: &Graph, rule: &Rule) -> bool {
 
 /// The rule of a name.
 pub(super) fn rule(name: &str) -> &'static Rule {
-    rules::all().iter().find(|r| r.name == name).unwrap_or_else(|| panic!("no rule `{name}`"))
+    rules::all().find(|r| r.name == name).unwrap_or_else(|| panic!("no rule `{name}`"))
 }
 
 /// Values on which rules go wrong, among others on which they do not.

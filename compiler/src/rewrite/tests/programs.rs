@@ -9,7 +9,7 @@ use crate::graph::random::random_graph;
 use crate::graph::{Bindings, Graph, Kind, eval, print, print_region, validate};
 use crate::lower::{Lowered, training};
 use crate::passes::{Options, PIPELINE, run_passes};
-use crate::rewrite::{GROWTH, SPARE, extract, region, report, rewrite, rewritten, saturate};
+use crate::rewrite::{GROWTH, SPARE, STAGES, extract, region, report, rewrite, rewritten, saturate};
 
 fn compare(before: &Graph, after: &Graph, bindings: &Bindings, what: &str) {
     validate(after).unwrap_or_else(|fault| panic!("{what}: {fault}\n{}", print(after)));
@@ -30,12 +30,12 @@ fn rewriting_keeps_the_values_of_random_graphs() {
     for seed in 0..200 {
         let (graph, bindings) = random_graph(seed, 40);
         let mut better = graph.clone();
-        let report = rewritten(&mut better);
+        let report = rewritten(&mut better, &STAGES);
         assert!(report.regions.iter().all(|r| r.fault.is_none() && r.seconds.1 <= r.seconds.0), "{seed}: {report}");
         taken += usize::from(report.regions.iter().any(|r| r.taken));
         compare(&graph, &better, &bindings, &format!("seed {seed}"));
     }
-    assert!(taken > 20, "only {taken} of 200 were rewritten");
+    assert!(taken > 10, "only {taken} of 200 were rewritten");
 }
 
 /// Not the choice that is best, but each that differs from it in one class.
@@ -44,7 +44,7 @@ fn every_node_of_a_class_is_worth_the_same() {
     for seed in 0..40 {
         let (graph, bindings) = random_graph(seed, 25);
         let mut entered = region::enter(graph.axes.clone(), &graph.body);
-        saturate(&mut entered.space, 600);
+        saturate(&mut entered.space, &STAGES, 600);
         let space = &entered.space;
         let (choice, _) = extract::extract(space, &entered.outputs, &entered.nodes).expect("a choice");
         let mut classes: Vec<Id> = choice.keys().copied().collect();
@@ -107,13 +107,12 @@ fn a_report_says_what_was_done() {
     let shown = report(&graph).to_string();
     rewrite(&mut graph);
     insta::assert_snapshot!(format!("{shown}{}", print_region(&graph.axes, &graph.body)), @r"
-    body: 6 operators; 11 classes, 20 nodes
+    body: 6 operators; 11 classes, 19 nodes
       predicted 652.40 µs before, 402.50 µs after
           3 × sum-of-scaled (real)
           1 × sum-of-quotient (real)
           1 × mul-small-first (real)
-          3 × div-by-small (real)
-          1 × div-product (real)
+          2 × div-by-small (real)
     ([i, k], [i]) {
       %0 = argument 0 : [i, k]
       %1 = argument 1 : [i]
@@ -171,7 +170,7 @@ fn a_training_step_is_rewritten_within_bounds() {
         let until = PIPELINE.iter().position(|pass| pass.name == "rewrite").expect("rewriting is a pass");
         run_passes(&mut graph, &PIPELINE[..until], &options, &mut |_, _, _| {}).expect("a valid graph");
         let start = std::time::Instant::now();
-        let report = rewritten(&mut graph);
+        let report = rewritten(&mut graph, &STAGES);
         println!("{name}: {:?}\n{report}", start.elapsed());
         validate(&graph).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         for region in &report.regions {

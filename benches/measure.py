@@ -1,0 +1,106 @@
+"""A workload from its weights to its result, one file of JSON, which holds what is done so far."""
+import json
+import os
+import subprocess
+import sys
+
+from safetensors.numpy import save_file
+
+from .interval import summary
+from .machine import digest, machine, revision, versions
+from .pairs import difference, pairs
+from .peers import PACKAGES
+from .side import Failed, Side
+from .weft import Weft
+from .workloads import ROOT, WORKLOADS
+
+
+class Measure:
+    """One workload, to be measured against peers."""
+
+    def __init__(self, name, options):
+        self.name, self.workload, self.options = name, WORKLOADS[name], options
+        self.file = options.out / f"{name}.json"
+        self.folder = options.folder / name
+        now = {"workload": name, "weft": digest(options.weft), "threads": self.workload.threads, "machine": machine()}
+        before = json.loads(self.file.read_text()) if self.file.exists() else {}
+        same = not options.again and all(before.get(key) == value for key, value in now.items())
+        self.result = before if same else {**now, "commit": revision(ROOT), "peers": {}}
+
+    def missing(self):
+        """Peers to be measured: those that are asked for and installed, and were not measured with these versions and so many pairs."""
+        for peer in self.workload.peers:
+            if self.options.peers and peer not in self.options.peers:
+                continue
+            found, done = versions(PACKAGES[peer]), self.result["peers"].get(peer, {})
+            if found is None:
+                print(f"{self.name}: {peer} is not installed ({', '.join(PACKAGES[peer])}): left out", flush=True)
+            elif done.get("versions") != found or done.get("pairs", 0) < self.options.pairs:
+                yield peer, found
+
+    def run(self):
+        """Measures what is missing; gives the result."""
+        wanted = list(self.missing())
+        if not wanted and "ours" in self.result:
+            return self.result
+        self.prepare()
+        weft = Weft(self.options.weft, self.workload, self.folder)
+        ours = weft.cold()
+        with weft.side() as side:
+            outputs, ours["first_s"] = side.warm(self.folder, self.options.least)
+            ours["memory_mb"] = round(side.memory())
+            for peer, found in wanted:
+                try:
+                    row = self.pair(side, outputs, peer)
+                except Failed as error:
+                    row = {"failed": str(error)}
+                self.result["peers"][peer] = {**row, "versions": found}
+                print(f"{self.name}: {peer}: {row.get('failed') or row['interval']}", flush=True)
+                self.write()
+            self.result["ours"] = ours | self.reached(side)
+        self.write()
+        return self.result
+
+    def prepare(self):
+        """Weights and inputs as files, drawn anew where they are missing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, made in [("weights", self.workload.weights), ("inputs", self.workload.inputs)]:
+            if not (self.folder / f"{name}.safetensors").exists():
+                save_file(made(), self.folder / f"{name}.safetensors")
+
+    def pair(self, side, outputs, peer):
+        """A peer beside Weft."""
+        command = [sys.executable, "-m", "benches.peers", peer, self.name, self.folder]
+        log = self.folder / f"{peer}.log"
+        # What a peer makes of the weights before it starts is not timed.
+        with open(log, "w") as said:
+            subprocess.run([*command, "--prepare"], cwd=ROOT, check=False, stdout=said, stderr=said)
+        cache = self.folder / "cache"
+        subprocess.run(["rm", "-rf", cache], check=True)
+        environment = {"TORCHINDUCTOR_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+        with Side(command, self.workload.threads, log, **environment) as theirs:
+            found, first = theirs.warm(self.folder, self.options.least)
+            row = {"difference": difference(outputs, found), "start_s": first}
+            row |= pairs(side, theirs, self.options.pairs)
+            row["memory_mb"] = round(theirs.memory())
+        row["agrees"] = row["difference"] <= self.workload.tolerance
+        return row
+
+    def reached(self, side):
+        """Weft's times, in turns with what the machine can do at that moment, and the share of that which they are."""
+        work = {"operations": lambda most: self.workload.operations, "bandwidth": lambda most: self.workload.reads * most["parameters"]}
+        times, shares, ceilings = [], {key: [] for key in work}, {key: [] for key in work}
+        for _ in range(self.options.pairs):
+            most = side.ceilings()
+            times.append(side.go())
+            for key, of in work.items():
+                shares[key].append(of(most) / (times[-1] / 1e3) / most[key])
+                ceilings[key].append(most[key] / 1e9)
+        found = {f"share_of_{key}": summary(values, 4) for key, values in shares.items() if any(values)}
+        return {"ms": summary(times), **{f"{key}_g": summary(values, 1) for key, values in ceilings.items()}, **found}
+
+    def write(self):
+        self.options.out.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(self.result, indent=1) + "\n")
+        os.replace(part, self.file)

@@ -24,8 +24,9 @@ use crate::graph::{Graph, Kind, NodeId, Region};
 const LARGE: i64 = 1 << 23;
 /// Elements that the largest value of a chunk must have: less work than that does not pay for reading a table anew.
 const CHUNK: i64 = 1 << 22;
-/// Places that a sum over rows must have within a chunk: what is carried is read and written for each.
-const DEEP: i64 = 256;
+/// How many times as large as a chunk's largest value a sum over all rows may be: it is read and written for each chunk, the others
+/// some six times in all.
+const CARRIED: i64 = 4;
 
 /// Brings large values into scans over an axis of the batch.
 pub fn find(graph: &mut Graph) {
@@ -55,14 +56,9 @@ fn first(axes: &Axes, region: &Region) -> Option<Region> {
 fn pays(axes: &Axes, region: &Region, island: &Island) -> bool {
     let places = |over: &[Axis]| elements(axes, over).unwrap_or(0);
     let within = |ty: &Type| places(&ty.without(&[island.axis]).axes);
-    let largest = island.members.iter().map(|&m| within(&region[m].ty)).max();
-    let deep = |&sum: &NodeId| match &region[sum].kind {
-        Kind::Op(Op::Contract(over)) => {
-            over.iter().filter(|&&a| a != island.axis).map(|&a| places(&[a])).product::<i64>() >= DEEP
-        }
-        _ => true,
-    };
-    places(&[island.axis]) > 1 && largest >= Some(CHUNK) && island.sums.iter().all(deep)
+    let largest = island.members.iter().map(|&m| within(&region[m].ty)).max().unwrap_or(0);
+    let light = |&sum: &NodeId| within(&region[sum].ty) <= CARRIED * largest;
+    places(&[island.axis]) > 1 && largest >= CHUNK && island.sums.iter().all(light)
 }
 
 /// Elements over these axes, typically; none where nothing tells.

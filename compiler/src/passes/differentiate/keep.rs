@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use weft_dsl::op::Op;
 use weft_dsl::types::{Axes, Elem};
 
 use crate::graph::{Kind, NodeId, Region};
@@ -59,9 +60,12 @@ pub enum Place {
 }
 
 /// The values that are kept so that `required` can be had, in order, and which nodes are then needed.
+///
+/// The first `forward` nodes are the step itself: what a product of it reads is stored for that one anyway.
 pub fn choose(
     axes: &Axes,
     region: &Region,
+    forward: usize,
     required: &[NodeId],
     place: &dyn Fn(NodeId) -> Place,
     keep: Keep,
@@ -70,6 +74,7 @@ pub fn choose(
     let (source, sink) = (2 * count, 2 * count + 1);
     let mut graph = Flow::new(2 * count + 2);
     let reached = reached(region, required, place);
+    let read = read_by_products(axes, region);
     for (id, node) in region.iter().filter(|(id, _)| reached[id.0 as usize]) {
         let (needed, computed) = (2 * id.0 as usize, 2 * id.0 as usize + 1);
         let many = matches!(node.kind, Kind::Scan(_) | Kind::Fused(_));
@@ -77,7 +82,12 @@ pub fn choose(
             Place::Given => continue,
             Place::Carried => (stored(axes, region, id, keep), NEVER),
             Place::Varying { costly: true } if keep == Keep::Fast => (stored(axes, region, id, keep), NEVER),
-            Place::Varying { .. } => (stored(axes, region, id, keep), picoseconds(predicted(axes, region, id))),
+            Place::Varying { .. } => {
+                let moved = read[id.0 as usize].then(|| bytes(axes, region, id) / MEMORY);
+                let again = predicted(axes, region, id) + moved.map_or(0.0, |seconds| 2.0 * seconds);
+                let kept = moved.filter(|_| keep == Keep::Fast && (id.0 as usize) < forward).map(picoseconds);
+                (kept.unwrap_or_else(|| stored(axes, region, id, keep)), picoseconds(again))
+            }
             Place::Steady => (NEVER, picoseconds(predicted(axes, region, id))),
         };
         // Of a node with several results these are kept.
@@ -106,15 +116,42 @@ fn reached(region: &Region, required: &[NodeId], place: &dyn Fn(NodeId) -> Place
     reached
 }
 
-/// What keeping a value costs.
-fn stored(axes: &Axes, region: &Region, id: NodeId, keep: Keep) -> u64 {
+/// The elementwise values that a product reads and that are so dear that they are stored for it.
+fn read_by_products(axes: &Axes, region: &Region) -> Vec<bool> {
+    let mut cost = vec![0.0; region.nodes.len()];
+    let mut read = vec![false; region.nodes.len()];
+    for (id, node) in region.iter() {
+        if matches!(node.kind, Kind::Op(Op::Map(_))) {
+            cost[id.0 as usize] =
+                node.operands.iter().map(|o| cost[o.0 as usize]).sum::<f64>() + predicted(axes, region, id);
+        }
+        if matches!(node.kind, Kind::Op(Op::Contract(_))) {
+            for &operand in &node.operands {
+                let mut id = operand;
+                while matches!(region[id].kind, Kind::Op(Op::Rename(..))) {
+                    id = region[id].operands[0];
+                }
+                read[id.0 as usize] |= cost[id.0 as usize] > bytes(axes, region, id) / MEMORY;
+            }
+        }
+    }
+    read
+}
+
+/// The bytes of a value.
+fn bytes(axes: &Axes, region: &Region, id: NodeId) -> f64 {
     let ty = &region[id].ty;
     let width = if ty.elem == Elem::Bool { 1.0 } else { 4.0 };
+    width * crate::rewrite::elements(axes, &ty.axes)
+}
+
+/// What keeping a value costs.
+fn stored(axes: &Axes, region: &Region, id: NodeId, keep: Keep) -> u64 {
     let factor = match keep {
         Keep::Fast => USUAL,
         Keep::Small(factor) => factor,
     };
-    picoseconds(2.0 * factor * width * crate::rewrite::elements(axes, &ty.axes) / MEMORY)
+    picoseconds(2.0 * factor * bytes(axes, region, id) / MEMORY)
 }
 
 /// Whole numbers, so that a choice depends on no rounding of sums; at least 1, so that of equal choices the shorter is taken.

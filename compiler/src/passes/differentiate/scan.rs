@@ -275,7 +275,7 @@ impl Cut<'_> {
             _ if varying[id.0 as usize] => Place::Varying { costly: is_costly(region, &region[id]) },
             _ => Place::Steady,
         };
-        let (saved, mut needed) = choose(self.axes, region, &required, &place, self.keep);
+        let (saved, mut needed) = choose(self.axes, region, self.scan.body.nodes.len(), &required, &place, self.keep);
         own.iter().for_each(|id| needed[id.0 as usize] = true);
         (needed, saved)
     }

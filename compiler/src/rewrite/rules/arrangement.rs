@@ -5,7 +5,6 @@ use super::{Rule, algebra};
 
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = algebra! {
-    "factor-sum"          Real "(add (mul ?a ?b) (mul ?a ?c))" => "(mul ?a (add ?b ?c))";
     "factor-difference"   Real "(sub (mul ?a ?b) (mul ?a ?c))" => "(mul ?a (sub ?b ?c))";
     "factor-divisor"      Real "(add (div ?a ?c) (div ?b ?c))" => "(div (add ?a ?b) ?c)";
     "mul-small-first"     Real "(mul (mul ?a ?b) ?c)"          => "(mul ?a (mul ?b ?c))"    if Smaller("b c", "a b");

@@ -108,10 +108,10 @@ fn integers_stay() {
     let mut sketch = Sketch::new();
     let i = sketch.axis("i", 2);
     let [a, b, c] = [(); 3].map(|()| sketch.input(Elem::Int, &[i]));
-    let (ab, ac, sum) = (sketch.map("mul", &[a, b]), sketch.map("mul", &[a, c]), sketch.map("add", &[b, c]));
-    let (start, goal) = (sketch.map("add", &[ab, ac]), sketch.map("mul", &[a, sum]));
+    let (ab, ac, sum) = (sketch.map("mul", &[a, b]), sketch.map("mul", &[a, c]), sketch.map("sub", &[b, c]));
+    let (start, goal) = (sketch.map("sub", &[ab, ac]), sketch.map("mul", &[a, sum]));
     let graph = sketch.finish(&[start, goal]);
-    assert!(!proves(&graph, super::rule("factor-sum")));
+    assert!(!proves(&graph, super::rule("factor-difference")));
 }
 
 /// The reciprocal of a number that is 0, or out of the range of a float type, is not made.

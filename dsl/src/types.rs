@@ -23,7 +23,8 @@ pub struct AxisInfo {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Axes {
     list: Vec<AxisInfo>,
-    /// What free sizes usually are, by name, where a recipe says: choices may be made for them, results never depend on them.
+    /// What free sizes usually are, by name, where a recipe says: choices of tiles and chunks are made for them, of which results depend
+    /// no more than on the order of sums.
     pub typical: BTreeMap<String, i64>,
 }
 

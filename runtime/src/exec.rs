@@ -54,6 +54,8 @@ pub struct Machine {
     runner: Runner,
     profile: Option<Profile>,
     checked: bool,
+    /// How long the last run took, from its inputs to its outputs where they lie.
+    pub(crate) took: std::time::Duration,
 }
 
 /// A program bound to sizes, kept.
@@ -126,6 +128,7 @@ impl Machine {
             runner: Runner::default(),
             profile: None,
             checked,
+            took: Default::default(),
             compiled,
         })
     }
@@ -175,7 +178,7 @@ impl Machine {
         inputs: &[(&str, &Tensor)],
         sizes: &[(&str, i64)],
     ) -> Result<Vec<(String, Tensor)>> {
-        let index = self.program_index(program)?;
+        let (start, index) = (std::time::Instant::now(), self.program_index(program)?);
         let inputs = bind::in_order(&self.compiled.plan.programs[index], inputs)?;
         let sizes = bind::sizes(&self.compiled.plan.programs[index], &inputs, sizes)?;
         let at = self.bind(index, sizes)?;
@@ -195,6 +198,7 @@ impl Machine {
             runner,
             profile,
             checked,
+            took,
             ..
         } = self;
         let program = &compiled.plan.programs[index];
@@ -232,6 +236,7 @@ impl Machine {
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
         // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
         let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, (memory, fresh_and), profile.as_mut()) };
+        *took = start.elapsed();
         for &slot in &program.writes {
             grow_stale(&compiled.plan, fresh, slot as usize);
         }

@@ -24,7 +24,7 @@ pub struct Peak {
 impl Peak {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.parameters + self.state + self.values + self.scratch
+        self.parameters.saturating_add(self.state).saturating_add(self.values).saturating_add(self.scratch)
     }
 }
 
@@ -34,7 +34,7 @@ impl std::fmt::Display for Peak {
         write!(
             f,
             "{all} ({parameters} of parameters, {state} of the optimizer, {} of values)",
-            shown(self.values + self.scratch)
+            shown(self.values.saturating_add(self.scratch))
         )
     }
 }
@@ -70,18 +70,18 @@ pub fn of_training(plan: &Plan, threads: usize) -> Result<Option<Peak>> {
         };
         let prepared = prepare(plan, program, &sizes)?;
         peak.values = peak.values.max(prepared.arena as u64);
-        peak.scratch = peak.scratch.max((prepared.scratch * threads) as u64);
+        peak.scratch = peak.scratch.max(prepared.scratch.saturating_mul(threads) as u64);
         slots.extend(program.buffers.iter().filter_map(|buffer| match buffer.place {
             Place::Slot(slot) => Some(slot as usize),
             Place::Arena { .. } | Place::Input | Place::Output | Place::Constant(_) => None,
         }));
     }
     for slot in slots.into_iter().filter_map(|slot| plan.slots.get(slot)) {
-        let bytes = slot.len * width(slot.dtype) as u64;
+        let bytes = slot.len.saturating_mul(width(slot.dtype) as u64);
         match slot.role {
-            Role::Param(_) => peak.parameters += bytes,
-            Role::State { .. } | Role::Accumulator => peak.state += bytes,
-            Role::Prepared { .. } | Role::Kept => peak.values += bytes,
+            Role::Param(_) => peak.parameters = peak.parameters.saturating_add(bytes),
+            Role::State { .. } | Role::Accumulator => peak.state = peak.state.saturating_add(bytes),
+            Role::Prepared { .. } | Role::Kept => peak.values = peak.values.saturating_add(bytes),
         }
     }
     Ok((!programs.is_empty()).then_some(peak))

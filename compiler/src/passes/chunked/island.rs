@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Op};
-use weft_dsl::types::{Axes, Axis, Type};
+use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use super::elements;
 use crate::graph::{Kind, Node, NodeId, Region};
@@ -110,7 +110,8 @@ pub fn within(op: &Op, axis: Axis) -> Op {
 
 /// Whether a node sums over an axis.
 fn is_sum(node: &Node, axis: Axis) -> bool {
-    matches!(&node.kind, Kind::Op(Op::Reduce(Monoid::Sum, over) | Op::Contract(over)) if over.contains(&axis))
+    let sums = matches!(&node.kind, Kind::Op(Op::Reduce(Monoid::Sum, over) | Op::Contract(over)) if over.contains(&axis));
+    sums && node.ty.elem == Elem::Float
 }
 
 /// What of a sum is done for one place of the axis; none where that is its operand itself.

@@ -52,7 +52,8 @@ impl Frame<'_> {
         if body.results()[..scan.carried] != body.arguments[..scan.carried] {
             return Err(self.refused(id, "what it carries becomes another kind of value"));
         }
-        let (of, reader) = (self.made_with(operands[scan.carried]), self.describe(id));
+        let (of, reader) =
+            (operands.get(scan.carried).map_or_else(|| "the text".into(), |&of| self.made_with(of)), self.describe(id));
         let mut kept = Vec::new();
         for start in &mut operands[..scan.carried] {
             let ty = self.out.ty(*start).clone();

@@ -92,7 +92,8 @@ pub fn choose(
         };
         // Of a node with several results these are kept.
         graph.edge(needed, computed, if many { NEVER } else { kept });
-        graph.edge(computed, sink, if many && keep == Keep::Fast { NEVER } else { again });
+        let once = many && keep == Keep::Fast && place(id) != Place::Steady;
+        graph.edge(computed, sink, if once { NEVER } else { again });
         for operand in &node.operands {
             graph.edge(computed, 2 * operand.0 as usize, NEVER);
         }

@@ -78,7 +78,8 @@ impl Blocks {
             // Tiles for several threads; each packs the rows anew. What is read of a tile should lie together: all of the sum
             // where it lies along that, else many columns.
             let passes = k.div_ceil(4096);
-            let kc = k.div_ceil(passes).next_multiple_of(width);
+            // Places are taken up to eight at a time, and only the last block may have some over.
+            let kc = k.div_ceil(passes).next_multiple_of(width.max(8));
             let nc = match problem.b_along {
                 Along::Own if !ready => n.div_ceil(4).clamp(384, 1024),
                 // Small ones, so that threads of unequal speed end together.

@@ -75,6 +75,16 @@ fn few_rows() {
     }
 }
 
+/// Several blocks of a sum whose places are taken some at a time.
+#[test]
+fn few_rows_of_a_long_sum() {
+    let mut c = Case::default();
+    let (t, o, i) = (c.axis("time", 2), c.axis("out", 40), c.axis("in", 4104));
+    let (x, y) = (c.float(&[t, i]), c.float(&[i, o]));
+    let z = c.op(Op::Contract(vec![i]), &[x, y]);
+    check(&c.finish(vec![z]));
+}
+
 #[test]
 fn heavy_columns() {
     for (out, width) in [(33, 18), (16, 32), (50, 300)] {

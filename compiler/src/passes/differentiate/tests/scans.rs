@@ -45,6 +45,26 @@ fn a_repeated_block() {
     }
 }
 
+/// What a scan within gives is the same for each layer: it is not kept, but made again.
+#[test]
+fn a_scan_within_that_is_the_same_for_each_layer() {
+    let mut case = Case::new(5);
+    let (layers, time, j) = (case.axis("layers", 3), case.axis("time", 4), case.axis("j", 2));
+    let (x, start, steps) = (case.float(&[time, j]), case.float(&[j]), case.float(&[time, j]));
+    let scale = case.float(&[layers]);
+    let h = case.b.begin_loop(layers, &[x])[0];
+    let s = case.b.slice(&scale, layers);
+    let c = case.b.begin_loop(time, &[start])[0];
+    let step = case.b.slice(&steps, time);
+    let next = case.map(Elementwise::ADD, &[c, step]);
+    let sums = case.b.end_loop(&[next], &[next])[1];
+    let scaled = case.map(Elementwise::MUL, &[h, sums]);
+    let scaled = case.map(Elementwise::MUL, &[scaled, s]);
+    let next = case.map(Elementwise::ADD, &[h, scaled]);
+    let results = case.b.end_loop(&[next], &[]);
+    case.check("a scan within", &results);
+}
+
 #[test]
 fn the_other_direction() {
     let mut case = Case::new(21);

@@ -53,6 +53,9 @@ pub(crate) struct Fault {
     pub index: i64,
 }
 
+/// Of each slot whether what was prepared there still holds, and what to do where it has been prepared anew.
+pub(crate) type Standings<'a> = (&'a mut [bool], &'a mut dyn FnMut(usize));
+
 /// Space that runs reuse.
 #[derive(Default)]
 pub(crate) struct Runner {
@@ -124,7 +127,7 @@ impl Runner {
         prepared: &Prepared,
         kernels: &[Kernel],
         pool: &mut Pool,
-        (memory, (fresh, made)): (Bases, (&mut [bool], &mut dyn FnMut(usize))),
+        (memory, (fresh, made)): (Bases, Standings<'_>),
         mut profile: Option<&mut Profile>,
     ) -> Result<(), Fault> {
         self.loops.clear();

@@ -13,7 +13,7 @@ use weft_dsl::types::{Axes, Axis, Elem};
 use super::position::{Env, Position, address, load, store};
 use super::sizes::SizeTable;
 use super::{Layout, Unschedulable, dtype};
-use crate::graph::{Kind, NodeId, Region};
+use crate::graph::{Kind, NodeId, Region, is_inline};
 use crate::kernel::{Block, Dtype, Place, Reg, Writer};
 
 /// A node at the positions of its axes; then the masks, where they matter.
@@ -323,14 +323,5 @@ impl<'a> Exprs<'a> {
 
 /// Whether an operator joins values from several places.
 pub fn is_reduction(op: &Op) -> bool {
-    matches!(
-        op,
-        Op::Reduce(..)
-            | Op::ArgMax(_)
-            | Op::Order(..)
-            | Op::Contract(_)
-            | Op::ScatterAdd(..)
-            | Op::Softmax(_)
-            | Op::LogSumExp(_)
-    )
+    !is_inline(op)
 }

@@ -7,9 +7,11 @@
 //! its arguments, in elements from where each argument starts to the end of its buffer. The first [`STATUS_BYTES`] of the
 //! scratch memory belong to checked code: a fault stores `argument + 1` and the index there, as two i64.
 
+mod multiples;
 mod write;
 pub mod interpret;
 
+pub use multiples::multiples;
 pub use write::{Block, Writer};
 
 use weft_dsl::elementwise::Elementwise;
@@ -167,4 +169,7 @@ pub struct Kernel {
     pub registers: Vec<Shape>,
     /// What runs for each tile.
     pub body: Vec<Stmt>,
+    /// Arguments that are written and not read until long after, in order: whole vectors go past the caches where they are surely
+    /// aligned. They begin at multiples of 64 bytes.
+    pub far: Vec<u32>,
 }

@@ -101,7 +101,7 @@ impl Planner<'_> {
                 buffer
             }
         };
-        Ok(Some(Ref { buffer, offset, strides, layout: from.layout.clone() }))
+        Ok(Some(Ref { offset, strides, ..Ref::whole(buffer, from.layout.clone()) }))
     }
 }
 

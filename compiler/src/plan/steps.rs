@@ -22,12 +22,20 @@ pub struct Ref {
     pub(super) offset: Size,
     pub(super) strides: Vec<(u32, Count, Size)>,
     pub(super) layout: Layout,
+    /// Whether what is written there is read again only when caches have long held something else.
+    pub(super) far: bool,
 }
 
 impl Ref {
     /// A value that fills a buffer.
     pub fn whole(buffer: u32, layout: Layout) -> Self {
-        Self { buffer, offset: Size::of(0), strides: Vec::new(), layout }
+        Self { buffer, offset: Size::of(0), strides: Vec::new(), layout, far: false }
+    }
+
+    /// Whether it lies far and begins at a multiple of 64 bytes wherever loops are.
+    fn goes_far(&self) -> bool {
+        let whole = |size: &Size| size.terms().all(|(_, n)| n % 16 == 0);
+        self.far && whole(&self.offset) && self.strides.iter().all(|(_, _, step)| whole(step))
     }
 
     /// The part of it that a loop at some depth is at; the loop's axis is the outermost.
@@ -235,13 +243,14 @@ impl<'a> Planner<'a> {
         let layouts = |refs: &[Ref]| refs.iter().map(|r| r.layout.clone()).collect::<Vec<_>>();
         let (inputs, outputs) = (layouts(operands), layouts(places));
         let mut refs = [operands, places].concat();
-        let scheduled = match self.packed(fused, operands, (&inputs, &outputs))? {
+        let mut scheduled = match self.packed(fused, operands, (&inputs, &outputs))? {
             Some((number, packed, scheduled)) => {
                 refs[number] = packed;
                 scheduled
             }
             None => schedule(fused, self.axes, &inputs, &outputs, self.machine)?,
         };
+        scheduled.kernel.far = (operands.len() as u32..).zip(places).filter(|(_, r)| r.goes_far()).map(|(n, _)| n).collect();
         let work = (work::operations(fused, self.axes), work::bytes(fused, self.axes));
         let launch = self.launched(scheduled, &refs, hint(fused.form), work)?;
         self.push(Step::Launch(launch));
@@ -286,6 +295,8 @@ impl<'a> Planner<'a> {
         }
         let outputs = results(&Kind::Scan(Box::new(scan.clone()))).context("a scan has results")?;
         let mut yields = Vec::new();
+        let made = (scan.carried..outputs.len()).filter(|&number| yielded(scan, number).is_none());
+        let far = self.is_far(made.map(|number| &outputs[number]));
         for (number, ty) in outputs.iter().enumerate().skip(scan.carried) {
             if let Some(slice) = yielded(scan, number) {
                 yields.push(operands[slice].clone());
@@ -293,7 +304,7 @@ impl<'a> Planner<'a> {
             }
             let inner = self.layouts.choose(self.axes, &ty.without(&[scan.axis]));
             let layout = Layout(std::iter::once(scan.axis).chain(inner.0).collect());
-            yields.push(Ref::whole(self.buffer(ty, ARENA, &[])?, layout));
+            yields.push(Ref { far, ..Ref::whole(self.buffer(ty, ARENA, &[])?, layout) });
         }
         // An odd number of turns ends in the other place than an even one; where the number is not known, each iteration copies
         // its result back instead.
@@ -346,6 +357,12 @@ impl<'a> Planner<'a> {
         Ok(places)
     }
 
+    /// Whether values that are made together are so large that the first is in no cache any more when the last is made.
+    fn is_far<'t>(&self, types: impl Iterator<Item = &'t Type>) -> bool {
+        let elements = types.map(|ty| self.axes.volume(&ty.axes)).fold(Size::of(0), |sum, volume| sum + volume);
+        self.axes.typically(&elements).is_some_and(|n| n >= FAR)
+    }
+
     /// A value that lies with an axis outermost: the same, or a copy.
     fn walkable(&mut self, ty: &Type, value: &Ref, axis: Axis) -> Result<Ref> {
         if value.layout.0.first() == Some(&axis) {
@@ -379,6 +396,9 @@ impl<'a> Planner<'a> {
         self.blocks.last_mut().expect("a block is open").push(step);
     }
 }
+
+/// Elements (64 MiB of floats) that are more than the part of a last-level cache that a program may hope for.
+const FAR: i64 = 1 << 24;
 
 /// An arena buffer whose lifetime is not known yet.
 const ARENA: Place = Place::Arena { first: u32::MAX, last: 0 };

@@ -69,8 +69,11 @@ impl Blocks {
             }
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
-        // Passes over the summed dimension of about equal length.
-        let passes = k.div_ceil(192);
+        // Passes over the summed dimension of about equal length. Both operands of a register block share the first level of
+        // cache, unless rows in place are so long that many begin in one set of it: then the columns come from the second level,
+        // and longer passes pay.
+        let crowded = problem.rows_in_place().is_some() && k > 768;
+        let passes = k.div_ceil(if crowded { 384 } else { 192 });
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u128::MAX, step, width);

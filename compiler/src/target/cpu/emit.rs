@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
 
 use super::text::{Code, Elem, Shared, Ty, Value};
-use crate::kernel::{Carried, Kernel, Place, Reg, Shape, Stmt};
+use crate::kernel::{Carried, Kernel, Place, Reg, Shape, Stmt, multiples};
 
 /// What is being written.
 pub(super) struct Emit<'k, 'm> {
@@ -14,6 +14,8 @@ pub(super) struct Emit<'k, 'm> {
     pub code: Code<'m>,
     /// Whether accesses are checked.
     pub checked: bool,
+    /// Of which power of two each register is a multiple, where some results lie far.
+    pub multiples: Vec<u64>,
     /// What each register is called.
     values: Vec<Option<Value>>,
 }
@@ -27,7 +29,9 @@ pub(super) fn function(name: &str, kernel: &Kernel, checked: bool, shared: &mut 
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)),
         "`{name}` is not a symbol"
     );
-    let mut emit = Emit { kernel, code: Code::new(shared), checked, values: vec![None; kernel.registers.len()] };
+    let far = !kernel.far.is_empty();
+    let multiples = if far { multiples(kernel) } else { Vec::new() };
+    let mut emit = Emit { kernel, code: Code::new(shared), checked, multiples, values: vec![None; kernel.registers.len()] };
     emit.arguments();
     let from = emit.code.block();
     let (head, body, done) = ("tiles", "tile", "done");
@@ -45,6 +49,10 @@ pub(super) fn function(name: &str, kernel: &Kernel, checked: bool, shared: &mut 
     emit.code.line("%tile.next = add nsw i64 %tile.index, 1");
     emit.code.line(format_args!("br label %{head}"));
     emit.code.start(done);
+    if far {
+        // What went past the caches is not ordered by a store that others wait for.
+        emit.code.line("fence seq_cst");
+    }
     emit.code.line("ret void");
     let body = emit.code.finish();
     // An argument may be given twice (in place), so only the tables and the scratch memory are known to lie apart.

@@ -121,6 +121,13 @@ impl Emit<'_, '_> {
                 [(ty.vector(), value.as_str()), (format!("ptr align {align}"), at.as_str()), (bits.vector(), mask.as_str())];
             self.code.call("void", &format!("llvm.masked.store.{}.p0", ty.vector_suffix()), &args);
         } else {
+            let vector = u64::from(ty.lanes);
+            let far = matches!(place, Place::Arg(number) if self.kernel.far.contains(&number));
+            let align = if far && vector > 1 && self.multiples[index.0 as usize] >= vector {
+                format!("{}, !nontemporal !{{i32 1}}", align * u32::from(ty.lanes))
+            } else {
+                align.to_string()
+            };
             self.code.line(format_args!("store {ty} {value}, ptr {at}, align {align}"));
         }
         Ok(())

@@ -9,7 +9,7 @@ use weft_dsl::op::{Monoid, Op};
 
 use super::micro::{Begin, Block, Left, Tile};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS, Roles};
+use super::problem::{Problem, ROWS, Roles, VECTORS};
 use crate::graph::Kind;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
@@ -239,8 +239,8 @@ impl Backward<'_> {
             let depth = w.int(i64::from(depth));
             w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
                 let at = w.add(queries.first, row);
-                let seen = p.seen(w, e, env, at, range);
-                product(a, b, c).columns(w, row, seen, (zero, depth));
+                let seen = p.seen(w, e, env, (at, p.mr), range);
+                product(a, b, c).columns(w, [row; 2], seen, (zero, depth));
                 Vec::new()
             });
         }
@@ -251,14 +251,14 @@ impl Backward<'_> {
             let a = Left { place: a.place, row: 1, step: a.stride };
             let block = Block { a, begin: Begin::There, ..product(b, b, c) };
             w.repeat((zero, sources.count, p.mr), &[], |w, j, _| {
-                block.known(w, j, c.stride / u32::from(p.lanes), (zero, queries.rows));
+                block.known(w, [j; 2], c.stride / u32::from(p.lanes), (zero, queries.rows));
                 Vec::new()
             });
         }
         w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
             let at = w.add(queries.first, row);
-            let seen = p.seen(w, e, env, at, range);
-            product(t.d, t.k, t.dq).known(w, row, t.dq.stride / u32::from(p.lanes), seen);
+            let seen = p.seen(w, e, env, (at, p.mr), range);
+            product(t.d, t.k, t.dq).known(w, [row; 2], t.dq.stride / u32::from(p.lanes), seen);
             Vec::new()
         });
         w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
@@ -287,7 +287,13 @@ impl Backward<'_> {
         let (p, t, roles) = (self.p, &self.tiles, self.roles);
         let lanes = u32::from(p.lanes);
         let zero = w.int(0);
-        let envs = p.sources(w, e, sources.from, env);
+        let envs: Vec<Env> = (0..VECTORS)
+            .map(|v| {
+                let by = w.int(i64::from(v * lanes));
+                let at = w.add(sources.from, by);
+                p.sources(w, e, at, env)
+            })
+            .collect();
         let roots = roles.roots();
         for env in &envs {
             e.hoist(w, &roots, env);

@@ -126,11 +126,6 @@ impl Bounds {
         if self.upper.as_ref().is_some_and(Edge::moves) { 0.5 } else { 1.0 }
     }
 
-    /// Whether rows see nothing before some source.
-    pub fn starts_late(&self) -> bool {
-        self.lower.is_some()
-    }
-
     fn and(self, other: Self) -> Self {
         Self { upper: either(self.upper, other.upper, Edge::Least), lower: either(self.lower, other.lower, Edge::Most) }
     }

@@ -4,7 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axis;
 
 use super::micro::Tile;
-use super::problem::{Problem, WIDTH};
+use super::problem::Problem;
 use crate::graph::NodeId;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::product::transposed;
@@ -76,11 +76,11 @@ impl Problem<'_> {
         });
     }
 
-    /// Transposed: a row of the tile is one place of the inner axis. Whole register blocks of columns are written.
+    /// Transposed: a row of the tile is one place of the inner axis. Whole vectors of columns are written.
     pub fn transpose(&self, w: &mut Writer, e: &mut Exprs, env: &Env, rows: &Rows, layout: &Layout, to: Tile) {
         let lanes = u32::from(self.lanes);
         let zero = w.int(0);
-        let (most, unit) = (w.int(i64::from(WIDTH * lanes - 1)), w.int(i64::from(WIDTH * lanes)));
+        let (most, unit) = (w.int(i64::from(lanes - 1)), w.int(i64::from(lanes)));
         let up = w.add(rows.count, most);
         let up = w.map(Elementwise::IDIV, &[up, unit]);
         let count = w.mul(up, unit);

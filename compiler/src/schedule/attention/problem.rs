@@ -11,8 +11,10 @@ use crate::kernel::{Dtype, Reg, Writer};
 use crate::passes::attention::{Gathered, gathered, shape};
 use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
 
-/// Rows of a block.
+/// Rows of a block of a derivative.
 pub const ROWS: u32 = 32;
+/// Rows of a tile of an attention at most: keys and values are packed once for all of them.
+const TALL: u32 = 128;
 /// Vectors of sources of a block.
 pub const VECTORS: u32 = 4;
 /// Vectors of a register block.
@@ -205,6 +207,17 @@ impl<'a> Problem<'a> {
         VECTORS * u32::from(self.lanes)
     }
 
+    /// Rows that are looked at together: of so many a vector has one number each.
+    pub fn band(&self) -> u32 {
+        self.mr.max(u32::from(self.lanes))
+    }
+
+    /// Rows of a tile of an attention: as many of a head's in each, in whole bands.
+    pub fn rows(&self) -> u32 {
+        let known = self.axes.size(self.time).known().and_then(|n| u32::try_from(n).ok()).unwrap_or(TALL).max(1);
+        known.div_ceil(known.div_ceil(TALL)).next_multiple_of(self.band())
+    }
+
     /// A number of elements, rounded up to whole vectors.
     pub fn whole(&self, elements: u32) -> u32 {
         elements.next_multiple_of(u32::from(self.lanes))
@@ -237,37 +250,35 @@ impl<'a> Problem<'a> {
         env
     }
 
-    /// Which of a block's sources the rows of a register block from `row` can see: the first, and the first beyond, counted from
-    /// the block's own.
-    pub fn seen(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, (from, count): (Reg, Reg)) -> (Reg, Reg) {
+    /// Which of a block's sources so many rows from `row` can see: the first, and the first beyond, counted from the block's own.
+    pub fn seen(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        env: &Env,
+        (row, rows): (Reg, u32),
+        (from, count): (Reg, Reg),
+    ) -> (Reg, Reg) {
         let zero = w.int(0);
         if self.bounds.is_empty() {
             return (zero, count);
         }
-        let more = w.int(i64::from(self.mr - 1));
+        let more = w.int(i64::from(rows - 1));
         let (last, to) = (w.add(row, more), w.add(from, count));
         let (start, end) = (self.bounds.start(w, e, env, row), self.bounds.end(w, e, env, last, to));
         let (start, end) = (w.sub(start, from), w.sub(end, from));
         (w.map(Elementwise::MAX, &[start, zero]), w.map(Elementwise::MAX, &[end, zero]))
     }
 
-    /// The positions of the vectors of a block of sources from `base`, lanes beyond the end masked.
-    pub fn sources(&self, w: &mut Writer, e: &mut Exprs, base: Reg, env: &Env) -> Vec<Env> {
-        let all = self.axes.size(self.source).known().is_some_and(|n| n % i64::from(self.columns()) == 0);
-        let whole = all && !self.bounds.starts_late();
-        let size = e.extent(w, self.source);
-        (0..VECTORS)
-            .map(|v| {
-                let by = w.int(i64::from(v * u32::from(self.lanes)));
-                let at = Position::Lanes(w.add(base, by));
-                let mut env = env.with(self.source, at);
-                if !whole {
-                    let places = at.places(w, self.lanes);
-                    env.mask = Some(w.map(Elementwise::LT, &[places, size]));
-                }
-                env
-            })
-            .collect()
+    /// The positions of a vector of sources from `at`, which is a multiple of the lanes; lanes beyond the end masked.
+    pub fn sources(&self, w: &mut Writer, e: &mut Exprs, at: Reg, env: &Env) -> Env {
+        let at = Position::Lanes(at);
+        let mut env = env.with(self.source, at);
+        if self.axes.size(self.source).known().is_none_or(|n| n % i64::from(self.lanes) != 0) {
+            let (places, size) = (at.places(w, self.lanes), e.extent(w, self.source));
+            env.mask = Some(w.map(Elementwise::LT, &[places, size]));
+        }
+        env
     }
 }
 

@@ -4,11 +4,10 @@
 
 use weft_dsl::elementwise::Elementwise as E;
 
-use super::micro::{Begin, Block, Left, Tile, touched};
+use super::micro::{Begin, Block, Left, Tile, scaled};
 use super::pack::{Rows, vectors};
 use super::problem::Problem;
 use crate::kernel::{Dtype, Place, Reg, Writer};
-use crate::schedule::product::transposed;
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable};
 
 /// Scratch memory of a tile.
@@ -120,9 +119,9 @@ impl Forward<'_> {
         let q = Rows { node: queries, along: p.time, from: self.first, count, within: p.key };
         p.pack(w, e, env, &q, t.q);
         p.fill(w, t.largest, count, f64::NEG_INFINITY);
-        for tile in [t.sum, t.o] {
-            let stride = w.int(i64::from(tile.stride));
-            let volume = w.mul(count, stride);
+        // Scores beyond what a row sees are not computed, but what is there is looked at.
+        for (tile, rows) in [(t.sum, count), (t.o, count), (t.s, band)] {
+            let volume = scaled(w, rows, tile.stride);
             p.fill(w, tile.place, volume, 0.0);
         }
 
@@ -135,45 +134,45 @@ impl Forward<'_> {
         let start = w.map(E::IDIV, &[start, lanes]);
         let start = w.mul(start, lanes);
         let unit = w.int(i64::from(p.columns()));
-        w.repeat((start, end, p.columns()), &[], |w, from, _| {
+        // Once at least: a band is stored in the block where what it sees ends.
+        let least = w.add(start, one);
+        let to = w.map(E::MAX, &[end, least]);
+        w.repeat((start, to, p.columns()), &[], |w, from, _| {
             let left = w.sub(end, from);
             let count = w.map(E::MIN, &[left, unit]);
+            let next = w.add(from, unit);
             let k = Rows { node: keys, along: p.source, from, count, within: p.key };
             p.transpose(w, e, env, &k, &self.inputs[1], t.k);
             p.pack(w, e, env, &Rows { node: values, within: p.value, ..k }, t.v);
-            self.bands(w, |w, row, rows| {
+            p.bands(w, self.rows, |w, row, rows| {
                 let (at, range) = (w.add(self.first, row), (from, count));
-                let seen = p.seen(w, e, env, (at, p.band()), range);
-                let seen = touched(w, p.lanes, seen);
+                let seen = p.seen_by_band(w, e, env, at, range);
                 let some = w.map(E::LT, &[seen.0, seen.1]);
                 w.when(some, |w| self.band(w, e, env, Band { row, rows, range, seen }));
+                // While the next band is computed, what is stored of this one goes to memory.
+                let last = w.add(at, rows);
+                let last = w.sub(last, one);
+                let ends = p.bounds.end(w, e, env, last, to);
+                let ends = w.map(E::MAX, &[ends, least]);
+                let (after, before) = (w.map(E::GT, &[ends, from]), w.map(E::LE, &[ends, next]));
+                let here = w.map(E::AND, &[after, before]);
+                w.when(here, |w| self.store(w, e, env, row, rows));
             });
-            Vec::new()
-        });
-        self.store(w, e, env);
-    }
-
-    /// For each band its first row, and how many rows it has.
-    fn bands(&self, w: &mut Writer, each: impl FnOnce(&mut Writer, Reg, Reg)) {
-        let (zero, band) = (w.int(0), w.int(i64::from(self.p.band())));
-        w.repeat((zero, self.rows, self.p.band()), &[], |w, row, _| {
-            let left = w.sub(self.rows, row);
-            let rows = w.map(E::MIN, &[left, band]);
-            each(w, row, rows);
             Vec::new()
         });
     }
 
     fn band(&self, w: &mut Writer, e: &mut Exprs, env: &Env, band: Band) {
         let (p, t) = (self.p, &self.tiles);
-        let (zero, lanes) = (w.int(0), w.int(i64::from(p.lanes)));
-        let (from, to) = (w.mul(band.seen.0, lanes), w.mul(band.seen.1, lanes));
+        let zero = w.int(0);
         let a = Left { place: t.q.place, row: t.q.stride, step: 1 };
         let products = Block { a, b: t.k, c: t.s, begin: Begin::Zero, mr: p.mr, lanes: p.lanes };
         let depth = (zero, w.int(i64::from(p.key.1)));
         w.repeat((zero, band.rows, p.mr), &[], |w, i, _| {
             let row = w.add(band.row, i);
-            products.columns(w, [row, i], (from, to), depth);
+            let at = w.add(self.first, row);
+            let seen = p.seen(w, e, env, (at, p.mr), band.range);
+            products.columns(w, [row, i], seen, depth);
             Vec::new()
         });
         let volume = w.int(i64::from(p.band() * t.top.stride));
@@ -245,7 +244,7 @@ impl Forward<'_> {
     fn largest(&self, w: &mut Writer, band: &Band) {
         let (p, t) = (self.p, &self.tiles);
         let zero = w.int(0);
-        self.joined(w, larger, (t.top, zero), |w, i, block| {
+        p.joined(w, larger, (t.top, zero), |w, i, block| {
             let at = w.add(band.row, i);
             let before = w.load(t.largest, at, p.lanes, None);
             let largest = larger(w, block, before);
@@ -283,76 +282,44 @@ impl Forward<'_> {
         });
     }
 
-    /// The lanes of each row of a band joined: a vector for as many rows as it has lanes, with the first of them. The band begins
-    /// at a row of the tile.
-    fn joined(
-        &self,
-        w: &mut Writer,
-        op: fn(&mut Writer, Reg, Reg) -> Reg,
-        (tile, from): (Tile, Reg),
-        each: impl FnOnce(&mut Writer, Reg, Reg),
-    ) {
-        let p = self.p;
-        let (zero, band) = (w.int(0), w.int(i64::from(p.band())));
-        w.repeat((zero, band, u32::from(p.lanes)), &[], |w, i, _| {
-            let row = w.add(from, i);
-            let start = scaled(w, row, tile.stride);
-            let square: Vec<Reg> = (0..p.lanes)
-                .map(|lane| {
-                    let by = w.int(i64::from(u32::from(lane) * tile.stride));
-                    let at = w.add(start, by);
-                    w.load(tile.place, at, p.lanes, None)
-                })
-                .collect();
-            let mut parts = transposed(w, &square);
-            while parts.len() > 1 {
-                parts = parts.chunks(2).map(|pair| if let [a, b] = *pair { op(w, a, b) } else { pair[0] }).collect();
-            }
-            each(w, i, parts[0]);
-            Vec::new()
-        });
-    }
-
-    fn store(&self, w: &mut Writer, e: &mut Exprs, env: &Env) {
+    /// The results of a band.
+    fn store(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, rows: Reg) {
         let (p, t) = (self.p, &self.tiles);
         let arguments = p.body.arguments.len() as u32;
-        self.bands(w, |w, row, rows| {
-            self.joined(w, Writer::add, (t.sum, row), |w, i, sum| {
-                let (none, one) = (w.constant(Dtype::F32, 1, 0.0), w.constant(Dtype::F32, 1, 1.0));
-                let empty = w.map(E::EQ, &[sum, none]);
-                let by = w.map(E::SELECT, &[empty, one, sum]);
-                let one = w.splat(one, p.lanes);
-                let share = w.map(E::DIV, &[one, by]);
-                w.store(t.fade, i, share, None);
-                if let Some(layout) = self.outputs.get(1) {
-                    let row = w.add(row, i);
-                    let largest = w.load(t.largest, row, p.lanes, None);
-                    let log = w.map(E::LOG, &[by]);
-                    let total = w.add(largest, log);
-                    let at = Position::Lanes(w.add(self.first, row));
-                    let mut env = env.with(p.time, at);
-                    let (places, time) = (at.places(w, p.lanes), e.extent(w, p.time));
-                    env.mask = Some(w.map(E::LT, &[places, time]));
-                    e.store(w, Place::Arg(arguments + 1), layout, &env, total);
-                }
-            });
-            let zero = w.int(0);
-            w.repeat((zero, rows, 1), &[], |w, i, _| {
+        p.joined(w, Writer::add, (t.sum, row), |w, i, sum| {
+            let (none, one) = (w.constant(Dtype::F32, 1, 0.0), w.constant(Dtype::F32, p.lanes, 1.0));
+            let empty = w.map(E::EQ, &[sum, none]);
+            let by = w.map(E::SELECT, &[empty, one, sum]);
+            let share = w.map(E::DIV, &[one, by]);
+            w.store(t.fade, i, share, None);
+            if let Some(layout) = self.outputs.get(1) {
                 let row = w.add(row, i);
-                let at = w.add(self.first, row);
-                let env = env.with(p.time, Position::Scalar(at));
-                let share = w.load(t.fade, i, 1, None);
-                let start = scaled(w, row, t.o.stride);
-                vectors(w, p.lanes, p.value.1, |w, v, mask| {
-                    let mut env = env.with(p.value.0, Position::Lanes(v));
-                    env.mask = mask;
-                    let index = w.add(start, v);
-                    let value = w.load(t.o.place, index, p.lanes, None);
-                    let value = w.mul(value, share);
-                    e.store(w, Place::Arg(arguments), &self.outputs[0], &env, value);
-                });
-                Vec::new()
+                let largest = w.load(t.largest, row, p.lanes, None);
+                let log = w.map(E::LOG, &[by]);
+                let total = w.add(largest, log);
+                let at = Position::Lanes(w.add(self.first, row));
+                let mut env = env.with(p.time, at);
+                let (places, time) = (at.places(w, p.lanes), e.extent(w, p.time));
+                env.mask = Some(w.map(E::LT, &[places, time]));
+                e.store(w, Place::Arg(arguments + 1), layout, &env, total);
+            }
+        });
+        let zero = w.int(0);
+        w.repeat((zero, rows, 1), &[], |w, i, _| {
+            let row = w.add(row, i);
+            let at = w.add(self.first, row);
+            let env = env.with(p.time, Position::Scalar(at));
+            let share = w.load(t.fade, i, 1, None);
+            let start = scaled(w, row, t.o.stride);
+            vectors(w, p.lanes, p.value.1, |w, v, mask| {
+                let mut env = env.with(p.value.0, Position::Lanes(v));
+                env.mask = mask;
+                let index = w.add(start, v);
+                let value = w.load(t.o.place, index, p.lanes, None);
+                let value = w.mul(value, share);
+                e.store(w, Place::Arg(arguments), &self.outputs[0], &env, value);
             });
+            Vec::new()
         });
     }
 }
@@ -361,9 +328,4 @@ impl Forward<'_> {
 fn larger(w: &mut Writer, a: Reg, b: Reg) -> Reg {
     let more = w.map(E::GT, &[a, b]);
     w.map(E::SELECT, &[more, a, b])
-}
-
-fn scaled(w: &mut Writer, x: Reg, by: u32) -> Reg {
-    let by = w.int(i64::from(by));
-    w.mul(x, by)
 }

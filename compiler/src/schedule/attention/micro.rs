@@ -4,7 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 
 use crate::kernel::{Dtype, Place, Reg, Writer};
 
-use super::problem::WIDTH;
+use super::problem::{WIDTH, runs};
 
 /// The operand whose elements are broadcast: element `(row, step)` lies at `row · row_stride + step · step_stride`.
 #[derive(Clone, Copy)]
@@ -63,7 +63,7 @@ impl Block {
 
     /// The vectors that hold columns `from..to`.
     pub fn columns(&self, w: &mut Writer, rows: [Reg; 2], (from, to): (Reg, Reg), depth: (Reg, Reg)) {
-        let range = touched(w, self.lanes, (from, to));
+        let range = runs(w, self.lanes.into(), (from, to));
         self.vectors(w, rows, range, depth);
     }
 
@@ -88,10 +88,6 @@ impl Block {
         let at = |w: &mut Writer, base: Reg, by: u32| {
             let by = w.int(i64::from(by));
             w.add(base, by)
-        };
-        let scaled = |w: &mut Writer, x: Reg, by: u32| {
-            let by = w.int(i64::from(by));
-            w.mul(x, by)
         };
         let corner = scaled(w, to, self.c.stride);
         let corner = w.add(corner, column);
@@ -147,9 +143,8 @@ impl Block {
     }
 }
 
-/// The first vector that holds one of the elements `from..to`, and the first beyond that holds none.
-pub fn touched(w: &mut Writer, lanes: u16, (from, to): (Reg, Reg)) -> (Reg, Reg) {
-    let (most, by) = (w.int(i64::from(lanes - 1)), w.int(i64::from(lanes)));
-    let up = w.add(to, most);
-    (w.map(Elementwise::IDIV, &[from, by]), w.map(Elementwise::IDIV, &[up, by]))
+/// So many times.
+pub fn scaled(w: &mut Writer, x: Reg, by: u32) -> Reg {
+    let by = w.int(i64::from(by));
+    w.mul(x, by)
 }

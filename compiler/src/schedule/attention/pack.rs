@@ -136,6 +136,35 @@ impl Problem<'_> {
         });
     }
 
+    /// The lanes of each row of a band of a tile joined, from a row of it: a vector for as many rows as it has lanes, with the
+    /// first of them, counted from the band's.
+    pub fn joined(
+        &self,
+        w: &mut Writer,
+        op: fn(&mut Writer, Reg, Reg) -> Reg,
+        (tile, from): (Tile, Reg),
+        each: impl FnOnce(&mut Writer, Reg, Reg),
+    ) {
+        let (zero, band) = (w.int(0), w.int(i64::from(self.band())));
+        w.repeat((zero, band, u32::from(self.lanes)), &[], |w, i, _| {
+            let (row, stride) = (w.add(from, i), w.int(i64::from(tile.stride)));
+            let start = w.mul(row, stride);
+            let square: Vec<Reg> = (0..self.lanes)
+                .map(|lane| {
+                    let by = w.int(i64::from(u32::from(lane) * tile.stride));
+                    let at = w.add(start, by);
+                    w.load(tile.place, at, self.lanes, None)
+                })
+                .collect();
+            let mut parts = transposed(w, &square);
+            while parts.len() > 1 {
+                parts = parts.chunks(2).map(|pair| if let [a, b] = *pair { op(w, a, b) } else { pair[0] }).collect();
+            }
+            each(w, i, parts[0]);
+            Vec::new()
+        });
+    }
+
     /// The same number in the first elements of a place.
     pub fn fill(&self, w: &mut Writer, place: Place, count: Reg, value: f64) {
         let (zero, value) = (w.int(0), w.constant(Dtype::F32, self.lanes, value));

@@ -12,7 +12,7 @@ use crate::passes::attention::{Gathered, gathered, shape};
 use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
 
 /// Rows of a block of a derivative.
-pub const ROWS: u32 = 32;
+pub const ROWS: u32 = 64;
 /// Rows of a tile of an attention at most: keys and values are packed once for all of them.
 const TALL: u32 = 128;
 /// Vectors of sources of a block.
@@ -270,6 +270,30 @@ impl<'a> Problem<'a> {
         (w.map(Elementwise::MAX, &[start, zero]), w.map(Elementwise::MAX, &[end, zero]))
     }
 
+    /// The vectors of a block of sources that a band from `row` sees, in runs of a band's length, so that what one of the band's
+    /// rows sees of such a run is all there.
+    pub fn seen_by_band(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, range: (Reg, Reg)) -> (Reg, Reg) {
+        let (from, to) = self.seen(w, e, env, (row, self.band()), range);
+        let (from, to) = runs(w, self.band(), (from, to));
+        let size = e.extent(w, self.source);
+        let left = w.sub(size, range.0);
+        let (_, all) = runs(w, self.lanes.into(), (from, left));
+        let by = w.int(i64::from(self.band() / u32::from(self.lanes)));
+        let (from, to) = (w.mul(from, by), w.mul(to, by));
+        (from, w.map(Elementwise::MIN, &[to, all]))
+    }
+
+    /// Bands of a block of rows, from the first: each one's first row, and how many rows it has.
+    pub fn bands(&self, w: &mut Writer, rows: Reg, each: impl FnOnce(&mut Writer, Reg, Reg)) {
+        let (zero, band) = (w.int(0), w.int(i64::from(self.band())));
+        w.repeat((zero, rows, self.band()), &[], |w, row, _| {
+            let left = w.sub(rows, row);
+            let rows = w.map(Elementwise::MIN, &[left, band]);
+            each(w, row, rows);
+            Vec::new()
+        });
+    }
+
     /// The positions of a vector of sources from `at`, which is a multiple of the lanes; lanes beyond the end masked.
     pub fn sources(&self, w: &mut Writer, e: &mut Exprs, at: Reg, env: &Env) -> Env {
         let at = Position::Lanes(at);
@@ -282,8 +306,15 @@ impl<'a> Problem<'a> {
     }
 }
 
+/// The first run of `length` that holds one of the elements `from..to`, and the first beyond that holds none.
+pub fn runs(w: &mut Writer, length: u32, (from, to): (Reg, Reg)) -> (Reg, Reg) {
+    let (most, by) = (w.int(i64::from(length - 1)), w.int(i64::from(length)));
+    let up = w.add(to, most);
+    (w.map(Elementwise::IDIV, &[from, by]), w.map(Elementwise::IDIV, &[up, by]))
+}
+
 /// The value that a chain of renames shows.
-fn beneath(body: &Region, mut id: NodeId) -> NodeId {
+pub fn beneath(body: &Region, mut id: NodeId) -> NodeId {
     while let Kind::Op(Op::Rename(..)) = body[id].kind {
         id = body[id].operands[0];
     }

@@ -13,7 +13,7 @@ use crate::passes::differentiate::gradient;
 use crate::schedule::testing::{Chance, Ready, With};
 use crate::schedule::{Layout, Machine};
 
-/// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block of each.
+/// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block and tile of each.
 const SIZES: &[[i64; 7]] = &[
     [2, 2, 2, 7, 7, 5, 3],
     [1, 1, 1, 1, 1, 1, 1],
@@ -22,6 +22,7 @@ const SIZES: &[[i64; 7]] = &[
     [1, 1, 1, 33, 0, 3, 3],
     [1, 1, 1, 0, 5, 3, 3],
     [1, 1, 2, 67, 131, 8, 5],
+    [1, 1, 1, 149, 149, 2, 3],
 ];
 
 /// The sizes with which kernels are compiled too.

@@ -5,11 +5,11 @@
 //!
 //! | function | error | |
 //! |---|---|---|
-//! | `exp` | 1.1 | results below the smallest normal number are 0 |
+//! | `exp` | 0.9 | results below the smallest normal number are 0 |
 //! | `log` | 0.9 | |
 //! | `log1p` | 0.9 | |
-//! | `tanh` | 1.3 | |
-//! | `erf` | 1.5 | |
+//! | `tanh` | 1.4 | |
+//! | `erf` | 1.4 | |
 //! | `sin`, `cos` | 1.6 | where `abs(x) < 2⁴⁰`; beyond, finite `x` are taken for 0 |
 //! | `pow` | 0.6 | computed in doubles |
 //!

@@ -120,8 +120,12 @@ impl Backward<'_> {
         self.clear_gathered(w, e, env);
         let zero = w.int(0);
         let (lanes, parts) = (u32::from(p.lanes), self.roles.gathered.len() as u32);
-        let filled =
-            [(t.s.place, ROWS * t.s.stride), (t.d.place, ROWS * t.d.stride), (t.deltas.place, p.band() * lanes), (t.parts, parts * lanes)];
+        let filled = [
+            (t.s.place, ROWS * t.s.stride),
+            (t.d.place, ROWS * t.d.stride),
+            (t.deltas.place, p.band() * lanes),
+            (t.parts, parts * lanes),
+        ];
         for (place, volume) in filled {
             let volume = w.int(i64::from(volume));
             p.fill(w, place, volume, 0.0);

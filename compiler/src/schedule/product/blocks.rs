@@ -95,7 +95,9 @@ impl Blocks {
             let nc = nc.next_multiple_of(width.max(8));
             return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32, crowded };
         }
-        for mc in candidates(m, step, 512) {
+        // Where nothing is packed, few rows cost little.
+        let most = if ready && crowded { together(k, machine).clamp(mr, 512) } else { 512 };
+        for mc in candidates(m, step, most) {
             for nc in candidates(n, width, 768) {
                 let packed = if ready { 0 } else { nc * (kc + 1) };
                 let rows = if problem.rows_in_place().is_some() { 0 } else { mc * (kc + width) };
@@ -135,6 +137,14 @@ impl Blocks {
     pub fn stream(&self) -> u32 {
         self.kc + 1
     }
+}
+
+/// How many rows of so many elements, one behind another, half of the second-level cache holds: it has sixteen ways, and rows
+/// whose length has a large power of two in common with a way begin in few places of it.
+fn together(length: u64, machine: &Machine) -> u64 {
+    let way = u64::from(machine.l2 / 16).next_power_of_two();
+    let common = 1 << (4 * length).trailing_zeros().min(way.trailing_zeros());
+    8 * way / common
 }
 
 /// Block lengths to be tried: equal parts of a dimension, up to a most.

@@ -41,6 +41,10 @@ pub struct Blocks {
     pub nc: u32,
     /// Places of the summed dimension taken at a time; a multiple of the lanes.
     pub kc: u32,
+    /// Whether rows in place are so long that those of a register block begin in few sets of the first-level cache. That holds
+    /// them and nothing else then: columns come from the second level, and longer passes pay. Otherwise it holds some columns,
+    /// which all rows are multiplied with.
+    pub crowded: bool,
 }
 
 impl Blocks {
@@ -69,9 +73,7 @@ impl Blocks {
             }
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
-        // Passes over the summed dimension of about equal length. Both operands of a register block share the first level of
-        // cache, unless rows in place are so long that many begin in one set of it: then the columns come from the second level,
-        // and longer passes pay.
+        // Passes over the summed dimension of about equal length.
         let crowded = problem.rows_in_place().is_some() && k > 768;
         let passes = k.div_ceil(if crowded { 384 } else { 192 });
         let kc = k.div_ceil(passes).next_multiple_of(width);
@@ -91,7 +93,7 @@ impl Blocks {
             let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.
             let nc = nc.next_multiple_of(width.max(8));
-            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
+            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32, crowded };
         }
         for mc in candidates(m, step, 512) {
             for nc in candidates(n, width, 768) {
@@ -112,7 +114,7 @@ impl Blocks {
                 }
             }
         }
-        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
+        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32, crowded }
     }
 
     /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.

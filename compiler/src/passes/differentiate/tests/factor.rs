@@ -117,6 +117,7 @@ fn slopes(activation: Activation, at: &[f64], chain: bool) -> Vec<f64> {
     }
     let gradients = gradient(&mut graph, loss, &wrt);
     graph.body.outputs = vec![gradients[0]];
+    graph.outputs[0].axes = vec![i];
     values("slopes", &graph, &case.bindings)[0].data.clone()
 }
 

@@ -142,8 +142,10 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
     for (id, node) in region.iter().rev() {
         let at = id.0 as usize;
         if role[at] == Role::Inline && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !bounds.contains(&id) {
-            let shared =
-                readers[at].len() > 1 && (weight[at] >= WORTH_STORING || replaces_product(region, role, &users, id));
+            // What products alone read and is made of one is stored in its place, rather than made of two arrays in each of them.
+            let instead =
+                || readers[at].iter().all(|&r| multiplied(region, r)) && replaces_product(region, role, &users, id);
+            let shared = readers[at].len() > 1 && (weight[at] >= WORTH_STORING || instead());
             let small = readers[at].iter().any(|&r| spreads(region, id, r)) && weight[at] >= WORTH_HOISTING;
             let packed = readers[at].iter().any(|&r| multiplied(region, r)) && weight[at] > WORTH_PACKING;
             let fits = Some(node.ty.axes.len()) <= largest && !node.ty.axes.is_empty() || small;

@@ -96,8 +96,8 @@ fn activations() {
     }
 }
 
-/// `Σ weight · activation(x)` at these places, the last weight being 0, and its gradient with respect to `x`, with the
-/// factor or, where all between is asked for too, by the chain of rules.
+/// `Σ weight · activation(x)` at these places and its gradient with respect to `x`, by the factor or, where all between is asked
+/// for too, by the chain of rules.
 fn slopes(activation: Activation, at: &[f64], chain: bool) -> Vec<f64> {
     let mut case = Case::new(1);
     let i = case.axis("i", at.len());

@@ -64,6 +64,7 @@ impl<'a> Frame<'a> {
             }
             if entry.is_given(input) {
                 frame.given.insert(node);
+                frame.labels.insert(node, input.name.clone());
             }
             let value = frame.by_type(node, Beyond::default());
             frame.arguments.push(value);

@@ -199,6 +199,14 @@ pub fn width(dtype: Dtype) -> usize {
     }
 }
 
+/// Where an input's elements lie as the kernels read them, unaligned; none where they must be converted or checked.
+pub fn lying(dtype: Dtype, tensor: &Tensor) -> Option<*mut u8> {
+    match (dtype, &tensor.data) {
+        (Dtype::F32, Data::F32(v)) if cfg!(target_endian = "little") => Some(v.as_ptr().cast_mut().cast()),
+        _ => None,
+    }
+}
+
 /// Writes an input's elements as the kernels read them, little endian; `bound` is the value of [`Port::bound`].
 ///
 /// Floats take f32 or f64, integers and indices i64 or i32, booleans any integer (nonzero is true).

@@ -1,7 +1,7 @@
 //! Running a plan: a machine is its kernels, its memory and its threads.
 
 use crate::bind;
-use crate::launch::{Bases, Fault, Runner};
+use crate::launch::{Bases, Runner};
 use crate::memory::{Region, aligned};
 use crate::nearest::hint;
 use crate::packing::Standing;
@@ -9,7 +9,7 @@ use crate::params;
 use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
 use crate::pool::Pool;
 use crate::prepare::prepare;
-use crate::prepared::{Op, Prepared, STATUS, Spot};
+use crate::prepared::{Prepared, STATUS, Spot};
 use crate::profile::{Ceilings, Profile, Report, bandwidth};
 use crate::tensor::Tensor;
 use anyhow::{Context, Result, ensure};
@@ -206,26 +206,32 @@ impl Machine {
         if let Some(profile) = profile {
             profile.enter(index);
         }
+        runner.bases.clear();
+        runner.bases.resize(prepared.spots.len(), std::ptr::null_mut());
         for (port, tensor) in program.inputs.iter().zip(inputs) {
             let buffer = port.buffer as usize;
-            if let Spot::Arena(start) = prepared.spots[buffer] {
-                let bytes = &mut arena.bytes_mut()[start..start + prepared.bytes[buffer]];
-                let most = port.bound.as_ref().map(|size| bind::value(size, &bound[at].sizes)).transpose()?;
-                bind::write_input(port, most, program.buffers[buffer].dtype, tensor, bytes)?;
+            let dtype = program.buffers[buffer].dtype;
+            match (prepared.spots[buffer], bind::lying(dtype, tensor)) {
+                (Spot::Arena(_), Some(start)) => runner.bases[buffer] = start,
+                (Spot::Arena(start), None) => {
+                    let bytes = &mut arena.bytes_mut()[start..start + prepared.bytes[buffer]];
+                    let most = port.bound.as_ref().map(|size| bind::value(size, &bound[at].sizes)).transpose()?;
+                    bind::write_input(port, most, dtype, tensor, bytes)?;
+                }
+                _ => {}
             }
         }
-        let bases = prepared.spots.iter().enumerate().map(|(buffer, spot)| {
-            let (region, start) = match *spot {
+        let others = runner.bases.iter_mut().enumerate().filter(|(_, base)| base.is_null());
+        others.for_each(|(buffer, base)| {
+            let (region, start) = match prepared.spots[buffer] {
                 Spot::Arena(start) => (&*arena, start),
                 Spot::Slot(slot) if compiled.plan.slots[slot].role == Role::Kept => (&kept[slot], 0),
                 Spot::Slot(slot) => (&*fixed, slots[slot].0),
                 Spot::Constant => (&*fixed, constants[index][buffer]),
             };
             debug_assert!(start + prepared.bytes[buffer] <= region.len());
-            region.start().wrapping_add(start)
+            *base = region.start().wrapping_add(start);
         });
-        runner.bases.clear();
-        runner.bases.extend(bases);
         let memory = Bases { scratch: scratch.start(), scratch_stride: *scratch_stride, poisoned: *checked };
         let mut packed = |slot: usize| {
             if let Some(plain) = standing.leaves(slot) {
@@ -234,7 +240,8 @@ impl Machine {
         };
         let fresh_and = (&mut fresh[..], &mut packed as &mut dyn FnMut(usize));
         // SAFETY: `bind` has checked every argument against its buffer and made the regions as large as `prepared` says; the
-        // regions are exclusively ours during this call. What a kernel does within its buffers is the compiler's promise.
+        // regions are exclusively ours during this call, and inputs that lie elsewhere are read alone. What a kernel does within
+        // its buffers is the compiler's promise.
         let done = unsafe { runner.run(program, prepared, &compiled.kernels, pool, (memory, fresh_and), profile.as_mut()) };
         *took = start.elapsed();
         for &slot in &program.writes {
@@ -244,7 +251,7 @@ impl Machine {
             for (slot, fresh) in fresh.iter_mut().enumerate() {
                 *fresh &= standing.is_last(slot);
             }
-            return Err(describe(&compiled.plan, program, prepared, fault));
+            return Err(crate::fault::describe(&compiled.plan, program, prepared, fault));
         }
         let mut outputs = Vec::with_capacity(program.outputs.len());
         for (port, shape) in program.outputs.iter().zip(&prepared.outputs) {
@@ -421,28 +428,6 @@ fn grow_stale(plan: &Plan, fresh: &mut [bool], written: usize) {
     for (fresh, slot) in fresh.iter_mut().zip(&plan.slots) {
         *fresh &= !matches!(slot.role, Role::Prepared { of, .. } if of as usize == written);
     }
-}
-
-/// What a kernel that checks itself has found, in the plan's names.
-fn describe(plan: &Plan, program: &Program, prepared: &Prepared, fault: Fault) -> anyhow::Error {
-    let Some(&Op::Launch { kernel, args, .. }) = prepared.ops.get(fault.op) else {
-        return anyhow::anyhow!("a kernel of `{}` met an access out of bounds", program.name);
-    };
-    let buffer = prepared.args[args.0..args.1].get(fault.arg).map(|arg| arg.buffer);
-    let port = program.inputs.iter().chain(&program.outputs).find(|port| Some(port.buffer as usize) == buffer);
-    let place = match (buffer.map(|number| &program.buffers[number].place), port) {
-        (_, Some(port)) => format!("`{}`", port.name),
-        (Some(Place::Slot(slot)), None) => format!("`{}`", plan.slots[*slot as usize].name),
-        (Some(_), None) => format!("buffer {}", buffer.unwrap_or_default()),
-        (None, None) => "no buffer".to_string(),
-    };
-    anyhow::anyhow!(
-        "kernel `{}` of `{}`: the index {} of argument {} ({place}) is out of bounds",
-        plan.kernels[kernel],
-        program.name,
-        fault.index,
-        fault.arg
-    )
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub mod profile;
 
 pub mod launch;
 
+mod fault;
 pub mod exec;
 
 pub mod initialise;

@@ -73,20 +73,21 @@ fn reductions(axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
     }
 }
 
-/// An elementwise value joins the product that it reads, where it has one value for each of the product's.
+/// Elementwise values join the product that they read, where they have one value for each of the product's.
 fn epilogues(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Clusters, root: NodeId) {
     if !matches!(anchor(region, root), Anchor::Map(_)) || clusters.members(root).len() > 1 {
         return;
     }
-    // The last of them: one that others are made from cannot wait for what is made of those.
-    for &read in roots.reads(root).iter().rev() {
-        if roots.role(read) == Role::Root
-            && clusters.anchor(region, read) == Anchor::Product
-            && matches!(anchor(region, read), Anchor::Product)
-            && clusters.members(read).len() == 1
-            && region[root].ty.axes.len() == region[read].ty.axes.len()
+    let alike = |read: NodeId| {
+        region[root].ty.axes.len() == region[read].ty.axes.len()
             && pointwise(region, roots, root, read)
                 .is_some_and(|names| names.iter().all(|&(own, name)| own == name || !region[read].ty.has(name)))
+    };
+    // The last of them: one that others are made from cannot wait for what is made of those.
+    for &read in roots.reads(root).iter().rev().filter(|&&read| roots.role(read) == Role::Root) {
+        let mut members = roots.reads(root).iter().filter(|r| clusters.members(read).contains(r));
+        if clusters.anchor(region, read) == Anchor::Product
+            && members.all(|&member| alike(member))
             && clusters.join(region, roots, read, root)
         {
             return;

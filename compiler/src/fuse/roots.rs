@@ -133,6 +133,7 @@ fn first_roles(region: &Region, in_place: &[NodeId]) -> Vec<Role> {
 /// Materialises inline values that several kernels would compute again at some cost.
 fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
     let weight = weights(region, role);
+    let users = users(region, role);
     let mut readers: Vec<Vec<NodeId>> = vec![Vec::new(); region.nodes.len()];
     // What a product takes as the bounds of its loops is not a value.
     let segments = region.iter().filter_map(|(id, _)| segments(region, id));
@@ -141,7 +142,10 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
     for (id, node) in region.iter().rev() {
         let at = id.0 as usize;
         if role[at] == Role::Inline && !matches!(node.kind, Kind::Op(Op::Rename(..))) && !bounds.contains(&id) {
-            let shared = readers[at].len() > 1 && weight[at] >= WORTH_STORING;
+            // What products alone read and is made of one is stored in its place, rather than made of two arrays in each of them.
+            let instead =
+                || readers[at].iter().all(|&r| multiplied(region, r)) && replaces_product(region, role, &users, id);
+            let shared = readers[at].len() > 1 && (weight[at] >= WORTH_STORING || instead());
             let small = readers[at].iter().any(|&r| spreads(region, id, r)) && weight[at] >= WORTH_HOISTING;
             let packed = readers[at].iter().any(|&r| multiplied(region, r)) && weight[at] > WORTH_PACKING;
             let fits = Some(node.ty.axes.len()) <= largest && !node.ty.axes.is_empty() || small;
@@ -162,6 +166,24 @@ fn store_shared(axes: &Axes, region: &Region, role: &mut [Role]) {
             }
         }
     }
+}
+
+/// How many nodes and outputs read each.
+fn users(region: &Region, role: &[Role]) -> Vec<usize> {
+    let mut users = vec![0; region.nodes.len()];
+    let live = region.iter().filter(|(id, _)| role[id.0 as usize] != Role::Dead);
+    let operands = live.flat_map(|(_, node)| &node.operands);
+    operands.chain(&region.outputs).for_each(|read| users[read.0 as usize] += 1);
+    users
+}
+
+/// Whether a value is made of a product's result that nothing else reads, one for each of its: it is stored in the place of that.
+fn replaces_product(region: &Region, role: &[Role], users: &[usize], id: NodeId) -> bool {
+    region[id].operands.iter().any(|&o| {
+        let alone = users[o.0 as usize] == 1 && region[o].ty.axes.len() == region[id].ty.axes.len();
+        let inline = role[o.0 as usize] == Role::Inline && matches!(region[o].kind, Kind::Op(Op::Map(_) | Op::Rename(..)));
+        alone && (multiplied(region, o) || inline && replaces_product(region, role, users, o))
+    })
 }
 
 /// Whether a value is a product.

@@ -114,7 +114,7 @@ fn a_loss_and_its_gradients_lie_in_one_scan() {
     let loss = c.loss(logits);
     let before = c.finish(vec![loss, best], Some(loss));
     let mut after = before.clone();
-    after.axes.typical.extend(typical(4, 1 << 20));
+    after.axes.typical.extend(typical(4, 1 << 21));
     find(&mut after);
     // The table's gradient is carried.
     assert_eq!(scans(&after), [1]);
@@ -136,7 +136,7 @@ fn what_lies_between_goes_with_them() {
     let loss = c.op(Op::Reduce(Monoid::Sum, vec![c.batch, c.time]), &[square]);
     let before = c.finish(vec![loss], Some(loss));
     let mut after = before.clone();
-    after.axes.typical.extend(typical(4, 1 << 20));
+    after.axes.typical.extend(typical(4, 1 << 21));
     find(&mut after);
     assert_eq!(scans(&after).len(), 1);
     same(&before, &after);
@@ -154,19 +154,19 @@ fn what_is_wanted_whole_or_needs_all_rows_stays() {
     let mut c = Case::new();
     let logits = c.logits();
     let loss = c.loss(logits);
-    assert!(!chunked(&c.finish(vec![loss, logits], Some(loss)), typical(4, 1 << 20)));
+    assert!(!chunked(&c.finish(vec![loss, logits], Some(loss)), typical(4, 1 << 21)));
     // The gradient needs the whole loss.
     let mut c = Case::new();
     let logits = c.logits();
     let loss = c.loss(logits);
     let square = c.op(Op::Map(Elementwise::MUL), &[loss, loss]);
-    assert!(!chunked(&c.finish(vec![square], Some(square)), typical(4, 1 << 20)));
+    assert!(!chunked(&c.finish(vec![square], Some(square)), typical(4, 1 << 21)));
     // Small; or one chunk, or chunks of a row; or nobody tells.
     let mut c = Case::new();
     let logits = c.logits();
     let loss = c.loss(logits);
     let graph = c.finish(vec![loss], Some(loss));
-    assert!(chunked(&graph, typical(4, 1 << 20)));
+    assert!(chunked(&graph, typical(4, 1 << 21)));
     assert!(!chunked(&graph, typical(12, 64)));
     assert!(!chunked(&graph, typical(1, 8)));
     assert!(!chunked(&graph, HashMap::new()));

@@ -1,12 +1,14 @@
 //! Reverse-mode differentiation, graph to graph.
 //!
 //! [`gradient`] walks a region from its end to its start and gives each value its cotangent, by the rules in [`rules`] and the
-//! texts in the operators' rows. The gradient of a scan is a scan in the other direction ([`scan`]); that of an attention is one
+//! texts in the operators' rows; through an activation of several operators with the derivative of the whole ([`factor`]). The
+//! gradient of a scan is a scan in the other direction ([`scan`]); that of an attention is one
 //! kernel that computes its scores again ([`attention`]).
 
 mod activity;
 mod attention;
 pub(super) mod cotangent;
+mod factor;
 mod keep;
 mod rows;
 mod rules;
@@ -57,6 +59,8 @@ fn pull(
     keep: Keep,
 ) -> Vec<Option<NodeId>> {
     let activity = Activity::of(b.region(), &|id| wrt.contains(&id));
+    let ends = seeds.iter().map(|seed| seed.0).chain(wrt.iter().copied());
+    let inner = factor::Inner::of(b.region(), &activity, ends);
     let mut cotangents = Cotangents::default();
     for &(at, seed) in seeds {
         cotangents.add(axes, b, at, seed);
@@ -66,12 +70,9 @@ fn pull(
         match &node.kind {
             Kind::Op(_) => {
                 let Some(g) = cotangents.of(id).filter(|_| activity.is(id)) else { continue };
-                for (i, operand) in node.operands.clone().into_iter().enumerate() {
-                    if activity.is(operand)
-                        && let Some(part) = rules::pull(axes, b, id, i, g)
-                    {
-                        cotangents.add(axes, b, operand, part);
-                    }
+                match inner.pull(axes, b, &activity, id, g) {
+                    Some((start, part)) => cotangents.add(axes, b, start, part),
+                    None => rules::pull_all(axes, b, &activity, &mut cotangents, id, g),
                 }
             }
             Kind::Scan(_) => scan::pull(axes, b, &activity, &mut cotangents, id, keep),

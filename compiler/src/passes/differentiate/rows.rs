@@ -66,6 +66,22 @@ pub fn passes(op: Elementwise, operand: usize) -> bool {
     derivative(op, operand).is_some()
 }
 
+/// Whether the derivative with respect to an operand reads the result, or an operand for which `moves` holds.
+pub fn bends(op: Elementwise, operand: usize, moves: &dyn Fn(usize) -> bool) -> bool {
+    derivative(op, operand).is_some_and(|expression| expression.bends(moves))
+}
+
+impl Expression {
+    fn bends(&self, moves: &dyn Fn(usize) -> bool) -> bool {
+        match self {
+            Expression::Operand(i) => moves(*i),
+            Expression::Result => true,
+            Expression::Cotangent | Expression::Number(_) => false,
+            Expression::Apply(_, parts) => parts.iter().any(|part| part.bends(moves)),
+        }
+    }
+}
+
 /// The cotangent of an operand of the elementwise node `y`, before it is summed over axes which the operand lacks.
 pub fn pull(
     axes: &Axes,

@@ -8,7 +8,8 @@ use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem};
 
-use super::cotangent::{constant, spread, total};
+use super::activity::Activity;
+use super::cotangent::{Cotangents, constant, spread, total};
 use super::rows;
 use crate::graph::{NodeId, RegionBuilder};
 
@@ -35,8 +36,19 @@ pub fn passes(op: &Op, operand: usize) -> bool {
     }
 }
 
+/// Adds to the cotangents of the active operands of node `y`, whose cotangent is `g`.
+pub fn pull_all(axes: &Axes, b: &mut RegionBuilder, activity: &Activity, cotangents: &mut Cotangents, y: NodeId, g: NodeId) {
+    for (i, operand) in b.region()[y].operands.clone().into_iter().enumerate() {
+        if activity.is(operand)
+            && let Some(part) = pull(axes, b, y, i, g)
+        {
+            cotangents.add(axes, b, operand, part);
+        }
+    }
+}
+
 /// The cotangent of an operand of node `y` from the cotangent `g` of `y`; none where nothing passes.
-pub fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: NodeId) -> Option<NodeId> {
+fn pull(axes: &Axes, b: &mut RegionBuilder, y: NodeId, operand: usize, g: NodeId) -> Option<NodeId> {
     let node = b.region()[y].clone();
     let op = node.kind.op()?;
     if !passes(op, operand) {

@@ -1,6 +1,7 @@
 //! Gradients against central finite differences, through the interpreter.
 
 mod attention;
+mod factor;
 mod operators;
 mod scans;
 

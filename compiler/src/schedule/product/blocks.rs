@@ -41,6 +41,10 @@ pub struct Blocks {
     pub nc: u32,
     /// Places of the summed dimension taken at a time; a multiple of the lanes.
     pub kc: u32,
+    /// Whether rows in place are so long that those of a register block begin in few sets of the first-level cache. That holds
+    /// them and nothing else then: columns come from the second level, and longer passes pay. Otherwise it holds some columns,
+    /// which all rows are multiplied with.
+    pub crowded: bool,
 }
 
 impl Blocks {
@@ -69,9 +73,7 @@ impl Blocks {
             }
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
-        // Passes over the summed dimension of about equal length. Both operands of a register block share the first level of
-        // cache, unless rows in place are so long that many begin in one set of it: then the columns come from the second level,
-        // and longer passes pay.
+        // Passes over the summed dimension of about equal length.
         let crowded = problem.rows_in_place().is_some() && k > 768;
         let passes = k.div_ceil(if crowded { 384 } else { 192 });
         let kc = k.div_ceil(passes).next_multiple_of(width);
@@ -91,9 +93,11 @@ impl Blocks {
             let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.
             let nc = nc.next_multiple_of(width.max(8));
-            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
+            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32, crowded };
         }
-        for mc in candidates(m, step, 512) {
+        // Where nothing is packed, few rows cost little.
+        let most = if ready && crowded { together(k, machine).clamp(mr, 512) } else { 512 };
+        for mc in candidates(m, step, most) {
             for nc in candidates(n, width, 768) {
                 let packed = if ready { 0 } else { nc * (kc + 1) };
                 let rows = if problem.rows_in_place().is_some() { 0 } else { mc * (kc + width) };
@@ -112,7 +116,7 @@ impl Blocks {
                 }
             }
         }
-        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
+        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32, crowded }
     }
 
     /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.
@@ -133,6 +137,14 @@ impl Blocks {
     pub fn stream(&self) -> u32 {
         self.kc + 1
     }
+}
+
+/// How many rows of so many elements, one behind another, half of the second-level cache holds: it has sixteen ways, and rows
+/// whose length has a large power of two in common with a way begin in few places of it.
+fn together(length: u64, machine: &Machine) -> u64 {
+    let way = u64::from(machine.l2 / 16).next_power_of_two();
+    let common = 1 << (4 * length).trailing_zeros().min(way.trailing_zeros());
+    8 * way / common
 }
 
 /// Block lengths to be tried: equal parts of a dimension, up to a most.

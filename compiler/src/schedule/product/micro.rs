@@ -52,8 +52,11 @@ pub fn multiply(
         }
         let length = w.mul(count, by);
         let to = w.add(from, length);
-        w.repeat((from, to, width), &[], |w, v, _| {
-            w.repeat((zero, rows, blocks.mr), &[], |w, row, _| {
+        let (down, across) = ((zero, rows, blocks.mr), (from, to, width));
+        let (outer, inner) = if blocks.crowded { (down, across) } else { (across, down) };
+        w.repeat(outer, &[], |w, outer, _| {
+            w.repeat(inner, &[], |w, inner, _| {
+                let (row, v) = if blocks.crowded { (outer, inner) } else { (inner, outer) };
                 let starts = starts(w, row);
                 block(w, blocks, packed, &starts, (row, v, width), kc, goes_on);
                 Vec::new()

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn scans(graph: &Graph) -> Vec<crate::graph::Scan> {
+pub(super) fn scans(graph: &Graph) -> Vec<crate::graph::Scan> {
     let scan = |kind: &Kind| match kind {
         Kind::Scan(scan) => Some((**scan).clone()),
         _ => None,

@@ -107,7 +107,10 @@ impl Writing {
         let texts: Vec<Vec<i32>> = self.texts.iter().map(|text| last(text, most)).collect();
         let Some(kept) = &mut self.kept else {
             let given = &self.given;
-            ensure!(given.is_empty() || texts.len() == 1, "several prompts are written on alone where nothing else is given");
+            ensure!(
+                given.is_empty() || texts.len() == 1,
+                "several prompts are written on alone where nothing else is given"
+            );
             let mut one = |text: &Vec<i32>| self.ports.run(machine, "forward", &[text], given, &Specials::default());
             return texts.iter().map(|text| Ok(one(text)?.swap_remove(0))).collect();
         };

@@ -24,7 +24,13 @@ pub fn given(first: usize, rows: usize) -> Batch {
 }
 
 /// The logits of the last place of each row.
-fn logits(engine: &mut dyn Engine, program: &str, rows: &[Vec<i32>], mut inputs: Batch, specials: &Specials) -> Vec<Vec<f64>> {
+fn logits(
+    engine: &mut dyn Engine,
+    program: &str,
+    rows: &[Vec<i32>],
+    mut inputs: Batch,
+    specials: &Specials,
+) -> Vec<Vec<f64>> {
     let shape = vec![rows.len(), rows[0].len()];
     let ids = Tensor::new(shape, Data::I32(rows.concat())).unwrap();
     inputs.push(("ids".into(), ids));

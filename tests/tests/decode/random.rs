@@ -30,7 +30,7 @@ fn attention(draw: &mut Draw) -> String {
     let window = format!("window({})", [1, 2, 3, 5, 8, 40][draw.below(6) as usize]);
     let between = format!("index(source) <= index(time) and index(time) - index(source) < {}", 1 + draw.below(5));
     let sinks = format!("sinks({}, {})", 1 + draw.below(2), 1 + draw.below(3));
-    let mask = draw.one_of(&["causal()", "index(source) < index(time) + 1", &window, &between, &sinks]).to_string();
+    let mask = draw.one_of(&[&window, "index(source) < index(time) + 1", &between, &sinks, "causal()"]).to_string();
     let bias =
         draw.one_of(&["", " + slope * (index(source) - index(time))", " + max(index(source) - index(time), -4) * slope"]);
     let (open, close) = draw.one_of(&["|", "2 * tanh(| / 3)"]).split_once('|').expect("two sides");

@@ -20,7 +20,8 @@ impl Frame<'_> {
         let mut distances: Vec<i64> = values.iter().filter_map(|v| v.beyond().before.map(|b| b.1)).collect();
         distances.sort_unstable();
         let before = says.and_then(|s| s.window()).map(|window| (0.0, window)).or_else(|| {
-            let mut found = distances.into_iter().map(|d| (self.there(op, values.len(), &|i| at(d, i).or_else(|| known(i))), d));
+            let mut found =
+                distances.into_iter().map(|d| (self.there(op, values.len(), &|i| at(d, i).or_else(|| known(i))), d));
             found.find_map(|(value, d)| Some((value?, d)))
         });
         Beyond { after, before }

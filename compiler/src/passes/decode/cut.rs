@@ -7,8 +7,8 @@ use weft_dsl::op::Op;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
-use super::value::{Beyond, Value, View};
 use super::time::Time;
+use super::value::{Beyond, Value, View};
 use super::walk::{Frame, node};
 use super::{Kept, PAST, Places, number, turn};
 use crate::graph::{Kind, NodeId};

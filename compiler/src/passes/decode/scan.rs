@@ -100,7 +100,8 @@ impl Frame<'_> {
         let nodes = self.out.several(kind, operands, &types);
         let (values, updated) = nodes.split_at(beyond.len());
         let mut updated = updated.iter().copied();
-        self.caches.extend(own.into_iter().map(|cache| Cache { updated: cache.updated.and_then(|_| updated.next()), ..cache }));
+        self.caches
+            .extend(own.into_iter().map(|cache| Cache { updated: cache.updated.and_then(|_| updated.next()), ..cache }));
         let is_fixed = values.iter().all(|&v| matches!(self.by_type(v, Beyond::default()), Value::Fixed(_)));
         if is_given && is_fixed {
             self.given.extend(values);

@@ -1,12 +1,15 @@
 //! Compiled: every way of compiling, against the program over whole texts compiled in the same way.
 
 use weft_runtime::data::Batch;
+use weft_runtime::generate::{Request, generate};
 use weft_runtime::plan::{CAPACITY, PAST};
+use weft_runtime::sample::Sampling;
 use weft_runtime::step::Specials;
 use weft_runtime::tensor::{Data, Tensor};
 use weft_tests::compare::{Tolerance, close_values, floats};
 use weft_tests::engine::{Engine, Task, Way, engine, specification};
 use weft_tests::models::GPT2;
+use weft_tests::native::Native;
 use weft_tests::reference::Case;
 
 /// Rounding of 32-bit floats.
@@ -63,6 +66,29 @@ pub fn writes(engine: &mut dyn Engine, prompts: &[Vec<i32>], steps: usize, progr
         let next: Vec<Vec<i32>> = (0..rows.len()).map(|r| vec![((3 * step + 5 * r + 1) % 11) as i32]).collect();
         rows.iter_mut().zip(&next).for_each(|(row, next)| row.extend(next));
         got = logits(engine, programs[1], &next, Batch::new(), &specials(longest + step));
+    }
+}
+
+/// Text behind prompts, as users have it written, by a model that takes [`given`]: each row's tokens are what the program over whole
+/// texts says.
+pub fn generates(native: &mut Native, prompts: &[Vec<i32>]) {
+    let given = given(0, prompts.len());
+    let request =
+        Request { prompts, given, tokens: 5, sampling: Sampling::GREEDY, seed: 0, vocabulary: usize::MAX, end: None };
+    let (mut rows, mut steps) = (prompts.to_vec(), Vec::new());
+    generate(&mut native.machine, &request, &mut |added| {
+        steps.push((rows.clone(), added.logits.clone()));
+        rows.iter_mut().zip(added.tokens).for_each(|(row, token)| row.extend(token));
+        Ok(true)
+    })
+    .unwrap();
+    for (rows, got) in steps {
+        for (row, got) in got.iter().enumerate() {
+            let inputs = self::given(row, 1);
+            let whole = logits(native, "forward", &rows[row..=row], inputs, &Specials::default());
+            let got: Vec<f64> = got.iter().map(|&x| f64::from(x)).collect();
+            close_values(&got, &whole[0], SINGLE).unwrap_or_else(|e| panic!("{rows:?}, row {row}: {e}"));
+        }
     }
 }
 

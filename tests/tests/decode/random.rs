@@ -7,7 +7,7 @@ use weft_tests::engine::{Task, specification};
 use weft_tests::native::Native;
 use weft_tests::texts::check;
 
-use super::native::writes;
+use super::native::{generates, writes};
 
 /// Numbers that follow from a seed.
 struct Draw(u64);
@@ -205,7 +205,12 @@ fn compiled(optimise: bool, checked: bool) {
             }
         }
         writes(&mut native, &[vec![4, 9, 2]], 4, ["prefill", "decode"], 17, reads);
-        writes(&mut native, &[vec![4, 9, 2, 8, 1], vec![1], vec![3, 10, 5]], 4, ["prefill_rows", "decode_rows"], 19, reads);
+        let prompts = [vec![4, 9, 2, 8, 1], vec![1], vec![3, 10, 5]];
+        writes(&mut native, &prompts, 4, ["prefill_rows", "decode_rows"], 19, reads);
+        if reads {
+            generates(&mut native, &prompts);
+            generates(&mut native, &prompts[..1]);
+        }
     }
 }
 

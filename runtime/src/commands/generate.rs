@@ -83,7 +83,7 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     interrupt::listen("stopping");
 
     let vocabulary = tokenizer.as_ref().map_or(usize::MAX, Tokenizer::size);
-    let given = args.given.as_deref().map(|file| weights::read_tensors(file)).transpose()?.unwrap_or_default();
+    let given = args.given.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
     let (tokens, seed, end) = (args.tokens, args.seed, args.end);
     let request = Request { prompts: &prompts, given, tokens, sampling, seed, vocabulary, end };
     // One text is shown as it comes.

@@ -35,7 +35,7 @@ use weft_dsl::types::{Axes, Axis, Elem};
 
 use weft_runtime::plan::{CAPACITY, PAST, room, turn};
 
-use crate::graph::{Graph, Input, Kind, Output, Region, Sink, Source};
+use crate::graph::{Graph, Input, Kind, Output, Sink, Source};
 use crate::passes::canonical::{canonicalise, compact};
 use entry::Entry;
 use time::{Time, Windows};
@@ -178,8 +178,7 @@ pub fn derive(graph: &Graph, which: Which) -> Result<Derived, String> {
         let mut frame = Frame::program(graph, &entry, &axes, &time);
         frame.walk()?;
         if time.is_settled() {
-            let (inputs, outputs, body, kept) = finish(graph, &entry, frame)?;
-            let mut made = Graph { axes, inputs, body, outputs };
+            let (mut made, kept) = finish(graph, &entry, frame)?;
             if which.goes_on && made.inputs.iter().any(|input| entry.is_given(input)) {
                 forget(&mut made, |input| entry.is_given(input));
             }
@@ -190,7 +189,7 @@ pub fn derive(graph: &Graph, which: Which) -> Result<Derived, String> {
 }
 
 /// A program that has been walked: what it takes, gives, computes and keeps.
-fn finish(graph: &Graph, entry: &Entry, mut frame: Frame) -> Result<(Vec<Input>, Vec<Output>, Region, Vec<Kept>), String> {
+fn finish(graph: &Graph, entry: &Entry, mut frame: Frame) -> Result<(Graph, Vec<Kept>), String> {
     let (axes, time) = (frame.axes, frame.time);
     let logits = frame.result(graph.body.outputs[entry.logits])?;
     let mut shown = graph.outputs[entry.logits].axes.clone();
@@ -221,7 +220,7 @@ fn finish(graph: &Graph, entry: &Entry, mut frame: Frame) -> Result<(Vec<Input>,
         inputs.push(Input { name: name.clone(), elem: cache.elem, axes: cache.axes.clone(), source: Source::Kept });
         kept.push(cache.described(axes, time, name));
     }
-    Ok((inputs, outputs, frame.out.finish(nodes), kept))
+    Ok((Graph { axes: axes.clone(), inputs, body: frame.out.finish(nodes), outputs }, kept))
 }
 
 /// Takes out inputs of which only what is kept was needed, with what was computed of them.

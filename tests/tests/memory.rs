@@ -35,7 +35,7 @@ fn peak(output: &Output) -> Peak {
 fn trained(output: &Output, (rows, time): (usize, usize), threads: usize, checked: bool) -> (Vec<f64>, Vec<Vec<u8>>) {
     let mut native = Native::of(output.plan.clone(), &output.objects, threads, checked).unwrap();
     native.machine.initialise(3).unwrap();
-    let ids = |by: usize| Tensor::i64(&[rows, time], (0..rows * time).map(|i| (i * by % 43691) as i64).collect()).unwrap();
+    let ids = |by: usize| Tensor::i64(&[rows, time], (0..rows * time).map(|i| (i * by % 131071) as i64).collect()).unwrap();
     let batch = vec![("ids".to_string(), ids(7919)), ("next".to_string(), ids(104_729))];
     let losses = (1..3).map(|step| {
         let specials = Specials { step, ..Specials::default() };
@@ -53,8 +53,8 @@ fn trained(output: &Output, (rows, time): (usize, usize), threads: usize, checke
 #[test]
 fn logits_are_never_whole_and_bits_do_not_depend_on_threads() {
     let output = compiled(None, false);
-    // Logits and their gradient, whole, are 2 · 3 · 96 · 43691 floats: 101 MB.
-    assert!(peak(&output).values < 50_000_000, "{}", peak(&output));
+    // Logits and their gradient, whole, are 2 · 3 · 96 · 131071 floats: 302 MB.
+    assert!(peak(&output).values < 150_000_000, "{}", peak(&output));
     let one = trained(&output, (3, 96), 1, false);
     for threads in [2, 3, 7] {
         assert!(trained(&output, (3, 96), threads, false) == one, "{threads} threads");
@@ -62,7 +62,7 @@ fn logits_are_never_whole_and_bits_do_not_depend_on_threads() {
     // Nothing has to be as the recipe says.
     for sizes in [(1, 5), (2, 1), (5, 17)] {
         let first = trained(&output, sizes, 2, false).0[0];
-        assert!((first - 10.68).abs() < 0.2, "{sizes:?}: {first}");
+        assert!((first - 11.78).abs() < 0.2, "{sizes:?}: {first}");
     }
     trained(&compiled(None, true), (3, 96), 2, true);
 }

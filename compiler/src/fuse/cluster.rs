@@ -78,16 +78,20 @@ fn epilogues(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
     if !matches!(anchor(region, root), Anchor::Map(_)) || clusters.members(root).len() > 1 {
         return;
     }
-    let alike = |read: NodeId| {
+    let alike = |read: NodeId, alone: bool| {
         region[root].ty.axes.len() == region[read].ty.axes.len()
             && pointwise(region, roots, root, read)
-                .is_some_and(|names| names.iter().all(|&(own, name)| own == name || !region[read].ty.has(name)))
+                .is_some_and(|names| names.iter().all(|&(own, name)| own == name || alone && !region[read].ty.has(name)))
     };
     // The last of them: one that others are made from cannot wait for what is made of those.
     for &read in roots.reads(root).iter().rev().filter(|&&read| roots.role(read) == Role::Root) {
-        let mut members = roots.reads(root).iter().filter(|r| clusters.members(read).contains(r));
+        let all = clusters.members(read);
+        let mut members = roots.reads(root).iter().filter(|r| all.contains(r));
+        // Where others have joined, all call the product's axes the same.
+        let named_alike = all.len() == 1 || all.iter().all(|&m| region[m].ty.axes == region[root].ty.axes);
         if clusters.anchor(region, read) == Anchor::Product
-            && members.all(|&member| alike(member))
+            && named_alike
+            && members.all(|&member| alike(member, all.len() == 1))
             && clusters.join(region, roots, read, root)
         {
             return;

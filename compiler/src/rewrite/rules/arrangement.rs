@@ -6,7 +6,6 @@ use super::{Rule, algebra};
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = algebra! {
     "factor-difference"   Real "(sub (mul ?a ?b) (mul ?a ?c))" => "(mul ?a (sub ?b ?c))";
-    "factor-divisor"      Real "(add (div ?a ?c) (div ?b ?c))" => "(div (add ?a ?b) ?c)";
     "mul-small-first"     Real "(mul (mul ?a ?b) ?c)"          => "(mul ?a (mul ?b ?c))"    if Smaller("b c", "a b");
     "add-small-first"     Real "(add (add ?a ?b) ?c)"          => "(add ?a (add ?b ?c))"    if Smaller("b c", "a b");
     "div-by-small"        Real "(div ?a ?c)"                   => "(mul ?a (div 1 ?c))"     if All(&[Smaller("c", "a"), Invertible("c")]);

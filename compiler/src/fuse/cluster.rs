@@ -78,22 +78,22 @@ fn epilogues(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
     if !matches!(anchor(region, root), Anchor::Map(_)) || clusters.members(root).len() > 1 {
         return;
     }
-    let alike = |read: NodeId, alone: bool| {
-        region[root].ty.axes.len() == region[read].ty.axes.len()
-            && pointwise(region, roots, root, read)
-                .is_some_and(|names| names.iter().all(|&(own, name)| own == name || alone && !region[read].ty.has(name)))
+    // What a value calls the product's axes.
+    let names = |id: NodeId, read: NodeId| {
+        let named = pointwise(region, roots, id, read)?;
+        (region[id].ty.axes.len() == region[read].ty.axes.len()).then_some(named)
     };
+    let apart = |own: Axis, name: Axis, read: NodeId| own == name || !region[read].ty.has(name);
     // The last of them: one that others are made from cannot wait for what is made of those.
     for &read in roots.reads(root).iter().rev().filter(|&&read| roots.role(read) == Role::Root) {
         let all = clusters.members(read);
-        let mut members = roots.reads(root).iter().filter(|r| all.contains(r));
-        // Where others have joined, all call the product's axes the same.
-        let named_alike = all.len() == 1 || all.iter().all(|&m| region[m].ty.axes == region[root].ty.axes);
-        if clusters.anchor(region, read) == Anchor::Product
-            && named_alike
-            && members.all(|&member| alike(member, all.len() == 1))
-            && clusters.join(region, roots, read, root)
-        {
+        let Some(&product) = all.iter().find(|&&m| matches!(anchor(region, m), Anchor::Product)) else { continue };
+        let own = names(root, product).filter(|n| n.iter().all(|&(own, name)| apart(own, name, product)));
+        // Who has joined it calls them the same.
+        let alike = own.is_some() && all.iter().all(|&m| m == product || names(m, product) == own);
+        let plain = |member: NodeId| names(root, member).is_some_and(|n| n.iter().all(|(own, name)| own == name));
+        let direct = roots.reads(root).iter().all(|&r| r == product || !all.contains(&r) || plain(r));
+        if clusters.anchor(region, read) == Anchor::Product && alike && direct && clusters.join(region, roots, read, root) {
             return;
         }
     }

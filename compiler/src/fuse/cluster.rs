@@ -83,12 +83,11 @@ fn epilogues(_axes: &Axes, region: &Region, roots: &Roots, clusters: &mut Cluste
         let named = pointwise(region, roots, id, read)?;
         (region[id].ty.axes.len() == region[read].ty.axes.len()).then_some(named)
     };
-    let apart = |own: Axis, name: Axis, read: NodeId| own == name || !region[read].ty.has(name);
     // The last of them: one that others are made from cannot wait for what is made of those.
     for &read in roots.reads(root).iter().rev().filter(|&&read| roots.role(read) == Role::Root) {
         let all = clusters.members(read);
         let Some(&product) = all.iter().find(|&&m| matches!(anchor(region, m), Anchor::Product)) else { continue };
-        let own = names(root, product).filter(|n| n.iter().all(|&(own, name)| apart(own, name, product)));
+        let own = names(root, product).filter(|n| n.iter().all(|&(own, name)| own == name || !region[product].ty.has(name)));
         // Who has joined it calls them the same.
         let alike = own.is_some() && all.iter().all(|&m| m == product || names(m, product) == own);
         let plain = |member: NodeId| names(root, member).is_some_and(|n| n.iter().all(|(own, name)| own == name));

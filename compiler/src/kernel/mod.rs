@@ -172,6 +172,6 @@ pub struct Kernel {
     /// What runs for each tile.
     pub body: Vec<Stmt>,
     /// Arguments that are written and not read until long after, in order: whole vectors go past the caches where they are surely
-    /// aligned. They begin at multiples of 64 bytes.
+    /// aligned. They begin at multiples of 16 elements, in buffers that begin at multiples of 64 bytes.
     pub far: Vec<u32>,
 }

@@ -32,7 +32,7 @@ impl Ref {
         Self { buffer, offset: Size::of(0), strides: Vec::new(), layout, far: false }
     }
 
-    /// Whether it lies far and begins at a multiple of 64 bytes wherever loops are.
+    /// Whether it lies far and begins at a multiple of 16 elements wherever loops are.
     fn goes_far(&self) -> bool {
         let whole = |size: &Size| size.terms().all(|(_, n)| n % 16 == 0);
         self.far && whole(&self.offset) && self.strides.iter().all(|(_, _, step)| whole(step))
@@ -299,7 +299,8 @@ impl<'a> Planner<'a> {
         let far = self.is_far(made.map(|number| &outputs[number]));
         for (number, ty) in outputs.iter().enumerate().skip(scan.carried) {
             if let Some(slice) = yielded(scan, number) {
-                yields.push(operands[slice].clone());
+                // A line that was just read is in a cache, so it is written there.
+                yields.push(Ref { far: false, ..operands[slice].clone() });
                 continue;
             }
             let inner = self.layouts.choose(self.axes, &ty.without(&[scan.axis]));

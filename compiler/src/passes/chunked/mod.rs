@@ -20,7 +20,8 @@ use weft_dsl::types::{Axes, Axis, Type};
 use self::island::Island;
 use crate::graph::{Graph, Kind, NodeId, Region};
 
-/// Elements that a value must have to be brought into chunks, with what is half as large: 128 MB, below which the products pay more for packing a table anew than the memory costs.
+/// Elements that a value must have to be brought into chunks, with what is half as large: 128 MB, below which products lose more by
+/// packing a table for each chunk than the memory costs.
 const LARGE: i64 = 1 << 25;
 /// Elements that the largest value of a chunk must have: less work than that does not pay for reading a table anew.
 const CHUNK: i64 = 1 << 22;

@@ -315,3 +315,21 @@ fn attention_is_one_kernel_and_its_derivative_another_however_it_is_written() {
         }
     }
 }
+
+/// How many results of each product of a recipe's training step lie far.
+fn far(file: &str, recipe: &str) -> Vec<usize> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let planned = Planned::of(&read(&path), &Subject::Recipe(recipe.into()), &[], true);
+    let launched = planned.launched("train_step");
+    let products = launched.into_iter().filter(|&kernel| form(&planned.plan.kernels[kernel]) == "product");
+    products.map(|kernel| planned.kernels.list[kernel].1.far.len()).collect()
+}
+
+#[test]
+fn what_much_is_stored_before_it_is_read_again_lies_far() {
+    // One product of a layer makes the activation and its derivative.
+    let large = far("../benches/specs/nanogpt_big.weft", "big");
+    assert_eq!(large.iter().filter(|&&results| results == 2).count(), 1, "{large:?}");
+    let small = far("../examples/shakespeare.weft", "shakespeare");
+    assert!(small.iter().all(|&results| results == 0), "{small:?}");
+}

@@ -1,6 +1,6 @@
 //! Objects: what they name, that they are the same each time, and other processors.
 
-use super::super::{Cpu, compile, executable_object, text};
+use super::super::{Cpu, assembly, compile, executable_object, text};
 use crate::kernel::{Dtype, Kernel, Place, Writer};
 use weft_dsl::elementwise::Elementwise;
 
@@ -160,4 +160,29 @@ fn objects_link_to_an_executable() {
     std::fs::remove_dir_all(&folder).unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "plan 1 2 1.00000 2.71828");
     assert_eq!(output.status.code(), Some(7));
+}
+
+/// Stores rows of so many elements, to somewhere that is read long after.
+fn rows(length: i64) -> Kernel {
+    let mut w = Writer::new(vec![Dtype::F32], 0);
+    let (row, length, zero) = (w.tile(), w.int(length), w.int(0));
+    let start = w.mul(row, length);
+    w.repeat((zero, length, 16), &[], |w, column, _| {
+        let at = w.add(start, column);
+        let value = w.constant(Dtype::F32, 16, 1.0);
+        w.store(Place::Arg(0), at, value, None);
+        Vec::new()
+    });
+    Kernel { far: vec![0], ..w.finish() }
+}
+
+#[test]
+fn what_is_far_goes_past_the_caches_where_it_is_aligned() {
+    let cpu = Cpu::named("x86-64-v4").unwrap();
+    // Rows of 40 elements begin between the lines of a cache.
+    for (length, past) in [(48, true), (40, false)] {
+        let text = assembly(&[("rows".to_string(), &rows(length))], &cpu).unwrap();
+        assert_eq!(text.contains("vmovntp"), past, "{length}: {text}");
+        assert!(text.contains("mfence") || text.contains("lock"), "others see what was stored: {text}");
+    }
 }

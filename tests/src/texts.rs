@@ -39,7 +39,7 @@ fn drawn(name: &str, at: usize) -> f64 {
 /// What is given besides the text: tokens, and which of them are there.
 fn given(elem: Elem, at: usize) -> f64 {
     match elem {
-        Elem::Bool => f64::from(at % READ == 0 || !at.is_multiple_of(3)),
+        Elem::Bool => f64::from(at.is_multiple_of(READ) || !at.is_multiple_of(3)),
         Elem::Index(_) | Elem::Int => ((7 * at + 3) % TOKENS) as f64,
         Elem::Float => drawn("given", at),
     }

@@ -1,7 +1,7 @@
 //! From the shapes of inputs to the values of a program's sizes, and from tensors to the elements that kernels read.
 
 use crate::nearest::hint;
-use crate::plan::{Dtype, Port, Program, Size};
+use crate::plan::{CAPACITY, Dtype, PAST, Port, Program, Size, of_ring};
 use crate::tensor::{Data, Tensor};
 use anyhow::{Context, Result, bail, ensure};
 
@@ -73,7 +73,8 @@ pub fn sizes(program: &Program, inputs: &[&Tensor], given: &[(&str, i64)]) -> Re
         );
     }
     let pairs: Vec<(&Port, &Tensor)> = program.inputs.iter().zip(inputs.iter().copied()).collect();
-    let value_of = |name: &String| given.iter().find(|(n, _)| n == name).map(|&(_, value)| value);
+    let given = |name: &str| given.iter().find(|(n, _)| *n == name).map(|&(_, value)| value);
+    let value_of = |name: &String| given(name).or_else(|| of_ring(name, given(PAST)?, given(CAPACITY)?));
     let (values, origins) = solved(&pairs, program.sizes.iter().map(value_of).collect());
     let values: Vec<i64> = values
         .into_iter()

@@ -107,3 +107,11 @@ fn booleans_are_zero_or_one() {
     write_input(&program().inputs[0], None, Dtype::Bool, &mask, &mut out).unwrap();
     assert_eq!(out, [0, 1, 1]);
 }
+
+#[test]
+fn a_ring_has_no_more_room_than_there_is() {
+    use crate::plan::{of_ring, room, turn};
+    let of = |window, past| [room(window), turn(window)].map(|name| of_ring(&name, past, 10).unwrap());
+    assert_eq!([of(4, 3), of(4, 4), of(4, 9), of(40, 9)], [[4, 3], [4, 0], [4, 1], [10, 9]]);
+    assert!(of_ring("kept.past", 3, 10).is_none() && of_ring("time", 3, 10).is_none());
+}

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 
+use crate::data::Batch;
 use crate::exec::Machine;
 use crate::sample::Sampling;
 use crate::writing::{Logits, Writing};
@@ -11,6 +12,8 @@ use crate::writing::{Logits, Writing};
 pub struct Request<'a> {
     /// Indices of the prompts, at least one each; they may differ in length.
     pub prompts: &'a [Vec<i32>],
+    /// What the model takes besides, such as what its encoder reads: a row for each prompt.
+    pub given: Batch,
     /// How many tokens to add to each.
     pub tokens: usize,
     /// How each is chosen.
@@ -45,7 +48,7 @@ pub fn generate(machine: &mut Machine, request: &Request, emit: &mut dyn FnMut(&
         let logits = match &mut open {
             Some(writing) => writing.add(machine, &last)?,
             None => {
-                let (writing, logits) = Writing::begin(machine, request.prompts, request.tokens)?;
+                let (writing, logits) = Writing::begin(machine, request.prompts, request.given.clone(), request.tokens)?;
                 open = Some(writing);
                 logits
             }

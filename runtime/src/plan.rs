@@ -13,6 +13,27 @@ pub const PAST: &str = "kept.past";
 /// The size that says for how many places there is room.
 pub const CAPACITY: &str = "kept.capacity";
 
+/// The size that says how many places a ring has that holds the last `window` places: no more than there is room for.
+pub fn room(window: i64) -> String {
+    format!("kept.room.{window}")
+}
+
+/// The size that says where the next place goes in such a ring.
+pub fn turn(window: i64) -> String {
+    format!("kept.turn.{window}")
+}
+
+/// The value of a size that follows from [`PAST`] and [`CAPACITY`] by its name.
+pub fn of_ring(name: &str, past: i64, capacity: i64) -> Option<i64> {
+    let (what, window) = name.strip_prefix("kept.")?.split_once('.')?;
+    let room = window.parse::<i64>().ok()?.min(capacity).max(1);
+    match what {
+        "room" => Some(room),
+        "turn" => Some(past.rem_euclid(room)),
+        _ => None,
+    }
+}
+
 /// A compiled specification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {

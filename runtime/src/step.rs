@@ -62,7 +62,7 @@ pub struct Specials {
     /// `$start`: where the text of each row begins.
     pub start: Vec<i32>,
     /// Sizes that no input tells.
-    pub sizes: Vec<(&'static str, i64)>,
+    pub sizes: Vec<(String, i64)>,
 }
 
 impl Specials {
@@ -103,7 +103,8 @@ pub fn run(machine: &mut Machine, program: &str, batch: &Batch, specials: &Speci
         }
     }
     fields.extend(scalars.iter().map(|(name, tensor)| (name.as_str(), tensor)));
-    machine.run_sized(program, &fields, &specials.sizes).with_context(|| format!("in `{program}`"))
+    let sizes: Vec<(&str, i64)> = specials.sizes.iter().map(|(name, size)| (name.as_str(), *size)).collect();
+    machine.run_sized(program, &fields, &sizes).with_context(|| format!("in `{program}`"))
 }
 
 /// As [`run`], where all outputs are scalars.

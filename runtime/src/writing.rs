@@ -6,7 +6,8 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::bind::fixed;
+use crate::bind::{fixed, solved};
+use crate::data::Batch;
 use crate::exec::Machine;
 use crate::plan::{CAPACITY, Dtype, PAST, Port, Program, Size};
 use crate::step::{self, Specials};
@@ -32,6 +33,8 @@ struct Ports {
 pub struct Writing {
     ports: Ports,
     texts: Vec<Vec<i32>>,
+    /// What is given with the prompts.
+    given: Batch,
     /// The programs that keep places, where there are any.
     kept: Option<Kept>,
 }
@@ -46,28 +49,32 @@ struct Kept {
     past: usize,
     /// Room for so many.
     capacity: usize,
+    /// The sizes that what is given has.
+    sizes: Vec<(String, i64)>,
 }
 
 /// Logits of what comes next, one list for each row.
 pub type Logits = Vec<Vec<f32>>;
 
 impl Writing {
-    /// Begins behind prompts, each of at least one token; at most `room` tokens will follow.
+    /// Begins behind prompts, each of at least one token; at most `room` tokens will follow. `given` is what the model takes besides,
+    /// such as what its encoder reads, a row for each prompt.
     ///
     /// # Errors
     /// A model that does not turn indices into logits; a prompt without tokens or with one that the model does not know.
-    pub fn begin(machine: &mut Machine, prompts: &[Vec<i32>], room: usize) -> Result<(Self, Logits)> {
+    pub fn begin(machine: &mut Machine, prompts: &[Vec<i32>], given: Batch, room: usize) -> Result<(Self, Logits)> {
         ensure!(!prompts.is_empty(), "there is no prompt");
         ensure!(prompts.iter().all(|p| !p.is_empty()), "the prompt has no token: the first token needs one to follow");
         let has = |name: &str| machine.plan().programs.iter().any(|p| p.name == name);
         let names = if prompts.len() == 1 { ("prefill", "decode") } else { ("prefill_rows", "decode_rows") };
         let keeps = has(names.0) && has(names.1);
-        let ports = Ports::of(machine.program(if keeps { names.0 } else { "forward" })?)?;
+        let ports = Ports::of(machine.program(if keeps { names.0 } else { "forward" })?, &given)?;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         let capacity = longest.saturating_add(room).min(ports.context.unwrap_or(usize::MAX));
-        let kept =
-            keeps.then(|| Kept { prefill: names.0, decode: names.1, start: Vec::new(), past: 0, capacity: capacity.max(1) });
-        let mut writing = Self { ports, texts: prompts.to_vec(), kept };
+        let sizes = if keeps { told(machine.program(names.0)?, &given) } else { Vec::new() };
+        let (start, capacity) = (Vec::new(), capacity.max(1));
+        let kept = keeps.then_some(Kept { prefill: names.0, decode: names.1, start, past: 0, capacity, sizes });
+        let mut writing = Self { ports, texts: prompts.to_vec(), given, kept };
         let logits = writing.logits_of_texts(machine)?;
         Ok((writing, logits))
     }
@@ -90,7 +97,7 @@ impl Writing {
         let specials = kept.specials();
         kept.past += 1;
         let rows: Vec<&[i32]> = tokens.iter().map(std::slice::from_ref).collect();
-        self.ports.run(machine, kept.decode, &rows, &specials)
+        self.ports.run(machine, kept.decode, &rows, &Batch::new(), &specials)
     }
 
     /// The logits behind the rows as they are, nothing kept of them.
@@ -99,7 +106,12 @@ impl Writing {
         let most = self.ports.context.unwrap_or(usize::MAX);
         let texts: Vec<Vec<i32>> = self.texts.iter().map(|text| last(text, most)).collect();
         let Some(kept) = &mut self.kept else {
-            let mut one = |text: &Vec<i32>| self.ports.run(machine, "forward", &[text], &Specials::default());
+            let given = &self.given;
+            ensure!(
+                given.is_empty() || texts.len() == 1,
+                "several prompts are written on alone where nothing else is given"
+            );
+            let mut one = |text: &Vec<i32>| self.ports.run(machine, "forward", &[text], given, &Specials::default());
             return texts.iter().map(|text| Ok(one(text)?.swap_remove(0))).collect();
         };
         let longest = texts.iter().map(Vec::len).max().unwrap_or(0);
@@ -110,24 +122,29 @@ impl Writing {
         let rows: Vec<&[i32]> = padded.iter().map(Vec::as_slice).collect();
         let specials = kept.specials();
         kept.past = longest;
-        self.ports.run(machine, kept.prefill, &rows, &specials)
+        self.ports.run(machine, kept.prefill, &rows, &self.given, &specials)
     }
 }
 
 impl Kept {
     fn specials(&self) -> Specials {
-        let sizes = vec![(PAST, self.past as i64), (CAPACITY, self.capacity as i64)];
+        let mut sizes = self.sizes.clone();
+        sizes.extend([(PAST.to_string(), self.past as i64), (CAPACITY.to_string(), self.capacity as i64)]);
         Specials { start: self.start.clone(), sizes, ..Specials::default() }
     }
 }
 
 impl Ports {
-    fn of(program: &Program) -> Result<Self> {
-        let ports = program.inputs.iter().filter(|port| !port.name.starts_with('$'));
+    fn of(program: &Program, given: &Batch) -> Result<Self> {
+        let is_given = |port: &&Port| given.iter().any(|(name, _)| *name == port.name);
+        let ports = program.inputs.iter().filter(|port| !port.name.starts_with('$') && !is_given(port));
         let (flags, indices): (Vec<&Port>, Vec<&Port>) = ports.partition(|port| dtype(program, port) == Some(Dtype::Bool));
         let [input] = indices[..] else {
             let names: Vec<_> = program.inputs.iter().map(|port| format!("`{}`", port.name)).collect();
-            bail!("text can be generated where `forward` takes indices alone; here it takes {}", names.join(", "));
+            bail!(
+                "text is written behind indices, and what `forward` takes besides must be given: it takes {}",
+                names.join(", ")
+            );
         };
         let (batched, (time_name, time_size)) = match input.axes.as_slice() {
             [time] => (false, time),
@@ -170,7 +187,14 @@ impl Ports {
     }
 
     /// The logits behind the last token of each row; rows are equally long.
-    fn run(&self, machine: &mut Machine, program: &str, rows: &[&[i32]], specials: &Specials) -> Result<Logits> {
+    fn run(
+        &self,
+        machine: &mut Machine,
+        program: &str,
+        rows: &[&[i32]],
+        given: &Batch,
+        specials: &Specials,
+    ) -> Result<Logits> {
         let length = rows[0].len();
         let shape = if self.batched { vec![rows.len(), length] } else { vec![length] };
         let mut inputs = vec![(self.input.clone(), Tensor::new(shape, Data::I32(rows.concat()))?)];
@@ -179,6 +203,7 @@ impl Ports {
             let count = shape.iter().product();
             inputs.push((name.clone(), Tensor::new(shape, Data::Bool(vec![1; count]))?));
         }
+        inputs.extend(given.iter().cloned());
         let outputs = step::run(machine, program, &inputs, specials)?;
         let found = outputs.iter().find(|(name, _)| *name == self.output);
         let (_, logits) = found.with_context(|| format!("`{program}` gave no `{}`", self.output))?;
@@ -197,6 +222,15 @@ impl Ports {
         };
         (0..rows.len()).map(row).collect()
     }
+}
+
+/// The sizes that tensors tell of those that a program has.
+fn told(program: &Program, given: &Batch) -> Vec<(String, i64)> {
+    let tensor = |port: &Port| given.iter().find(|(name, _)| *name == port.name).map(|(_, tensor)| tensor);
+    let pairs: Vec<(&Port, &Tensor)> = program.inputs.iter().filter_map(|port| Some((port, tensor(port)?))).collect();
+    let fits = pairs.iter().all(|(port, tensor)| port.axes.len() == tensor.shape.len());
+    let (values, _) = solved(if fits { &pairs } else { &[] }, vec![None; program.sizes.len()]);
+    program.sizes.iter().cloned().zip(values).filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// How a port is stored.
@@ -249,10 +283,10 @@ mod tests {
 
     #[test]
     fn flags_are_filled_and_logits_found_by_name() {
-        let ports = Ports::of(&program(&[("batch", 0), ("time", 1)], &["hidden", "logits"])).unwrap();
+        let ports = Ports::of(&program(&[("batch", 0), ("time", 1)], &["hidden", "logits"]), &Batch::new()).unwrap();
         assert_eq!(ports.output, "logits");
         assert_eq!(ports.flags, [("present".to_owned(), vec![false, true])]);
-        let fault = |program: &Program| Ports::of(program).unwrap_err().to_string();
+        let fault = |program: &Program| Ports::of(program, &Batch::new()).unwrap_err().to_string();
         assert!(fault(&program(&[], &["hidden", "pooled"])).contains("`hidden`, `pooled`"));
         assert!(fault(&program(&[("token", 2)], &["logits"])).contains("an axis `token` that `ids` lacks"));
     }

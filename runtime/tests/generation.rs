@@ -39,8 +39,15 @@ fn written(machine: &mut Machine, tokenizer: &Tokenizer, request: &Request) -> a
 fn greedy_goes_on_beyond_the_context() {
     let (mut machine, tokenizer) = cycle();
     let prompts = [tokenizer.encode("dabcdabcdabc").unwrap()];
-    let mut request =
-        Request { prompts: &prompts, end: None, tokens: 9, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
+    let mut request = Request {
+        prompts: &prompts,
+        given: Vec::new(),
+        end: None,
+        tokens: 9,
+        sampling: Sampling::GREEDY,
+        seed: 0,
+        vocabulary: 10,
+    };
     assert_eq!(written(&mut machine, &tokenizer, &request).unwrap(), "dabcdabcd");
     // Tokens without text are never chosen.
     request.vocabulary = 4;
@@ -56,7 +63,15 @@ fn draws_are_a_function_of_the_seed() {
     let prompts = [tokenizer.encode(" ").unwrap()];
     let sampling = Sampling { temperature: 1.0, top_k: None, top_p: None };
     let mut with = |seed| {
-        let request = Request { prompts: &prompts, end: None, tokens: 30, sampling: sampling.clone(), seed, vocabulary: 10 };
+        let request = Request {
+            prompts: &prompts,
+            given: Vec::new(),
+            end: None,
+            tokens: 30,
+            sampling: sampling.clone(),
+            seed,
+            vocabulary: 10,
+        };
         written(&mut machine, &tokenizer, &request).unwrap()
     };
     let first = with(1);
@@ -68,8 +83,15 @@ fn draws_are_a_function_of_the_seed() {
 fn it_ends_when_told() {
     let (mut machine, _) = cycle();
     let mut count = 0;
-    let request =
-        Request { prompts: &[vec![2]], end: None, tokens: 100, sampling: Sampling::GREEDY, seed: 0, vocabulary: 10 };
+    let request = Request {
+        prompts: &[vec![2]],
+        given: Vec::new(),
+        end: None,
+        tokens: 100,
+        sampling: Sampling::GREEDY,
+        seed: 0,
+        vocabulary: 10,
+    };
     let mut emit = |_: &Added| {
         count += 1;
         Ok(count < 5)

@@ -152,7 +152,7 @@ impl Engine for Oracle {
     fn run(&mut self, program: &str, inputs: &Tensors, specials: &Specials) -> Result<Tensors> {
         let graph = self.program(program)?;
         let mut bound = free_sizes(&graph.axes, &graph.inputs, inputs)?;
-        bound.extend(specials.sizes.iter().map(|&(name, value)| (name.to_string(), value)));
+        bound.extend(specials.sizes.iter().cloned());
         let sizes = Sizes::new(&graph.axes, &bound);
         let mut bindings = Bindings { sizes: bound, inputs: HashMap::new() };
         for input in &graph.inputs {

@@ -8,7 +8,7 @@ use weft_compiler::passes::decode::derive_all;
 use weft_compiler::passes::{Options, PIPELINE, run_passes};
 use weft_dsl::elaborate::{NoData, Program, Setting};
 use weft_dsl::types::Elem;
-use weft_runtime::plan::{CAPACITY, PAST};
+use weft_runtime::plan::{CAPACITY, PAST, of_ring, room, turn};
 
 /// Room for more places than any test has, so that strides differ from what is used of them.
 const ROOM: i64 = 23;
@@ -36,15 +36,29 @@ fn drawn(name: &str, at: usize) -> f64 {
     (mixed >> 11) as f64 / (1u64 << 52) as f64 - 1.0
 }
 
+/// What is given besides the text: tokens, and which of them are there.
+fn given(elem: Elem, at: usize) -> f64 {
+    match elem {
+        Elem::Bool => f64::from(at % READ == 0 || !at.is_multiple_of(3)),
+        Elem::Index(_) | Elem::Int => ((7 * at + 3) % TOKENS) as f64,
+        Elem::Float => drawn("given", at),
+    }
+}
+
 /// Programs with what they keep.
 struct Texts {
     programs: Vec<Lowered>,
     kept: HashMap<String, Array>,
 }
 
+/// What an encoder reads is so long.
+const READ: usize = 4;
+
 /// New places of some rows.
 struct Step<'a> {
     tokens: &'a [Vec<usize>],
+    /// The number of the first row: what is given besides belongs to a row.
+    first: usize,
     start: &'a [usize],
     past: usize,
 }
@@ -58,14 +72,19 @@ impl Texts {
     fn run(&mut self, name: &str, step: &Step) -> Vec<Vec<f64>> {
         let graph = self.graph(name).clone();
         let time = step.tokens[0].len();
-        let bound = [("batch", step.tokens.len()), ("time", time), (PAST, step.past), (CAPACITY, ROOM as usize)];
-        let sizes: HashMap<String, i64> = bound.iter().map(|&(n, v)| (n.to_string(), v as i64)).collect();
+        let rows = step.tokens.len();
+        let bound = [("batch", rows), ("time", time), ("from", READ), (PAST, step.past), (CAPACITY, ROOM as usize)];
+        let mut sizes: HashMap<String, i64> = bound.iter().map(|&(n, v)| (n.to_string(), v as i64)).collect();
+        let of_rings = (1..2 * ROOM).flat_map(|window| [room(window), turn(window)]);
+        sizes.extend(of_rings.filter_map(|name| Some((name.clone(), of_ring(&name, step.past as i64, ROOM)?))));
         let lengths = Sizes::new(&graph.axes, &sizes);
         let mut bindings = Bindings { sizes, inputs: HashMap::new() };
         for input in &graph.inputs {
             let dims = lengths.dims(&input.axes).expect("known sizes");
             let count: usize = dims.iter().map(|d| d.1).product();
+            let is_given = input.axes.iter().any(|&a| graph.axes[a].name == "from");
             let data: Vec<f64> = match &input.source {
+                Source::Port if is_given => (0..count).map(|i| given(input.elem, step.first * (count / rows) + i)).collect(),
                 Source::Port if input.elem == Elem::Bool => vec![1.0; count],
                 Source::Port => step.tokens.iter().flatten().map(|&t| t as f64).collect(),
                 Source::Supplied => step.start.iter().map(|&s| s as f64).collect(),
@@ -93,11 +112,11 @@ impl Texts {
 
     /// What the function over whole texts says of each row.
     fn whole(&mut self, rows: &[Vec<usize>]) -> Vec<Vec<f64>> {
-        let one = |row: &Vec<usize>| {
-            let step = Step { tokens: std::slice::from_ref(row), start: &[], past: 0 };
+        let one = |(first, row): (usize, &Vec<usize>)| {
+            let step = Step { tokens: std::slice::from_ref(row), first, start: &[], past: 0 };
             self.run("forward", &step).swap_remove(0)
         };
-        rows.iter().map(one).collect()
+        rows.iter().enumerate().map(one).collect()
     }
 
     /// Writes on behind prompts, and compares every step.
@@ -107,7 +126,7 @@ impl Texts {
         let start: Vec<usize> = prompts.iter().map(|p| longest - p.len()).collect();
         let mut rows = prompts.to_vec();
         let padded: Vec<Vec<usize>> = prompts.iter().zip(&start).map(|(p, &s)| [vec![0; s], p.clone()].concat()).collect();
-        let mut got = self.run(programs[0], &Step { tokens: &padded, start: &start, past: 0 });
+        let mut got = self.run(programs[0], &Step { tokens: &padded, first: 0, start: &start, past: 0 });
         for step in 0..=steps {
             let expected = self.whole(&rows);
             for (row, (got, expected)) in got.iter().zip(&expected).enumerate() {
@@ -117,7 +136,7 @@ impl Texts {
             }
             let next: Vec<Vec<usize>> = (0..rows.len()).map(|r| vec![(3 * step + 5 * r + 1) % TOKENS]).collect();
             rows.iter_mut().zip(&next).for_each(|(row, next)| row.extend(next));
-            got = self.run(programs[1], &Step { tokens: &next, start: &start, past: longest + step });
+            got = self.run(programs[1], &Step { tokens: &next, first: 0, start: &start, past: longest + step });
         }
     }
 }
@@ -151,7 +170,8 @@ pub fn kept(text: &str) -> String {
     let (_, decode) = derived.into_iter().find(|(name, _)| *name == "decode").expect("it");
     let lines = decode.kept.iter().map(|k| {
         let axes: Vec<String> = k.axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
-        format!("{}: [{}] of {}, for {}\n", k.name, axes.join(", "), k.of, k.reader)
+        let window = k.places.window().map_or(String::new(), |n| format!("the last {n} of "));
+        format!("{}: {window}[{}] of {}, for {}\n", k.name, axes.join(", "), k.of, k.reader)
     });
     lines.collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use clap::Args;
 use weft_compiler::compile::{self, Options};
-use weft_compiler::passes::decode::Kept;
+use weft_compiler::passes::decode::{Kept, Places};
 use weft_compiler::survey;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
@@ -92,9 +92,16 @@ fn decode(spec: &Path, args: &ExplainArgs) -> Outcome {
             return Ok(0);
         }
     };
-    for (every_place, what, unit) in [(true, "each token of a text", "token"), (false, "the last token alone", "text")] {
+    let mut windows: Vec<i64> = kept.iter().filter_map(|kept| kept.places.window()).collect();
+    windows.sort_unstable();
+    windows.dedup();
+    let windows = windows.into_iter().map(|n| (Places::Last(n), format!("each of the last {n} tokens alone"), "token"));
+    let every = (Places::Every, "each token of a text".to_string(), "token");
+    let end = (Places::End, "the last token alone".to_string(), "text");
+    let given = (Places::Given, "what is given with the prompt".to_string(), "text, times the sizes that a run decides");
+    for (places, what, unit) in [every].into_iter().chain(windows).chain([end, given]) {
         let mut all = None;
-        for kept in kept.iter().filter(|kept| kept.every_place == every_place) {
+        for kept in kept.iter().filter(|kept| kept.places == places) {
             if all.is_none() {
                 println!("Of {what} is kept, in every repetition:");
             }

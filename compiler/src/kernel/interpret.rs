@@ -105,6 +105,7 @@ impl Machine<'_> {
                 let at = self.get(*index)?.iter().map(|&i| i as i64).collect();
                 self.write(*place, at, *value, *mask)
             }
+            Stmt::Fetch(_, index) => self.one(*index).map(drop),
             Stmt::For { var, from, to, step, carried, body } => {
                 let (from, to) = (self.one(*from)?, self.one(*to)?);
                 let mut values = carried.iter().map(|c| self.get(c.init)).collect::<Result<Vec<_>, _>>()?;

@@ -130,6 +130,8 @@ pub enum Stmt {
     Store(Place, Reg, Reg, Option<Reg>),
     /// Stores each lane at its own index (distinct ones).
     Scatter(Place, Reg, Reg, Option<Reg>),
+    /// What lies at an index will be read soon: brings its line nearer, and computes nothing. The index may lie beyond the end.
+    Fetch(Place, Reg),
     /// `for var in (from..to).step_by(step)`
     For {
         /// I64 scalar.

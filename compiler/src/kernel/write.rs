@@ -208,6 +208,11 @@ impl Writer {
         self.push(Stmt::Scatter(place, index, value, mask));
     }
 
+    /// Brings what will be read soon nearer.
+    pub fn fetch(&mut self, place: Place, index: Reg) {
+        self.push(Stmt::Fetch(place, index));
+    }
+
     /// A loop. The body gets the variable and the carried values, and gives those for the next step; the loop gives the last.
     pub fn repeat(
         &mut self,

@@ -10,7 +10,7 @@ use weft_dsl::elementwise::{Elementwise, Signature};
 use weft_dsl::op::{Distribution, Op};
 use weft_dsl::types::{Axes, Axis, Elem};
 
-use super::position::{Env, Position, address, load, store};
+use super::position::{Address, Env, Position, address, load, store};
 use super::sizes::SizeTable;
 use super::{Layout, Unschedulable, dtype};
 use crate::graph::{Kind, NodeId, Region, is_inline};
@@ -121,6 +121,34 @@ impl<'a> Exprs<'a> {
         match address(w, &mut self.sizes, self.axes, layout, env, self.lanes) {
             Some(at) => store(w, place, at, value, env, self.lanes),
             None => self.fault = Some(Unschedulable("a result has an axis without a position".into())),
+        }
+    }
+
+    /// Brings nearer what a node will read at a position, where that is a place of an argument; elsewhere it does nothing.
+    pub fn fetch(&mut self, w: &mut Writer, mut node: NodeId, mut env: Env) {
+        let body = self.body;
+        loop {
+            let n = &body[node];
+            let (axis, position) = match &n.kind {
+                Kind::Argument(number) => {
+                    let Some(layout) = self.inputs.get(*number as usize) else { return };
+                    if let Some(Address::One(at) | Address::Run(at)) =
+                        address(w, &mut self.sizes, self.axes, layout, &env, self.lanes)
+                    {
+                        w.fetch(Place::Arg(*number), at);
+                    }
+                    return;
+                }
+                Kind::Op(Op::Rename(from, to)) => (*from, env.get(*to)),
+                Kind::Op(Op::Slice(from, start, to)) => {
+                    let start = self.sizes.reg(w, start);
+                    (*from, env.get(*to).map(|p| p.shifted(w, start, false)))
+                }
+                _ => return,
+            };
+            let Some(position) = position else { return };
+            env.set(axis, position);
+            node = n.operands[0];
         }
     }
 

@@ -164,7 +164,8 @@ impl Work {
 fn writes(machine: &mut Machine, tokens: usize, prompts: &[Vec<i32>]) -> Result<(f64, Batch)> {
     let mut texts = prompts.to_vec();
     let vocabulary = usize::MAX;
-    let request = Request { prompts, tokens, sampling: Sampling::GREEDY, seed: 0, vocabulary, end: None };
+    let given = Batch::new();
+    let request = Request { prompts, given, tokens, sampling: Sampling::GREEDY, seed: 0, vocabulary, end: None };
     let start = Instant::now();
     generate(machine, &request, &mut |added| {
         texts.iter_mut().zip(added.tokens).for_each(|(text, token)| text.extend(token));

@@ -15,6 +15,7 @@ use crate::sample::Sampling;
 use crate::tensor::{Data, Tensor};
 use crate::tensor_file::{read_tensors, write_tensors};
 use crate::tokenizer::{Stream, Tokenizer};
+use crate::weights;
 
 /// Options of `generate`.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,6 +29,9 @@ pub struct GenerateArgs {
     /// Indices instead of text: `ids` or the only tensor of the file (safetensors), a prompt a row
     #[arg(long, value_name = "FILE", conflicts_with = "prompt", requires = "output")]
     pub ids: Option<PathBuf>,
+    /// What the model takes besides, such as what its encoder reads, by name (safetensors): a row for each prompt
+    #[arg(long, value_name = "FILE")]
+    pub given: Option<PathBuf>,
     /// Where `sequences` and the `logits` of each token go (safetensors)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -79,7 +83,9 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     interrupt::listen("stopping");
 
     let vocabulary = tokenizer.as_ref().map_or(usize::MAX, Tokenizer::size);
-    let request = Request { prompts: &prompts, tokens: args.tokens, sampling, seed: args.seed, vocabulary, end: args.end };
+    let given = args.given.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
+    let (tokens, seed, end) = (args.tokens, args.seed, args.end);
+    let request = Request { prompts: &prompts, given, tokens, sampling, seed, vocabulary, end };
     // One text is shown as it comes.
     let mut shown = match (&tokenizer, prompts.as_slice()) {
         (Some(tokenizer), [prompt]) => Some((tokenizer, Stream::after(prompt))),

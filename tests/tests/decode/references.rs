@@ -59,6 +59,7 @@ fn greedy() {
         let prompts = prompts(&case);
         let request = Request {
             prompts: &prompts,
+            given: Vec::new(),
             tokens: case.number("/max_new_tokens").unwrap() as usize,
             sampling: Sampling::GREEDY,
             seed: 0,

@@ -49,6 +49,17 @@ fn reasons() {
         add(what, &model(body));
     }
     add("an encoder", include_str!("../../../stdlib/bert.weft"));
+    let with = |more: &str, read: &str| {
+        format!(
+            "model Decoder() {{
+  axis token = 11
+  param tokens: [token] ~ normal(std: 1.0)
+  fn (ids: [batch, time] of token, more: {more}) -> [batch, time, token] = tokens[token: ids] * tokens + {read}
+}}"
+        )
+    };
+    add("numbers at each place", &with("[batch, time]", "more"));
+    add("two texts", &with("[batch, time] of token", "tokens[token: more]"));
     add("no text", "model Decoder() { fn (x: [batch, time]) -> [batch, time] = x }");
     insta::assert_snapshot!(shown);
 }

@@ -5,17 +5,30 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Number, Op};
 use weft_dsl::types::{Axis, Elem};
 
-use super::value::Value;
+use super::value::{Beyond, Value};
 use super::walk::Frame;
 use crate::graph::{Affine, Kind, NodeId, at_most_zero};
 
 impl Frame<'_> {
-    /// The number that an operation gives there.
-    pub fn beyond(&self, id: NodeId, op: &Op, values: &[Value]) -> Option<f64> {
-        if self.causal(id).is_some() {
-            return Some(0.0);
-        }
-        let of = |i: usize| values[i].beyond().or_else(|| self.number(self.region[id].operands[i]));
+    /// What an operation gives there.
+    pub fn beyond(&self, id: NodeId, op: &Op, values: &[Value]) -> Beyond {
+        let known = |i: usize| self.number(self.region[id].operands[i]);
+        let at = |d: i64, i: usize| values[i].beyond().before.filter(|b| b.1 <= d).map(|b| b.0);
+        let says = self.compared(id);
+        let causal = says.filter(Compared::is_causal).map(|_| 0.0);
+        let after = causal.or_else(|| self.there(op, values.len(), &|i| values[i].beyond().after.or_else(|| known(i))));
+        let mut distances: Vec<i64> = values.iter().filter_map(|v| v.beyond().before.map(|b| b.1)).collect();
+        distances.sort_unstable();
+        let before = says.and_then(|s| s.window()).map(|window| (0.0, window)).or_else(|| {
+            let mut found =
+                distances.into_iter().map(|d| (self.there(op, values.len(), &|i| at(d, i).or_else(|| known(i))), d));
+            found.find_map(|(value, d)| Some((value?, d)))
+        });
+        Beyond { after, before }
+    }
+
+    /// The number that an operation gives where its operands are known numbers.
+    fn there(&self, op: &Op, count: usize, of: &dyn Fn(usize) -> Option<f64>) -> Option<f64> {
         let infinite = |i: usize| of(i) == Some(f64::NEG_INFINITY);
         match op {
             Op::Map(Elementwise::AND | Elementwise::MUL) if of(0) == Some(0.0) || of(1) == Some(0.0) => Some(0.0),
@@ -27,10 +40,10 @@ impl Frame<'_> {
                 None => of(1).filter(|_| of(1) == of(2)),
             },
             Op::Map(op) => {
-                let numbers: Vec<f64> = (0..values.len()).map(of).collect::<Option<_>>()?;
+                let numbers: Vec<f64> = (0..count).map(of).collect::<Option<_>>()?;
                 Some((op.row().eval)(&numbers)).filter(|n| !n.is_nan())
             }
-            Op::Softmax(over) if over.iter().any(|&a| self.time.is_source(a)) => Some(0.0),
+            Op::Softmax(over) if over.iter().any(|&a| self.time.is_source(a)) => infinite(0).then_some(0.0),
             Op::Contract(_) => (of(0) == Some(0.0) || of(1) == Some(0.0)).then_some(0.0),
             Op::Reduce(monoid, _) => of(0).filter(|n| *n == monoid.identity()),
             Op::Cast(elem) if *elem != Elem::Int => of(0),
@@ -54,21 +67,23 @@ impl Frame<'_> {
         }
     }
 
-    /// A comparison that no source behind the new place fulfils: the axes, and what it says.
-    fn causal(&self, id: NodeId) -> Option<(Axis, Axis, Affine)> {
+    /// A comparison of a source's place with a new one's.
+    fn compared(&self, id: NodeId) -> Option<Compared> {
         let axes = &self.region[id].ty.axes;
         let new = axes.iter().copied().find(|&a| self.time.is_new(a))?;
         let source = axes.iter().copied().find(|&a| self.time.is_source(a))?;
         let says = at_most_zero(self.region, id, new, source)?;
-        // Behind the new place, source − time is 1 or more.
-        (says.source == 1 && says.time == -1 && says.constant >= 0).then_some((new, source, says))
+        Some(Compared { new, source, says })
     }
 
-    /// A causal comparison where rows begin anywhere: the source is also text. A place before the text sees itself, so that
-    /// nothing is a softmax of nothing.
-    pub fn within_text(&mut self, id: NodeId, beyond: Option<f64>) -> Result<Option<NodeId>, String> {
-        let (Some((new, source, says)), Some(0.0), Some(start)) = (self.causal(id), beyond, self.start) else {
-            return Ok(None);
+    /// A causal comparison where not all that is kept is text, because rows begin anywhere or a ring is not full: the source is
+    /// also text. A place before the text sees itself, so that nothing is a softmax of nothing.
+    pub fn within_text(&mut self, id: NodeId) -> Result<Option<NodeId>, String> {
+        let Some(Compared { new, source, says }) = self.compared(id).filter(Compared::is_causal) else { return Ok(None) };
+        let start = match self.start {
+            Some(start) => start,
+            None if self.time.turns(source).is_some() => self.emit(Op::Constant(Number(0.0), Elem::Int, Vec::new()), &[])?,
+            None => return Ok(None),
         };
         let (at, seen) = (self.position(new)?, self.position(source)?);
         let more = self.emit(Op::Constant(Number(says.constant as f64), Elem::Int, Vec::new()), &[])?;
@@ -78,5 +93,25 @@ impl Frame<'_> {
         let own = self.emit(Op::Map(Elementwise::EQ), &[seen, at])?;
         let text = self.emit(Op::Map(Elementwise::OR), &[text, own])?;
         self.emit(Op::Map(Elementwise::AND), &[causal, text]).map(Some)
+    }
+}
+
+/// What a comparison says of a new place and a source.
+#[derive(Clone, Copy)]
+struct Compared {
+    new: Axis,
+    source: Axis,
+    says: Affine,
+}
+
+impl Compared {
+    /// Whether no source behind the new place fulfils it: there, source − time is 1 or more.
+    fn is_causal(&self) -> bool {
+        self.says.source == 1 && self.says.time == -1 && self.says.constant >= 0
+    }
+
+    /// How far before the new place no source fulfils it any more.
+    fn window(&self) -> Option<i64> {
+        (self.says.source == -1 && self.says.time == 1).then_some(1 - self.says.constant)
     }
 }

@@ -1,4 +1,4 @@
-//! Which argument of a function is the text, which axis of it grows, and which result are the logits.
+//! Which argument of a function is the text, which axis of it grows, which result are the logits, and what is given besides.
 
 use weft_dsl::size::Atom;
 use weft_dsl::types::{Axis, Elem};
@@ -18,13 +18,30 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Finds them.
+    /// Finds them: the text is the indices of which there are logits at each place.
     pub fn of(graph: &Graph) -> Result<Self, String> {
-        let ports = || graph.inputs.iter().filter(|i| i.source == Source::Port && i.elem != Elem::Bool);
-        let names = || ports().map(|i| format!("`{}`", i.name)).collect::<Vec<_>>().join(", ");
-        let indices: Vec<&Input> = ports().collect();
-        let [Input { elem: Elem::Index(_), axes, name, .. }] = indices[..] else {
-            return Err(format!("text is written where the function takes indices alone; it takes {}", names()));
+        let numbers = || graph.inputs.iter().filter(|i| i.source == Source::Port && i.elem != Elem::Bool);
+        let texts: Vec<_> = numbers().map(|input| Self::of_text(graph, input)).collect();
+        let fits = texts.iter().filter(|text| text.is_ok()).count();
+        let entry = match texts.len() {
+            1 => texts.into_iter().next(),
+            _ => texts.into_iter().find(|text| text.is_ok()).filter(|_| fits == 1),
+        };
+        let entry = entry.unwrap_or_else(|| {
+            let names = numbers().map(|i| format!("`{}`", i.name)).collect::<Vec<_>>().join(", ");
+            let which = if fits > 1 { "several of these could be the text" } else { "none of these is the text" };
+            Err(format!("the function takes {}: {which}", if names.is_empty() { "nothing" } else { &names }))
+        })?;
+        match numbers().filter(|i| i.axes.contains(&entry.time)).nth(1) {
+            None => Ok(entry),
+            Some(other) => Err(format!("`{}` is also given at each place of the text", other.name)),
+        }
+    }
+
+    /// With one of the inputs as the text.
+    fn of_text(graph: &Graph, input: &Input) -> Result<Self, String> {
+        let Input { elem: Elem::Index(_), axes, name, .. } = input else {
+            return Err(format!("text is written where the function takes indices; it takes `{}`", input.name));
         };
         let Some((&time, batch)) = axes.split_last().filter(|(_, batch)| batch.len() < 2) else {
             return Err(format!("`{name}` has {} axes; [time] or [batch, time] is needed", axes.len()));
@@ -41,6 +58,11 @@ impl Entry {
         let logits = logits
             .ok_or_else(|| format!("no result is `logits` with the axes of `{name}` and one of what may come next"))?;
         Ok(Self { time, variable, batch: batch.to_vec(), logits })
+    }
+
+    /// Whether an input is given with the prompt and stays the same, as what an encoder reads.
+    pub fn is_given(&self, input: &Input) -> bool {
+        input.source == Source::Port && !input.axes.contains(&self.time)
     }
 
     /// The run-time sizes of the text's other axes.

@@ -6,9 +6,15 @@
 //! *view* of values for each new place under the name of a source axis; over the sources, and often over the new places too. An
 //! operation on a view is done to the new places and stays a view, so that keys and values are kept after their projections;
 //! only what meets the new places is *cut* there ([`cut`]): its new places are inserted into what is kept, and the whole is read.
+//! Where everything that looks along a source axis rules out what is further back than some window, so many places are kept alone,
+//! in a ring: a place lies at its number modulo the ring's room, so an index of the ring says which place lies there.
 //! A reduction over sources must count nothing of places behind its own, which follows from a causal conjunct in a mask
 //! ([`beyond`]). Of a walk along `time` is kept what it carries ([`recurrent`]). Everything else that looks along `time` is refused,
 //! with the operations in the user's names.
+//!
+//! Other inputs than the text are *given* with the prompt. What new places read of the fixed values that follow from them, such as
+//! an attention's keys and values of what an encoder made, is kept as it is ([`cut`]), and `decode` neither takes nor computes what
+//! it follows from.
 //!
 //! In a batch of texts of unequal length those stand to the right: the first `start` places of a row are no text. Positions count
 //! from `start`, and every causal conjunct also says that the source is text.
@@ -27,11 +33,12 @@ use weft_dsl::op::Number;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem};
 
-use weft_runtime::plan::{CAPACITY, PAST};
+use weft_runtime::plan::{CAPACITY, PAST, room, turn};
 
-use crate::graph::{Graph, Input, Output, Sink, Source};
+use crate::graph::{Graph, Input, Kind, Output, Sink, Source};
+use crate::passes::canonical::{canonicalise, compact};
 use entry::Entry;
-use time::Time;
+use time::{Time, Windows};
 use walk::Frame;
 
 /// The argument that says where each row's text begins.
@@ -69,8 +76,31 @@ pub struct Kept {
     pub axes: Vec<(String, Size)>,
     /// What an element is.
     pub elem: Elem,
-    /// Whether each place has its own; otherwise there is one, behind the last place.
-    pub every_place: bool,
+    /// Of which places.
+    pub places: Places,
+}
+
+/// The places that something is kept of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Places {
+    /// Every one.
+    Every,
+    /// So many, the last ones.
+    Last(i64),
+    /// One, behind the last place.
+    End,
+    /// None: it follows from what is given with the prompt.
+    Given,
+}
+
+impl Places {
+    /// How many there are, where that is bounded.
+    pub fn window(self) -> Option<i64> {
+        match self {
+            Places::Last(window) => Some(window),
+            Places::Every | Places::End | Places::Given => None,
+        }
+    }
 }
 
 impl Kept {
@@ -137,26 +167,43 @@ pub fn derive_all(graph: &Graph) -> Result<Vec<(&'static str, Derived)>, String>
 /// Why that is not possible, in the user's names.
 pub fn derive(graph: &Graph, which: Which) -> Result<Derived, String> {
     let entry = Entry::of(graph)?;
-    let mut axes = graph.axes.clone();
     let all = if which.goes_on { Size::var(PAST) + Size::of(1) } else { Size::var(&entry.variable) };
     let single = if which.rows { Vec::new() } else { entry.batch_sizes(graph) };
     let sizes = Sizes { time: entry.variable.clone(), all, single };
-    let time = Time::of(graph, entry.time, &sizes, which, &mut axes);
-    let mut frame = Frame::program(graph, &entry, &axes, &time);
-    frame.walk()?;
+    // How far back is looked is known when all is derived; what is seen through a window alone is derived again.
+    let mut windows = Windows::new();
+    loop {
+        let mut axes = graph.axes.clone();
+        let time = Time::of(graph, entry.time, &sizes, which, windows, &mut axes);
+        let mut frame = Frame::program(graph, &entry, &axes, &time);
+        frame.walk()?;
+        if time.is_settled() {
+            let (mut made, kept) = finish(graph, &entry, frame)?;
+            if which.goes_on && made.inputs.iter().any(|input| entry.is_given(input)) {
+                forget(&mut made, |input| entry.is_given(input));
+            }
+            return Ok(Derived { graph: made, kept, sizes });
+        }
+        windows = time.found();
+    }
+}
+
+/// A program that has been walked: what it takes, gives, computes and keeps.
+fn finish(graph: &Graph, entry: &Entry, mut frame: Frame) -> Result<(Graph, Vec<Kept>), String> {
+    let (axes, time) = (frame.axes, frame.time);
     let logits = frame.result(graph.body.outputs[entry.logits])?;
     let mut shown = graph.outputs[entry.logits].axes.clone();
-    let logits = match which.goes_on {
+    let logits = match time.which.goes_on {
         true => logits,
         false => {
             let place = Size::var(&entry.variable) - Size::of(1);
             let one = time.last;
             shown.iter_mut().filter(|a| **a == entry.time).for_each(|a| *a = one);
-            last::take(&mut frame.out, &axes, logits, &last::Place { axis: entry.time, at: place, one })
+            last::take(&mut frame.out, axes, logits, &last::Place { axis: entry.time, at: place, one })
         }
     };
     let mut inputs = graph.inputs.clone();
-    if which.rows {
+    if time.which.rows {
         let axes = entry.batch.clone();
         inputs.push(Input { name: START.into(), elem: Elem::Int, axes, source: Source::Supplied });
     }
@@ -165,14 +212,44 @@ pub fn derive(graph: &Graph, which: Which) -> Result<Derived, String> {
     let mut kept = Vec::new();
     for (number, cache) in frame.caches.iter().enumerate() {
         let name = format!("kept.{number}");
-        let sink = Sink::Update(inputs.len() as u32);
-        outputs.push(Output { name: name.clone(), axes: cache.axes.clone(), sink });
-        nodes.push(cache.updated);
+        if let Some(updated) = cache.updated {
+            let sink = Sink::Update(inputs.len() as u32);
+            outputs.push(Output { name: name.clone(), axes: cache.axes.clone(), sink });
+            nodes.push(updated);
+        }
         inputs.push(Input { name: name.clone(), elem: cache.elem, axes: cache.axes.clone(), source: Source::Kept });
-        kept.push(cache.described(&axes, time.places, name));
+        kept.push(cache.described(axes, time, name));
     }
-    let body = frame.out.finish(nodes);
-    Ok(Derived { graph: Graph { axes, inputs, body, outputs }, kept, sizes })
+    Ok((Graph { axes: axes.clone(), inputs, body: frame.out.finish(nodes), outputs }, kept))
+}
+
+/// Takes out inputs of which only what is kept was needed, with what was computed of them.
+fn forget(graph: &mut Graph, is_given: impl Fn(&Input) -> bool) {
+    canonicalise(graph);
+    let mut read = vec![false; graph.inputs.len()];
+    let uses = graph.body.uses();
+    for (id, node) in graph.body.iter() {
+        if let Kind::Argument(n) = node.kind {
+            read[n as usize] |= uses[id.0 as usize] > 0;
+        }
+    }
+    let stays: Vec<bool> = graph.inputs.iter().zip(read).map(|(input, read)| read || !is_given(input)).collect();
+    let number = |old: u32| stays[..old as usize].iter().filter(|&&stays| stays).count() as u32;
+    graph.body.nodes.iter_mut().for_each(|node| {
+        if let Kind::Argument(n) = &mut node.kind {
+            *n = number(*n);
+        }
+    });
+    graph.outputs.iter_mut().for_each(|output| {
+        if let Sink::Update(n) = &mut output.sink {
+            *n = number(*n);
+        }
+    });
+    let mut each = stays.iter();
+    graph.body.arguments.retain(|_| each.next() == Some(&true));
+    let mut each = stays.iter();
+    graph.inputs.retain(|_| each.next() == Some(&true));
+    graph.body = compact(&graph.body);
 }
 
 /// A number as an operator holds it.

@@ -6,7 +6,7 @@ use weft_dsl::types::{Elem, Type};
 
 use super::cut::Cache;
 use super::number;
-use super::value::Value;
+use super::value::{Beyond, Value};
 use super::walk::{Frame, node};
 use crate::graph::{Kind, NodeId, Scan, results};
 
@@ -23,7 +23,7 @@ impl Frame<'_> {
         let mut inner = Frame::empty(&scan.body, self.axes, self.time);
         let mut operands = Vec::new();
         for (at, &operand) in self.region[id].operands.iter().enumerate() {
-            let value = self.value(operand);
+            let value = self.held(id, self.value(operand))?;
             let ty = match (&value, (scan.carried..scan.carried + scan.sliced).contains(&at)) {
                 (Value::New(new), true) => self.out.ty(*new).without(&[scan.axis]),
                 (Value::Fixed(fixed), false) => self.out.ty(*fixed).clone(),
@@ -60,7 +60,7 @@ impl Frame<'_> {
             let (outer, inner): (Vec<_>, Vec<_>) = ty.axes.iter().partition(|&&a| self.axes[a].outer);
             let axes = [outer, inner].concat();
             let argument = self.out.argument(Type::new(ty.elem, axes.iter().copied()));
-            kept.push(Cache { axes, elem: ty.elem, of: of.clone(), reader: reader.clone(), argument, updated: argument });
+            kept.push(Cache { axes, elem: ty.elem, of: of.clone(), reader: reader.clone(), argument, updated: None });
             if self.time.which.goes_on {
                 *start = argument;
             }
@@ -68,8 +68,8 @@ impl Frame<'_> {
         let kind = Kind::Scan(Box::new(Scan { sliced: scan.sliced + usize::from(text.is_some()), body, ..scan.clone() }));
         let types = results(&kind).unwrap_or_default();
         let nodes = self.out.several(kind, operands, &types);
-        self.caches.extend(kept.into_iter().zip(&nodes).map(|(cache, &updated)| Cache { updated, ..cache }));
-        Ok(nodes.iter().map(|&result| self.by_type(result, None)).collect())
+        self.caches.extend(kept.into_iter().zip(&nodes).map(|(cache, &updated)| Cache { updated: Some(updated), ..cache }));
+        Ok(nodes.iter().map(|&result| self.by_type(result, Beyond::default())).collect())
     }
 
     /// For each new place of each row, whether it is text; none where all are.

@@ -3,7 +3,7 @@
 use weft_dsl::types::Type;
 
 use super::cut::Cache;
-use super::value::{Value, View};
+use super::value::{Beyond, Value, View};
 use super::walk::{Frame, node};
 use crate::graph::{Kind, NodeId, Region, Scan, results};
 
@@ -20,6 +20,8 @@ impl Frame<'_> {
         let values: Vec<Value> = self.region[id].operands.iter().map(|&o| self.value(o)).collect();
         let mut inner = Frame::empty(&scan.body, self.axes, self.time);
         let (mut moving, mut shared) = (Vec::new(), Vec::new());
+        // What follows from what is given with the prompt: whether there is any, and where each step's share of it stands.
+        let (mut is_given, mut places) = (false, Vec::new());
         let is_sliced = |at: usize| (scan.carried..scan.carried + scan.sliced).contains(&at);
         for (at, value) in values.iter().enumerate() {
             if let (Value::View(view), false) = (value, at < scan.carried + scan.sliced)
@@ -34,6 +36,8 @@ impl Frame<'_> {
             }
             let value = self.cut(value, &reader)?;
             let outer = node(&value);
+            let given = matches!(value, Value::Fixed(_)) && self.given.contains(&outer);
+            is_given |= given;
             if at < scan.carried + scan.sliced {
                 moving.push(outer)
             } else {
@@ -42,11 +46,18 @@ impl Frame<'_> {
             let ty = self.out.ty(outer);
             let ty = if is_sliced(at) { ty.without(&[scan.axis]) } else { ty.clone() };
             let argument = inner.out.argument(ty);
+            if given {
+                inner.given.insert(argument);
+            }
+            if given && at >= scan.carried + scan.sliced {
+                inner.shared.insert(argument, false);
+                places.push((argument, shared.len() - 1));
+            }
             if let Some(label) = self.labels.get(&outer) {
                 inner.labels.insert(argument, label.clone());
             }
             // What is carried may become another.
-            let beyond = value.beyond().filter(|_| at >= scan.carried);
+            let beyond = if at < scan.carried { Beyond::default() } else { value.beyond() };
             let value = inner.by_type(argument, beyond);
             inner.arguments.push(value);
         }
@@ -64,8 +75,12 @@ impl Frame<'_> {
             outputs.push(node(&value));
             beyond.push(value.beyond());
         }
+        for (argument, place) in places.into_iter().filter(|(argument, _)| inner.shared[argument]) {
+            debug_assert!(inner.given.contains(&argument));
+            shared[place] = node(&self.held(id, Value::Fixed(shared[place]))?);
+        }
         let caches = std::mem::take(&mut inner.caches);
-        outputs.extend(caches.iter().map(|c| c.updated));
+        outputs.extend(caches.iter().filter_map(|c| c.updated));
         let body = ordered(inner.out.finish(outputs), moving.len(), caches.len());
         let fits = (0..scan.carried).all(|i| body.results()[i] == body.arguments[i]);
         if !fits {
@@ -84,10 +99,14 @@ impl Frame<'_> {
         let types = results(&kind).unwrap_or_default();
         let nodes = self.out.several(kind, operands, &types);
         let (values, updated) = nodes.split_at(beyond.len());
-        for (cache, &updated) in own.into_iter().zip(updated) {
-            self.caches.push(Cache { updated, ..cache });
+        let mut updated = updated.iter().copied();
+        self.caches
+            .extend(own.into_iter().map(|cache| Cache { updated: cache.updated.and_then(|_| updated.next()), ..cache }));
+        let is_fixed = values.iter().all(|&v| matches!(self.by_type(v, Beyond::default()), Value::Fixed(_)));
+        if is_given && is_fixed {
+            self.given.extend(values);
         }
-        let carried = |at: usize, beyond: Option<f64>| beyond.filter(|_| at >= scan.carried);
+        let carried = |at: usize, beyond: Beyond| if at < scan.carried { Beyond::default() } else { beyond };
         Ok(values.iter().zip(beyond).enumerate().map(|(at, (&v, b))| self.by_type(v, carried(at, b))).collect())
     }
 }

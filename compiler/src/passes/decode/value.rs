@@ -16,9 +16,24 @@ pub enum Value {
     New(NodeId),
     /// One for each place, seen by others.
     View(Rc<View>),
-    /// Over all places, and perhaps over the new ones too. Where it has the same known value at every source behind the new
-    /// place (or outside of the text), that value.
-    Seen(NodeId, Option<f64>),
+    /// Over all places, and perhaps over the new ones too.
+    Seen(NodeId, Beyond),
+}
+
+/// What a value over sources is at those that a new place does not see, where that is the same known number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Beyond {
+    /// Behind the new place, and outside of the text.
+    pub after: Option<f64>,
+    /// So many places or more before the new one.
+    pub before: Option<(f64, i64)>,
+}
+
+impl Beyond {
+    /// Of what is one number wherever.
+    pub fn number(value: f64) -> Self {
+        Self { after: Some(value), before: Some((value, 0)) }
+    }
 }
 
 /// Values of places, seen by others.
@@ -37,11 +52,11 @@ pub struct View {
 }
 
 impl Value {
-    /// Its value behind the new place, where it is known.
-    pub fn beyond(&self) -> Option<f64> {
+    /// What it is where new places do not see it.
+    pub fn beyond(&self) -> Beyond {
         match self {
             Value::Seen(_, beyond) => *beyond,
-            _ => None,
+            _ => Beyond::default(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Walks a region and writes the derived one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use weft_dsl::elementwise::Elementwise;
@@ -11,8 +11,8 @@ use weft_dsl::types::{Axes, Axis, Elem, Type};
 use super::cut::Cache;
 use super::entry::Entry;
 use super::time::Time;
-use super::value::{Value, View};
-use super::{PAST, names, number};
+use super::value::{Beyond, Value, View};
+use super::{PAST, names, number, room};
 use crate::graph::{Graph, Kind, NodeId, Region, RegionBuilder, Source};
 
 /// An operation that users do not write.
@@ -40,8 +40,14 @@ pub struct Frame<'a> {
     pub labels: HashMap<NodeId, String>,
     /// What is kept, in the order of its arguments.
     pub caches: Vec<Cache>,
-    /// For each twin that is kept, all of it.
-    pub inserted: HashMap<NodeId, NodeId>,
+    /// For each twin that is kept, and how many places of it, all of them.
+    pub inserted: HashMap<(NodeId, Option<i64>), NodeId>,
+    /// Fixed values that follow from what is given with the prompt: what new places read of them is kept.
+    pub given: HashSet<NodeId>,
+    /// For each of those that is read, how.
+    pub held: HashMap<NodeId, NodeId>,
+    /// Arguments of a repetition's step that each step shares, and whether they are read: they are kept outside.
+    pub shared: HashMap<NodeId, bool>,
     /// What each node becomes; of one with several results, each.
     values: HashMap<NodeId, Vec<Value>>,
 }
@@ -56,7 +62,11 @@ impl<'a> Frame<'a> {
             if let Source::Parameter(parameter) = &input.source {
                 frame.labels.insert(node, parameter.path.clone());
             }
-            let value = frame.by_type(node, None);
+            if entry.is_given(input) {
+                frame.given.insert(node);
+                frame.labels.insert(node, input.name.clone());
+            }
+            let value = frame.by_type(node, Beyond::default());
             frame.arguments.push(value);
         }
         if time.which.rows {
@@ -79,6 +89,9 @@ impl<'a> Frame<'a> {
             labels: HashMap::new(),
             caches: Vec::new(),
             inserted: HashMap::new(),
+            given: HashSet::new(),
+            held: HashMap::new(),
+            shared: HashMap::new(),
             values: HashMap::new(),
         }
     }
@@ -121,7 +134,7 @@ impl<'a> Frame<'a> {
     }
 
     /// A value that is no view, by its type.
-    pub fn by_type(&self, node: NodeId, beyond: Option<f64>) -> Value {
+    pub fn by_type(&self, node: NodeId, beyond: Beyond) -> Value {
         let axes = &self.out.ty(node).axes;
         if axes.iter().any(|&a| self.time.is_source(a)) {
             Value::Seen(node, beyond)
@@ -148,6 +161,10 @@ impl<'a> Frame<'a> {
     fn op(&mut self, id: NodeId, op: &Op) -> Result<Value, String> {
         let mut values: Vec<Value> = self.region[id].operands.iter().map(|&o| self.value(o)).collect();
         let ty = &self.region[id].ty;
+        let is_fixed = values.iter().all(|v| matches!(v, Value::Fixed(_)));
+        if !is_fixed {
+            values = values.into_iter().map(|v| self.held(id, v)).collect::<Result<_, _>>()?;
+        }
         match op {
             Op::Index(axis) if self.time.is_new(*axis) || self.time.is_source(*axis) => return self.index(*axis),
             Op::Extent(size) if self.time.speaks(size) => {
@@ -159,7 +176,7 @@ impl<'a> Frame<'a> {
                 let whole = self.emit(op.clone(), &[])?;
                 let source = over.iter().copied().find(|&a| self.time.is_source(a));
                 let Some(source) = source.filter(|_| !over.iter().any(|&a| self.time.is_new(a))) else {
-                    return Ok(self.by_type(whole, Some(value.0)));
+                    return Ok(self.by_type(whole, Beyond::number(value.0)));
                 };
                 let over = over.iter().map(|&a| if a == source { self.time.axis } else { a }).collect();
                 let twin = self.emit(Op::Constant(*value, *elem, over), &[])?;
@@ -177,18 +194,21 @@ impl<'a> Frame<'a> {
         }
         self.along_time(id, op, &values)?;
         let mut nodes: Vec<NodeId> = values.iter().map(node).collect();
-        if let (Op::Cast(Elem::Index(_)), Some(_)) = (op, self.start)
+        if let (Op::Cast(Elem::Index(_)), true) = (op, self.start.is_some() || self.time.any_turns())
             && self.out.ty(nodes[0]).elem == Elem::Int
         {
-            // Places before the text have negative positions.
+            // Places before the text have negative positions, and so have those of a ring that are not filled.
             let zero = self.emit(Op::Constant(number(0.0), Elem::Int, Vec::new()), &[])?;
             nodes[0] = self.emit(Op::Map(Elementwise::MAX), &[nodes[0], zero])?;
         }
         let beyond = self.beyond(id, op, &values);
-        let made = match self.within_text(id, beyond)? {
+        let made = match self.within_text(id)? {
             Some(made) => made,
             None => self.emit(op.clone(), &nodes)?,
         };
+        if is_fixed && nodes.iter().any(|n| self.given.contains(n)) {
+            self.given.insert(made);
+        }
         Ok(self.by_type(made, beyond))
     }
 
@@ -208,15 +228,27 @@ impl<'a> Frame<'a> {
         Ok(view(View { twin, source: axis, whole: Some(whole), elements: 0.0, again: None }))
     }
 
-    /// The place in memory: of new places after those of the past.
+    /// The place in memory: of new places after those of the past; in a ring, the last place that lies there.
     pub fn position(&mut self, axis: Axis) -> Result<NodeId, String> {
         let index = self.emit(Op::Index(axis), &[])?;
         let index = self.emit(Op::Cast(Elem::Int), &[index])?;
+        if let Some(window) = self.time.turns(axis) {
+            return self.in_ring(index, Size::var(PAST), window);
+        }
         if !self.time.is_new(axis) || !self.time.which.goes_on {
             return Ok(index);
         }
         let past = self.emit(Op::Extent(Size::var(PAST)), &[])?;
         self.emit(Op::Map(Elementwise::ADD), &[index, past])
+    }
+
+    /// The last place up to one that lies at an index of a ring; negative where none does yet.
+    pub fn in_ring(&mut self, index: NodeId, last: Size, window: i64) -> Result<NodeId, String> {
+        let last = self.emit(Op::Extent(last), &[])?;
+        let room = self.emit(Op::Extent(Size::var(&room(window))), &[])?;
+        let behind = self.emit(Op::Map(Elementwise::SUB), &[last, index])?;
+        let behind = self.emit(Op::Map(Elementwise::MOD), &[behind, room])?;
+        self.emit(Op::Map(Elementwise::SUB), &[last, behind])
     }
 
     /// A position counted from where the text begins.
@@ -229,6 +261,11 @@ impl<'a> Frame<'a> {
 
     fn rename(&mut self, id: NodeId, from: Axis, to: Axis, value: Value) -> Result<Value, String> {
         let time = self.time;
+        if time.is_source(from) && time.is_source(to) {
+            // Both are read in one order.
+            time.reads(from, None);
+            time.reads(to, None);
+        }
         match value {
             Value::New(x) if time.is_source(to) => {
                 let twin = if from == time.axis { x } else { self.emit(Op::Rename(from, time.axis), &[x])? };
@@ -295,12 +332,22 @@ impl<'a> Frame<'a> {
         if along.iter().any(|&a| self.time.is_new(a)) {
             return Err(self.refused(id, &format!("it needs all of {shown} at once")));
         }
-        let nothing = match op {
-            Op::Reduce(monoid, _) => values[0].beyond() == Some(monoid.identity()),
-            Op::Softmax(_) | Op::LogSumExp(_) => values[0].beyond() == Some(f64::NEG_INFINITY),
-            Op::Contract(_) => values.iter().any(|v| v.beyond() == Some(0.0)),
+        let beyond = |i: usize| values[i].beyond();
+        let nothing = |is: &dyn Fn(Beyond) -> bool| match op {
+            Op::Contract(_) => (0..values.len()).map(beyond).find(|&b| is(b)),
+            _ => Some(beyond(0)).filter(|&b| is(b)),
+        };
+        let identity = match op {
+            Op::Reduce(monoid, _) => monoid.identity(),
+            Op::Softmax(_) | Op::LogSumExp(_) => f64::NEG_INFINITY,
+            Op::Contract(_) => 0.0,
             _ => return Err(self.refused(id, &format!("it moves values along {shown}"))),
         };
+        for &axis in &along {
+            let window = nothing(&|b| b.before.is_some_and(|b| b.0 == identity)).and_then(|b| b.before);
+            self.time.reads(axis, window.map(|b| b.1));
+        }
+        let nothing = nothing(&|b| b.after == Some(identity)).is_some();
         let time = &self.axes[self.time.axis].name;
         nothing.then_some(()).ok_or_else(|| {
             let why = format!(

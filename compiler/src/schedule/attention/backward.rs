@@ -5,17 +5,21 @@
 //! where they are to lie.
 
 use weft_dsl::elementwise::Elementwise as E;
-use weft_dsl::op::{Monoid, Op};
+use weft_dsl::op::Op;
 
-use super::micro::{Begin, Block, Left, Tile};
+use super::micro::{Begin, Block, Left, Tile, scaled};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS, Roles};
+use super::problem::{Problem, ROWS, Roles, runs};
 use crate::graph::Kind;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
 
+/// Weights below are taken for 0, 2⁻⁸⁰: next to the others of a row, whose sum is 1, they are nothing, and arithmetic on what comes
+/// of them, which is no normal number, takes a processor a hundred times as long.
+const LEAST: f64 = 8.271_806_125_530_277e-25;
+
 /// Scratch memory of a tile.
-struct Tiles {
+pub(super) struct Tiles {
     /// Queries.
     q: Tile,
     /// The result's cotangent.
@@ -34,6 +38,11 @@ struct Tiles {
     dq: Tile,
     dk: Tile,
     dv: Tile,
+    /// Of the rows of a band: parts of the result's cotangent times the result, one of each lane, and their sums.
+    deltas: Tile,
+    delta: Place,
+    /// What is added up for results that neither rows nor sources have, a vector for each.
+    pub(super) parts: Place,
 }
 
 /// The kernel.
@@ -53,6 +62,9 @@ pub fn schedule(p: &Problem, roles: &Roles, inputs: &[Layout], outputs: &[Layout
         dq: tile(ROWS * keys, keys),
         dk: tile(columns * keys, keys),
         dv: tile(columns * values, values),
+        deltas: tile(p.band() * u32::from(p.lanes), u32::from(p.lanes)),
+        delta: tile(p.band(), 1).place,
+        parts: tile(roles.gathered.len().max(1) as u32 * u32::from(p.lanes), 1).place,
     };
     let head = w.tile();
     let env = p.located(&mut w, &mut e, &p.outer, head, &Env::new());
@@ -69,7 +81,7 @@ pub(super) struct Backward<'a> {
     pub(super) roles: &'a Roles,
     inputs: &'a [Layout],
     pub(super) outputs: &'a [Layout],
-    tiles: Tiles,
+    pub(super) tiles: Tiles,
 }
 
 /// A block of sources.
@@ -86,6 +98,20 @@ struct Queries {
     rows: Reg,
 }
 
+/// A band of rows with a block of sources.
+struct Band {
+    /// Its first row.
+    first: Reg,
+    /// The same, counted from the block's.
+    row: Reg,
+    /// How many rows it has.
+    rows: Reg,
+    /// The first source.
+    from: Reg,
+    /// The vectors of sources that it sees, counted from the block's first.
+    seen: (Reg, Reg),
+}
+
 impl Backward<'_> {
     fn write(&self, w: &mut Writer, e: &mut Exprs, env: &Env) {
         let (p, t) = (self.p, &self.tiles);
@@ -93,9 +119,16 @@ impl Backward<'_> {
         self.clear(w, e, env);
         self.clear_gathered(w, e, env);
         let zero = w.int(0);
-        for tile in [t.s, t.d] {
-            let volume = w.int(i64::from(ROWS * tile.stride));
-            p.fill(w, tile.place, volume, 0.0);
+        let (lanes, parts) = (u32::from(p.lanes), self.roles.gathered.len() as u32);
+        let filled = [
+            (t.s.place, ROWS * t.s.stride),
+            (t.d.place, ROWS * t.d.stride),
+            (t.deltas.place, p.band() * lanes),
+            (t.parts, parts * lanes),
+        ];
+        for (place, volume) in filled {
+            let volume = w.int(i64::from(volume));
+            p.fill(w, place, volume, 0.0);
         }
         let (size, unit) = (e.extent(w, p.source), w.int(i64::from(p.columns())));
         w.repeat((zero, size, p.columns()), &[], |w, from, _| {
@@ -221,8 +254,10 @@ impl Backward<'_> {
     /// A block of rows with a block of sources.
     fn block(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources, queries: Queries) {
         let (p, t) = (self.p, &self.tiles);
-        let (zero, all) = (w.int(0), w.int(i64::from(ROWS)));
-        let q = Rows { node: p.qkv[0], along: p.time, from: queries.first, count: all, within: p.key };
+        let (zero, most) = (w.int(0), w.int(i64::from(p.mr - 1)));
+        let (_, all) = runs(w, p.mr, (zero, queries.rows));
+        let count = scaled(w, all, p.mr);
+        let q = Rows { node: p.qkv[0], along: p.time, from: queries.first, count, within: p.key };
         p.pack(w, e, env, &q, t.q);
         p.pack(w, e, env, &Rows { node: self.roles.cotangent, within: p.value, ..q }, t.g);
 
@@ -235,30 +270,40 @@ impl Backward<'_> {
             mr: p.mr,
             lanes: p.lanes,
         };
-        for (a, b, c, depth) in [(t.q, t.kt, t.s, p.key.1), (t.g, t.vt, t.d, p.value.1)] {
-            let depth = w.int(i64::from(depth));
-            w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
-                let at = w.add(queries.first, row);
-                let seen = p.seen(w, e, env, at, range);
-                product(a, b, c).columns(w, row, seen, (zero, depth));
-                Vec::new()
-            });
-        }
-        self.slopes(w, e, env, sources, queries);
+        p.bands(w, queries.rows, |w, row, rows| {
+            let first = w.add(queries.first, row);
+            let seen = p.seen_by_band(w, e, env, first, range);
+            let columns = (scaled(w, seen.0, p.lanes.into()), scaled(w, seen.1, p.lanes.into()));
+            for (a, b, c, depth) in [(t.q, t.kt, t.s, p.key.1), (t.g, t.vt, t.d, p.value.1)] {
+                let depth = w.int(i64::from(depth));
+                w.repeat((zero, rows, p.mr), &[], |w, i, _| {
+                    let row = w.add(row, i);
+                    product(a, b, c).columns(w, [row; 2], columns, (zero, depth));
+                    Vec::new()
+                });
+            }
+            self.slopes(w, e, env, &Band { first, row, rows, from: sources.from, seen });
+        });
+        self.gather_parts(w, e, env);
 
         // Gradients of keys and values: the rows of the tiles are what is summed.
-        for (a, b, c) in [(t.s, t.g, t.dv), (t.d, t.q, t.dk)] {
-            let a = Left { place: a.place, row: 1, step: a.stride };
-            let block = Block { a, begin: Begin::There, ..product(b, b, c) };
-            w.repeat((zero, sources.count, p.mr), &[], |w, j, _| {
-                block.known(w, j, c.stride / u32::from(p.lanes), (zero, queries.rows));
-                Vec::new()
-            });
-        }
+        let every = (queries.first, w.add(queries.first, queries.rows));
+        w.repeat((zero, sources.count, p.mr), &[], |w, j, _| {
+            let first = w.add(sources.from, j);
+            let last = w.add(first, most);
+            let (from, to) = p.bounds.rows(w, e, env, (first, last), every);
+            let rows = (w.sub(from, queries.first), w.sub(to, queries.first));
+            for (a, b, c) in [(t.s, t.g, t.dv), (t.d, t.q, t.dk)] {
+                let a = Left { place: a.place, row: 1, step: a.stride };
+                let block = Block { a, begin: Begin::There, ..product(b, b, c) };
+                block.known(w, [j; 2], c.stride / u32::from(p.lanes), rows);
+            }
+            Vec::new()
+        });
         w.repeat((zero, queries.rows, p.mr), &[], |w, row, _| {
             let at = w.add(queries.first, row);
-            let seen = p.seen(w, e, env, at, range);
-            product(t.d, t.k, t.dq).known(w, row, t.dq.stride / u32::from(p.lanes), seen);
+            let seen = p.seen(w, e, env, (at, p.mr), range);
+            product(t.d, t.k, t.dq).known(w, [row; 2], t.dq.stride / u32::from(p.lanes), seen);
             Vec::new()
         });
         w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
@@ -283,32 +328,32 @@ impl Backward<'_> {
     }
 
     /// Weights and cotangents of the products, in place.
-    fn slopes(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources, queries: Queries) {
+    fn slopes(&self, w: &mut Writer, e: &mut Exprs, env: &Env, band: &Band) {
         let (p, t, roles) = (self.p, &self.tiles, self.roles);
-        let lanes = u32::from(p.lanes);
-        let zero = w.int(0);
-        let envs = p.sources(w, e, sources.from, env);
+        let (zero, none) = (w.int(0), w.constant(Dtype::F32, p.lanes, 0.0));
+        let least = w.constant(Dtype::F32, p.lanes, LEAST);
         let roots = roles.roots();
-        for env in &envs {
-            e.hoist(w, &roots, env);
-        }
-        w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
-            let at = Position::Scalar(w.add(queries.first, i));
-            let row = env.with(p.time, at);
-            let delta = self.delta(w, e, &row, i);
+        self.deltas(w, e, env, band);
+        let sums = vec![none; self.summed().len()];
+        w.repeat((zero, band.rows, 1), &[], |w, i, _| {
+            let row = env.with(p.time, Position::Scalar(w.add(band.first, i)));
+            let delta = w.load(t.delta, i, 1, None);
             e.preset(w, roles.delta, &row, delta);
             e.hoist(w, &roots, &row);
-            let none = w.constant(Dtype::F32, p.lanes, 0.0);
-            for (v, env) in envs.iter().enumerate() {
-                let env = env.with(p.time, at);
-                let stride = w.int(i64::from(t.s.stride));
-                let start = w.mul(i, stride);
-                let by = w.int(v as i64 * i64::from(lanes));
-                let index = w.add(start, by);
+            let at = w.add(band.row, i);
+            let start = scaled(w, at, t.s.stride);
+            let sums = w.repeat((band.seen.0, band.seen.1, 1), &sums, |w, v, sums| {
+                let by = scaled(w, v, p.lanes.into());
+                let (at, index) = (w.add(band.from, by), w.add(start, by));
+                let env = p.sources(w, e, at, &row);
                 let product = w.load(t.s.place, index, p.lanes, None);
                 let rise = w.load(t.d.place, index, p.lanes, None);
                 e.preset(w, p.product, &env, product);
                 e.preset(w, roles.rise, &env, rise);
+                let weights = e.eval_as(w, roles.weights, &env, Dtype::F32);
+                let nothing = w.map(E::LT, &[weights, least]);
+                let weights = w.map(E::SELECT, &[nothing, none, weights]);
+                e.preset(w, roles.weights, &env, weights);
                 for (node, tile) in [(roles.weights, t.s), (roles.slope, t.d)] {
                     let value = e.eval_as(w, node, &env, Dtype::F32);
                     let value = w.splat(value, p.lanes);
@@ -318,32 +363,42 @@ impl Backward<'_> {
                     };
                     w.store(tile.place, index, value, None);
                 }
-            }
-            self.gather(w, e, at, &envs);
+                let mut sums = sums.to_vec();
+                self.gather(w, e, &env, &mut sums);
+                sums
+            });
+            self.gather_row(w, e, &row, &sums);
             Vec::new()
         });
     }
 
-    /// `Σ dO · O` of a row.
-    fn delta(&self, w: &mut Writer, e: &mut Exprs, row: &Env, i: Reg) -> Reg {
+    /// `Σ dO · O` of the rows of a band.
+    fn deltas(&self, w: &mut Writer, e: &mut Exprs, env: &Env, band: &Band) {
         let (p, t) = (self.p, &self.tiles);
         let lanes = u32::from(p.lanes);
-        let stride = w.int(i64::from(t.g.stride));
-        let start = w.mul(i, stride);
-        let mut sum = w.constant(Dtype::F32, p.lanes, 0.0);
-        for v in 0..t.g.stride / lanes {
-            let at = w.int(i64::from(v * lanes));
-            let mut env = row.with(p.value.0, Position::Lanes(at));
-            if (v + 1) * lanes > p.value.1 {
-                let (places, size) = (Position::Lanes(at).places(w, p.lanes), w.int(i64::from(p.value.1)));
-                env.mask = Some(w.map(E::LT, &[places, size]));
+        let zero = w.int(0);
+        w.repeat((zero, band.rows, 1), &[], |w, i, _| {
+            let row = env.with(p.time, Position::Scalar(w.add(band.first, i)));
+            let at = w.add(band.row, i);
+            let start = scaled(w, at, t.g.stride);
+            let mut sum = w.constant(Dtype::F32, p.lanes, 0.0);
+            for v in 0..t.g.stride / lanes {
+                let at = w.int(i64::from(v * lanes));
+                let mut env = row.with(p.value.0, Position::Lanes(at));
+                if (v + 1) * lanes > p.value.1 {
+                    let (places, size) = (Position::Lanes(at).places(w, p.lanes), w.int(i64::from(p.value.1)));
+                    env.mask = Some(w.map(E::LT, &[places, size]));
+                }
+                let output = e.eval_as(w, self.roles.output, &env, Dtype::F32);
+                let output = w.splat(output, p.lanes);
+                let index = w.add(start, at);
+                let g = w.load(t.g.place, index, p.lanes, None);
+                sum = w.fma(output, g, sum);
             }
-            let output = e.eval_as(w, self.roles.output, &env, Dtype::F32);
-            let output = w.splat(output, p.lanes);
-            let index = w.add(start, at);
-            let g = w.load(t.g.place, index, p.lanes, None);
-            sum = w.fma(output, g, sum);
-        }
-        w.fold(Monoid::Sum, sum)
+            let at = scaled(w, i, t.deltas.stride);
+            w.store(t.deltas.place, at, sum, None);
+            Vec::new()
+        });
+        p.joined(w, Writer::add, (t.deltas, zero), |w, i, sum| w.store(t.delta, i, sum, None));
     }
 }

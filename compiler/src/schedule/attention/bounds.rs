@@ -64,6 +64,30 @@ impl Edge {
     }
 }
 
+impl Edge {
+    /// The first row whose edge lies beyond a source.
+    fn beyond(&self, w: &mut Writer, e: &mut Exprs, env: &Env, source: Reg) -> Reg {
+        let mut both = |w: &mut Writer, op, edges: &[Edge; 2]| {
+            let (a, b) = (edges[0].beyond(w, e, env, source), edges[1].beyond(w, e, env, source));
+            w.map(op, &[a, b])
+        };
+        match self {
+            Edge::Least(edges) => both(w, Elementwise::MAX, edges),
+            Edge::Most(edges) => both(w, Elementwise::MIN, edges),
+            Edge::At(slope, ..) => {
+                let zero = w.int(0);
+                let first = self.place(w, e, env, zero);
+                if *slope {
+                    let (distance, one) = (w.sub(source, first), w.int(1));
+                    return w.add(distance, one);
+                }
+                let (before, never) = (w.map(Elementwise::LT, &[source, first]), w.int(i64::from(u32::MAX)));
+                w.map(Elementwise::SELECT, &[before, zero, never])
+            }
+        }
+    }
+}
+
 /// Both, where both are known.
 fn both(a: Option<Edge>, b: Option<Edge>, join: fn(Box<[Edge; 2]>) -> Edge) -> Option<Edge> {
     Some(join(Box::new([a?, b?])))
@@ -126,11 +150,6 @@ impl Bounds {
         if self.upper.as_ref().is_some_and(Edge::moves) { 0.5 } else { 1.0 }
     }
 
-    /// Whether rows see nothing before some source.
-    pub fn starts_late(&self) -> bool {
-        self.lower.is_some()
-    }
-
     fn and(self, other: Self) -> Self {
         Self { upper: either(self.upper, other.upper, Edge::Least), lower: either(self.lower, other.lower, Edge::Most) }
     }
@@ -176,6 +195,26 @@ impl Bounds {
         let (zero, end) = (w.int(0), edge.place(w, e, env, last));
         let end = w.map(Elementwise::MIN, &[end, size]);
         w.map(Elementwise::MAX, &[end, zero])
+    }
+
+    /// Of the rows `from..to`, those that may see one of the sources `first` to `last`.
+    pub fn rows(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        env: &Env,
+        (first, last): (Reg, Reg),
+        (mut from, mut to): (Reg, Reg),
+    ) -> (Reg, Reg) {
+        if let Some(edge) = &self.upper {
+            let sees = edge.beyond(w, e, env, first);
+            from = w.map(Elementwise::MAX, &[from, sees]);
+        }
+        if let Some(edge) = &self.lower {
+            let ends = edge.beyond(w, e, env, last);
+            to = w.map(Elementwise::MIN, &[to, ends]);
+        }
+        (from, to)
     }
 
     /// The first source that a row from `first` on sees.

@@ -1,11 +1,12 @@
-//! Attention: for each block of rows, a walk along the sources that keeps the largest score, `Σ exp` and `Σ exp · v` so far.
+//! Attention: a tile of rows walks along the sources, block by block, and keeps each row's largest score, `Σ exp` and `Σ exp · v` so
+//! far. Within a block it goes band by band: a vector holds one number of each row of a band, so that joining a row's lanes is a
+//! square transposed, and a band's exponentials are of the vectors of sources that it sees.
 
 use weft_dsl::elementwise::Elementwise as E;
-use weft_dsl::op::Monoid;
 
-use super::micro::{Begin, Block, Left, Tile};
+use super::micro::{Begin, Block, Left, Tile, scaled};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS};
+use super::problem::Problem;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable};
 
@@ -13,19 +14,23 @@ use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable};
 struct Tiles {
     /// Queries.
     q: Tile,
-    /// Keys, transposed.
+    /// Keys of a block, transposed.
     k: Tile,
-    /// Values.
+    /// Values of a block.
     v: Tile,
-    /// Scores, then their exponentials.
+    /// Scores of a band, then their exponentials.
     s: Tile,
     /// `Σ exp · v`
     o: Tile,
+    /// `Σ exp`, in as many parts as a vector has lanes.
+    sum: Tile,
+    /// The largest scores of a band in a block, one of each lane.
+    top: Tile,
     /// The largest score of each row so far.
     largest: Place,
-    /// `Σ exp`
-    sum: Place,
-    /// What the sums so far are to be multiplied by.
+    /// Of the rows of a band: what is subtracted from scores.
+    shift: Place,
+    /// Of the rows of a band: what the sums so far are to be multiplied by.
     fade: Place,
 }
 
@@ -35,21 +40,24 @@ pub fn schedule(p: &Problem, inputs: &[Layout], outputs: &[Layout]) -> Result<Sc
     let mut e = Exprs::new(p.body, p.axes, inputs, p.lanes);
     let heads: Vec<_> = p.outer.iter().chain(&p.members).copied().collect();
     let (volume, length) = (p.volume(&heads), p.axes.size(p.time).clone());
-    let mut tile = |elements: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, elements), stride };
+    let mut tile = |rows: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, rows * stride), stride };
+    let (all, band, lanes) = (p.rows(), p.band(), u32::from(p.lanes));
     let (columns, keys, values) = (p.columns(), p.whole(p.key.1), p.whole(p.value.1));
     let tiles = Tiles {
-        q: tile(ROWS * keys, keys),
-        k: tile(p.key.1 * columns, columns),
-        v: tile(columns * values, values),
-        s: tile(ROWS * columns, columns),
-        o: tile(ROWS * values, values),
-        largest: tile(ROWS, 1).place,
-        sum: tile(ROWS, 1).place,
-        fade: tile(ROWS, 1).place,
+        q: tile(all, keys),
+        k: tile(p.key.1, columns),
+        v: tile(columns, values),
+        s: tile(band, columns),
+        o: tile(all, values),
+        sum: tile(all, lanes),
+        top: tile(band, lanes),
+        largest: tile(all, 1).place,
+        shift: tile(band, 1).place,
+        fade: tile(band, 1).place,
     };
 
-    // Blocks of rows of one head follow one another.
-    let (most, unit) = (w.int(i64::from(ROWS - 1)), w.int(i64::from(ROWS)));
+    // Tiles of one head follow one another.
+    let (most, unit) = (w.int(i64::from(all - 1)), w.int(i64::from(all)));
     let time = e.extent(&mut w, p.time);
     let up = w.add(time, most);
     let blocks = w.map(E::IDIV, &[up, unit]);
@@ -63,11 +71,11 @@ pub fn schedule(p: &Problem, inputs: &[Layout], outputs: &[Layout]) -> Result<Sc
     Forward { p, inputs, outputs, tiles, first, rows }.write(&mut w, &mut e, &env);
 
     let size = |axis| p.axes.size(axis).known().unwrap_or(256) as f64;
-    let cost = f64::from(ROWS) * size(p.source) * 2.0 * f64::from(p.key.1 + p.value.1 + 8);
+    let cost = f64::from(all) * size(p.source) * 2.0 * f64::from(p.key.1 + p.value.1 + 8);
     Ok(Scheduled {
         kernel: w.finish(),
         sizes: e.finish()?.into_sizes(),
-        tiles: vec![(volume, 1), (length, u64::from(ROWS))],
+        tiles: vec![(volume, 1), (length, u64::from(all))],
         cost,
         share: p.bounds.share(),
     })
@@ -84,148 +92,225 @@ struct Forward<'a> {
     rows: Reg,
 }
 
+/// A band of rows with a block of sources.
+#[derive(Clone, Copy)]
+struct Band {
+    /// Its first row, counted from the tile's.
+    row: Reg,
+    /// How many rows it has.
+    rows: Reg,
+    /// The block's first source, and how many it has.
+    range: (Reg, Reg),
+    /// The vectors of sources that the band sees, counted from the block's first.
+    seen: (Reg, Reg),
+}
+
 impl Forward<'_> {
     fn write(&self, w: &mut Writer, e: &mut Exprs, env: &Env) {
         let (p, t) = (self.p, &self.tiles);
         let [queries, keys, values] = p.qkv;
         e.hoist(w, &[p.score], env);
-        let all = w.int(i64::from(ROWS));
-        let q = Rows { node: queries, along: p.time, from: self.first, count: all, within: p.key };
+        // In whole bands: the last row is there again, so that nothing need be masked.
+        let (band, lanes) = (w.int(i64::from(p.band())), w.int(i64::from(p.lanes)));
+        let most = w.int(i64::from(p.band() - 1));
+        let up = w.add(self.rows, most);
+        let bands = w.map(E::IDIV, &[up, band]);
+        let count = w.mul(bands, band);
+        let q = Rows { node: queries, along: p.time, from: self.first, count, within: p.key };
         p.pack(w, e, env, &q, t.q);
-        p.fill(w, t.largest, all, f64::NEG_INFINITY);
-        p.fill(w, t.sum, all, 0.0);
-        p.fill(w, t.fade, all, 1.0);
-        let volume = w.int(i64::from(ROWS * t.o.stride));
-        p.fill(w, t.o.place, volume, 0.0);
-        // Scores beyond a row's bound or the last source are not computed, but what is there is looked at.
-        let volume = w.int(i64::from(ROWS * t.s.stride));
-        p.fill(w, t.s.place, volume, 0.0);
+        p.fill(w, t.largest, count, f64::NEG_INFINITY);
+        // Scores beyond what a row sees are not computed, but what is there is looked at.
+        for (tile, rows) in [(t.sum, count), (t.o, count), (t.s, band)] {
+            let volume = scaled(w, rows, tile.stride);
+            p.fill(w, tile.place, volume, 0.0);
+        }
 
-        let size = e.extent(w, p.source);
-        let one = w.int(1);
+        let (size, one) = (e.extent(w, p.source), w.int(1));
         let last = w.add(self.first, self.rows);
         let last = w.sub(last, one);
         let end = p.bounds.end(w, e, env, last, size);
         let start = p.bounds.start(w, e, env, self.first);
         // Blocks begin at whole vectors.
-        let (unit, lanes) = (w.int(i64::from(p.columns())), w.int(i64::from(p.lanes)));
         let start = w.map(E::IDIV, &[start, lanes]);
         let start = w.mul(start, lanes);
-        w.repeat((start, end, p.columns()), &[], |w, from, _| {
+        let unit = w.int(i64::from(p.columns()));
+        // Once at least: a band is stored in the block where what it sees ends.
+        let least = w.add(start, one);
+        let to = w.map(E::MAX, &[end, least]);
+        w.repeat((start, to, p.columns()), &[], |w, from, _| {
             let left = w.sub(end, from);
             let count = w.map(E::MIN, &[left, unit]);
+            let next = w.add(from, unit);
             let k = Rows { node: keys, along: p.source, from, count, within: p.key };
             p.transpose(w, e, env, &k, &self.inputs[1], t.k);
             p.pack(w, e, env, &Rows { node: values, within: p.value, ..k }, t.v);
-            self.products(w, e, env, (from, count));
-            self.exponentials(w, e, from, env);
-            self.values(w, e, env, (from, count));
-            Vec::new()
-        });
-        self.store(w, e, env);
-    }
-
-    /// Queries times keys.
-    fn products(&self, w: &mut Writer, e: &mut Exprs, env: &Env, range: (Reg, Reg)) {
-        let (p, t) = (self.p, &self.tiles);
-        let a = Left { place: t.q.place, row: t.q.stride, step: 1 };
-        let block = Block { a, b: t.k, c: t.s, begin: Begin::Zero, mr: p.mr, lanes: p.lanes };
-        let (zero, depth) = (w.int(0), w.int(i64::from(p.key.1)));
-        w.repeat((zero, self.rows, p.mr), &[], |w, row, _| {
-            let at = w.add(self.first, row);
-            let seen = p.seen(w, e, env, at, range);
-            block.columns(w, row, seen, (zero, depth));
+            p.bands(w, self.rows, |w, row, rows| {
+                let (at, range) = (w.add(self.first, row), (from, count));
+                let seen = p.seen_by_band(w, e, env, at, range);
+                let some = w.map(E::LT, &[seen.0, seen.1]);
+                w.when(some, |w| self.band(w, e, env, Band { row, rows, range, seen }));
+                // While the next band is computed, what is stored of this one goes to memory.
+                let last = w.add(at, rows);
+                let last = w.sub(last, one);
+                let ends = p.bounds.end(w, e, env, last, to);
+                let ends = w.map(E::MAX, &[ends, least]);
+                let (after, before) = (w.map(E::GT, &[ends, from]), w.map(E::LE, &[ends, next]));
+                let here = w.map(E::AND, &[after, before]);
+                w.when(here, |w| self.store(w, e, env, row, rows));
+            });
             Vec::new()
         });
     }
 
-    /// Scores of the products, and their exponentials: a row at a time, in registers.
-    fn exponentials(&self, w: &mut Writer, e: &mut Exprs, from: Reg, env: &Env) {
+    fn band(&self, w: &mut Writer, e: &mut Exprs, env: &Env, band: Band) {
         let (p, t) = (self.p, &self.tiles);
-        let lanes = u32::from(p.lanes);
         let zero = w.int(0);
-        let sources = p.sources(w, e, from, env);
-        for env in &sources {
-            e.hoist(w, &[p.score], env);
-        }
-        w.repeat((zero, self.rows, 1), &[], |w, i, _| {
-            let at = Position::Scalar(w.add(self.first, i));
-            e.hoist(w, &[p.score], &env.with(p.time, at));
-            let stride = w.int(i64::from(t.s.stride));
-            let start = w.mul(i, stride);
+        let a = Left { place: t.q.place, row: t.q.stride, step: 1 };
+        let products = Block { a, b: t.k, c: t.s, begin: Begin::Zero, mr: p.mr, lanes: p.lanes };
+        let depth = (zero, w.int(i64::from(p.key.1)));
+        w.repeat((zero, band.rows, p.mr), &[], |w, i, _| {
+            let row = w.add(band.row, i);
+            let at = w.add(self.first, row);
+            let seen = p.seen(w, e, env, (at, p.mr), band.range);
+            products.columns(w, [row, i], seen, depth);
+            Vec::new()
+        });
+        let volume = w.int(i64::from(p.band() * t.top.stride));
+        p.fill(w, t.top.place, volume, f64::NEG_INFINITY);
+        self.scores(w, e, env, &band);
+        self.largest(w, &band);
+        self.exponentials(w, &band);
+
+        let a = Left { place: t.s.place, row: t.s.stride, step: 1 };
+        let values = Block { a, b: t.v, c: t.o, begin: Begin::Scaled(t.fade), ..products };
+        w.repeat((zero, band.rows, p.mr), &[], |w, i, _| {
+            let row = w.add(band.row, i);
+            let at = w.add(self.first, row);
+            let seen = p.seen(w, e, env, (at, p.mr), band.range);
+            values.known(w, [i, row], t.o.stride / u32::from(p.lanes), seen);
+            Vec::new()
+        });
+    }
+
+    /// For each row of a band its vectors of scores: their numbers, and where they lie.
+    fn each_vector(
+        &self,
+        w: &mut Writer,
+        band: &Band,
+        row: Reg,
+        init: Reg,
+        mut each: impl FnMut(&mut Writer, Reg, Reg, Reg) -> Reg,
+    ) -> Reg {
+        let (lanes, stride) = (w.int(i64::from(self.p.lanes)), w.int(i64::from(self.tiles.s.stride)));
+        let start = w.mul(row, stride);
+        let done = w.repeat((band.seen.0, band.seen.1, 1), &[init], |w, v, carried| {
+            let by = w.mul(v, lanes);
+            let index = w.add(start, by);
+            vec![each(w, by, index, carried[0])]
+        });
+        done[0]
+    }
+
+    /// Scores of the products, and the largest in each lane.
+    fn scores(&self, w: &mut Writer, e: &mut Exprs, env: &Env, band: &Band) {
+        let (p, t) = (self.p, &self.tiles);
+        let first = w.add(self.first, band.row);
+        let zero = w.int(0);
+        w.repeat((zero, band.rows, 1), &[], |w, i, _| {
+            let row = env.with(p.time, Position::Scalar(w.add(first, i)));
+            e.hoist(w, &[p.score], &row);
             let lowest = w.constant(Dtype::F32, p.lanes, f64::NEG_INFINITY);
-            let mut places = Vec::new();
-            let mut scores = Vec::new();
-            for (v, env) in sources.iter().enumerate() {
-                let by = w.int(v as i64 * i64::from(lanes));
-                let index = w.add(start, by);
+            let top = self.each_vector(w, band, i, lowest, |w, by, index, top| {
+                let at = w.add(band.range.0, by);
+                let env = p.sources(w, e, at, &row);
                 let product = w.load(t.s.place, index, p.lanes, None);
-                let env = env.with(p.time, at);
                 e.preset(w, p.product, &env, product);
                 let score = e.eval_as(w, p.score, &env, Dtype::F32);
                 let score = w.splat(score, p.lanes);
-                scores.push(match env.mask {
+                let score = match env.mask {
                     Some(mask) => w.map(E::SELECT, &[mask, score, lowest]),
                     None => score,
-                });
-                places.push(index);
-            }
-            let before = w.load(t.largest, i, 1, None);
-            let block = joined(w, E::MAX, &scores);
-            let block = w.fold(Monoid::Max, block);
-            let largest = w.map(E::MAX, &[before, block]);
+                };
+                w.store(t.s.place, index, score, None);
+                larger(w, score, top)
+            });
+            let at = scaled(w, i, t.top.stride);
+            w.store(t.top.place, at, top, None);
+            Vec::new()
+        });
+    }
+
+    /// The largest score of each row so far.
+    fn largest(&self, w: &mut Writer, band: &Band) {
+        let (p, t) = (self.p, &self.tiles);
+        let zero = w.int(0);
+        p.joined(w, larger, (t.top, zero), |w, i, block| {
+            let at = w.add(band.row, i);
+            let before = w.load(t.largest, at, p.lanes, None);
+            let largest = larger(w, block, before);
             // A row of nothing so far has no largest score to be subtracted.
             let (nothing, none) = (w.constant(Dtype::F32, 1, f64::NEG_INFINITY), w.constant(Dtype::F32, 1, 0.0));
             let empty = w.map(E::EQ, &[largest, nothing]);
             let shift = w.map(E::SELECT, &[empty, none, largest]);
-            let mut exps = Vec::new();
-            for (score, index) in scores.into_iter().zip(places) {
+            let fade = w.sub(before, shift);
+            let fade = w.map(E::EXP, &[fade]);
+            w.store(t.largest, at, largest, None);
+            w.store(t.shift, i, shift, None);
+            w.store(t.fade, i, fade, None);
+        });
+    }
+
+    /// Exponentials in place of scores, and their sums.
+    fn exponentials(&self, w: &mut Writer, band: &Band) {
+        let (p, t) = (self.p, &self.tiles);
+        let zero = w.int(0);
+        w.repeat((zero, band.rows, 1), &[], |w, i, _| {
+            let row = w.add(band.row, i);
+            let at = scaled(w, row, t.sum.stride);
+            let before = w.load(t.sum.place, at, p.lanes, None);
+            let (shift, fade) = (w.load(t.shift, i, 1, None), w.load(t.fade, i, 1, None));
+            let before = w.mul(before, fade);
+            let sum = self.each_vector(w, band, i, before, |w, _, index, sum| {
+                let score = w.load(t.s.place, index, p.lanes, None);
                 let less = w.sub(score, shift);
                 let exp = w.map(E::EXP, &[less]);
                 w.store(t.s.place, index, exp, None);
-                exps.push(exp);
-            }
-            let fade = w.sub(before, shift);
-            let fade = w.map(E::EXP, &[fade]);
-            let total = joined(w, E::ADD, &exps);
-            let total = w.fold(Monoid::Sum, total);
-            let sum = w.load(t.sum, i, 1, None);
-            let sum = w.fma(sum, fade, total);
-            w.store(t.largest, i, largest, None);
-            w.store(t.sum, i, sum, None);
-            w.store(t.fade, i, fade, None);
+                w.add(sum, exp)
+            });
+            w.store(t.sum.place, at, sum, None);
             Vec::new()
         });
     }
 
-    /// Exponentials times values, added to what has faded.
-    fn values(&self, w: &mut Writer, e: &mut Exprs, env: &Env, range: (Reg, Reg)) {
-        let (p, t) = (self.p, &self.tiles);
-        let a = Left { place: t.s.place, row: t.s.stride, step: 1 };
-        let block = Block { a, b: t.v, c: t.o, begin: Begin::Scaled(t.fade), mr: p.mr, lanes: p.lanes };
-        let (zero, width) = (w.int(0), t.o.stride / u32::from(p.lanes));
-        w.repeat((zero, self.rows, p.mr), &[], |w, row, _| {
-            let at = w.add(self.first, row);
-            let seen = p.seen(w, e, env, at, range);
-            block.known(w, row, width, seen);
-            Vec::new()
-        });
-    }
-
-    fn store(&self, w: &mut Writer, e: &mut Exprs, env: &Env) {
+    /// The results of a band.
+    fn store(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, rows: Reg) {
         let (p, t) = (self.p, &self.tiles);
         let arguments = p.body.arguments.len() as u32;
-        let zero = w.int(0);
-        w.repeat((zero, self.rows, 1), &[], |w, i, _| {
-            let at = w.add(self.first, i);
-            let env = env.with(p.time, Position::Scalar(at));
-            let sum = w.load(t.sum, i, 1, None);
-            let (none, one) = (w.constant(Dtype::F32, 1, 0.0), w.constant(Dtype::F32, 1, 1.0));
+        p.joined(w, Writer::add, (t.sum, row), |w, i, sum| {
+            let (none, one) = (w.constant(Dtype::F32, 1, 0.0), w.constant(Dtype::F32, p.lanes, 1.0));
             let empty = w.map(E::EQ, &[sum, none]);
             let by = w.map(E::SELECT, &[empty, one, sum]);
             let share = w.map(E::DIV, &[one, by]);
-            let stride = w.int(i64::from(t.o.stride));
-            let start = w.mul(i, stride);
+            w.store(t.fade, i, share, None);
+            if let Some(layout) = self.outputs.get(1) {
+                let row = w.add(row, i);
+                let largest = w.load(t.largest, row, p.lanes, None);
+                let log = w.map(E::LOG, &[by]);
+                let total = w.add(largest, log);
+                let at = Position::Lanes(w.add(self.first, row));
+                let mut env = env.with(p.time, at);
+                let (places, time) = (at.places(w, p.lanes), e.extent(w, p.time));
+                env.mask = Some(w.map(E::LT, &[places, time]));
+                e.store(w, Place::Arg(arguments + 1), layout, &env, total);
+            }
+        });
+        let zero = w.int(0);
+        w.repeat((zero, rows, 1), &[], |w, i, _| {
+            let row = w.add(row, i);
+            let at = w.add(self.first, row);
+            let env = env.with(p.time, Position::Scalar(at));
+            let share = w.load(t.fade, i, 1, None);
+            let start = scaled(w, row, t.o.stride);
             vectors(w, p.lanes, p.value.1, |w, v, mask| {
                 let mut env = env.with(p.value.0, Position::Lanes(v));
                 env.mask = mask;
@@ -234,22 +319,13 @@ impl Forward<'_> {
                 let value = w.mul(value, share);
                 e.store(w, Place::Arg(arguments), &self.outputs[0], &env, value);
             });
-            if let Some(layout) = self.outputs.get(1) {
-                let largest = w.load(t.largest, i, 1, None);
-                let log = w.map(E::LOG, &[by]);
-                let total = w.add(largest, log);
-                e.store(w, Place::Arg(arguments + 1), layout, &env, total);
-            }
             Vec::new()
         });
     }
 }
 
-/// Vectors joined in pairs.
-fn joined(w: &mut Writer, op: E, values: &[Reg]) -> Reg {
-    let mut values = values.to_vec();
-    while values.len() > 1 {
-        values = values.chunks(2).map(|pair| if let [a, b] = *pair { w.map(op, &[a, b]) } else { pair[0] }).collect();
-    }
-    values[0]
+/// The larger of two, which is one instruction where a NaN need not come out: it does of the exponential.
+fn larger(w: &mut Writer, a: Reg, b: Reg) -> Reg {
+    let more = w.map(E::GT, &[a, b]);
+    w.map(E::SELECT, &[more, a, b])
 }

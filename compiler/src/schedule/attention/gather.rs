@@ -6,7 +6,8 @@ use weft_dsl::op::Monoid;
 use weft_dsl::types::Axis;
 
 use super::backward::Backward;
-use crate::kernel::{Dtype, Writer};
+use super::problem::beneath;
+use crate::kernel::{Dtype, Reg, Writer};
 use crate::schedule::{Address, Env, Exprs, Position, address, load, store};
 
 impl Backward<'_> {
@@ -42,53 +43,100 @@ impl Backward<'_> {
         });
     }
 
-    /// Adds what the scores of a row give, vectors of them at the positions of `envs`.
-    pub(super) fn gather(&self, w: &mut Writer, e: &mut Exprs, row: Position, envs: &[Env]) {
+    /// Whether a result has an axis within.
+    fn has(&self, number: usize, axis: Axis) -> bool {
+        let body = &self.p.body;
+        body[beneath(body, body.outputs[number])].ty.has(axis)
+    }
+
+    /// The results that all scores of a row are added up for.
+    pub(super) fn summed(&self) -> Vec<usize> {
+        let all = 3..self.outputs.len();
+        all.filter(|&n| self.roles.gathered[n - 3].place.is_none() && !self.has(n, self.p.source)).collect()
+    }
+
+    /// Adds what a vector of scores gives: to `sums` for the results of [`Self::summed`], to memory for the others.
+    pub(super) fn gather(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sums: &mut [Reg]) {
         let p = self.p;
+        let summed = self.summed();
         for (number, sum) in self.roles.gathered.iter().enumerate() {
-            let (number, none) = (number + 3, w.constant(Dtype::F32, p.lanes, 0.0));
-            let place = self.result(number);
-            let mut together = None;
-            for env in envs {
-                let mut env = env.with(p.time, row);
-                let mut part = e.eval_as(w, sum.part, &env, Dtype::F32);
-                if let Some(times) = sum.times {
-                    let times = e.eval_as(w, times, &env, Dtype::F32);
-                    part = w.mul(part, times);
+            let number = number + 3;
+            let mut part = e.eval_as(w, sum.part, env, Dtype::F32);
+            if let Some(times) = sum.times {
+                let times = e.eval_as(w, times, env, Dtype::F32);
+                part = w.mul(part, times);
+            }
+            let part = w.splat(part, p.lanes);
+            let part = match env.mask {
+                Some(mask) => {
+                    let none = w.constant(Dtype::F32, p.lanes, 0.0);
+                    w.map(E::SELECT, &[mask, part, none])
                 }
-                let part = w.splat(part, p.lanes);
-                let part = match env.mask {
-                    Some(mask) => w.map(E::SELECT, &[mask, part, none]),
-                    None => part,
-                };
-                if let Some((axis, index)) = sum.place {
-                    match e.counting(w, index, &env) {
-                        Some((base, true)) => env.set(axis, Position::Run(base)),
-                        _ => drop(e.fail(w, index, "does not count sources")),
-                    }
-                }
-                let env = self.outside(number, &env);
-                match address(w, &mut e.sizes, p.axes, &self.outputs[number], &env, p.lanes) {
-                    Some(Address::One(at)) => {
-                        let before = together.map(|(_, sum)| sum);
-                        together = Some((at, before.map_or(part, |before| w.add(before, part))));
-                    }
-                    Some(at) => {
-                        let before = load(w, place, at, &env, p.lanes);
-                        let after = w.add(before, part);
-                        store(w, place, at, after, &env, p.lanes);
-                    }
-                    None => drop(e.fail(w, sum.part, "has a place that is not known")),
+                None => part,
+            };
+            if let Some(at) = summed.iter().position(|&n| n == number) {
+                sums[at] = w.add(sums[at], part);
+                continue;
+            }
+            let mut env = env.clone();
+            if let Some((axis, index)) = sum.place {
+                match e.counting(w, index, &env) {
+                    Some((base, true)) => env.set(axis, Position::Run(base)),
+                    _ => drop(e.fail(w, index, "does not count sources")),
                 }
             }
-            // The same place for all sources of the row.
-            if let Some((at, parts)) = together {
-                let part = w.fold(Monoid::Sum, parts);
+            let env = self.outside(number, &env);
+            match address(w, &mut e.sizes, p.axes, &self.outputs[number], &env, p.lanes) {
+                Some(at) => {
+                    let place = self.result(number);
+                    let before = load(w, place, at, &env, p.lanes);
+                    let after = w.add(before, part);
+                    store(w, place, at, after, &env, p.lanes);
+                }
+                None => drop(e.fail(w, sum.part, "has a place that is not known")),
+            }
+        }
+    }
+
+    /// Adds what a row gives: to memory where the result has the axis of rows, otherwise to scratch memory.
+    pub(super) fn gather_row(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sums: &[Reg]) {
+        for (i, (&number, &sum)) in self.summed().iter().zip(sums).enumerate() {
+            if self.has(number, self.p.time) {
+                self.add(w, e, number, env, sum);
+            } else {
+                let at = w.int(i as i64 * i64::from(self.p.lanes));
+                let before = w.load(self.tiles.parts, at, self.p.lanes, None);
+                let after = w.add(before, sum);
+                w.store(self.tiles.parts, at, after, None);
+            }
+        }
+    }
+
+    /// Adds what rows have left in scratch memory, and clears it.
+    pub(super) fn gather_parts(&self, w: &mut Writer, e: &mut Exprs, env: &Env) {
+        for (i, number) in self.summed().into_iter().enumerate() {
+            if !self.has(number, self.p.time) {
+                let (at, none) = (w.int(i as i64 * i64::from(self.p.lanes)), w.constant(Dtype::F32, self.p.lanes, 0.0));
+                let sum = w.load(self.tiles.parts, at, self.p.lanes, None);
+                w.store(self.tiles.parts, at, none, None);
+                self.add(w, e, number, env, sum);
+            }
+        }
+    }
+
+    /// Adds all lanes to the element of a result that these positions have.
+    fn add(&self, w: &mut Writer, e: &mut Exprs, number: usize, env: &Env, sum: Reg) {
+        let place = self.result(number);
+        let env = self.outside(number, env);
+        match address(w, &mut e.sizes, self.p.axes, &self.outputs[number], &env, self.p.lanes) {
+            Some(Address::One(at)) => {
+                let part = w.fold(Monoid::Sum, sum);
                 let part = w.convert(part, w.dtype(place));
                 let before = w.load(place, at, 1, None);
                 let after = w.add(before, part);
                 w.store(place, at, after, None);
             }
+            _ => drop(e.fail(w, self.p.body.outputs[number], "has a place that is not known")),
         }
     }
 }

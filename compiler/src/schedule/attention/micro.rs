@@ -4,7 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 
 use crate::kernel::{Dtype, Place, Reg, Writer};
 
-use super::problem::WIDTH;
+use super::problem::{WIDTH, runs};
 
 /// The operand whose elements are broadcast: element `(row, step)` lies at `row · row_stride + step · step_stride`.
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ pub enum Begin {
     Zero,
     /// What is there.
     There,
-    /// What is there, times a number for each row.
+    /// What is there, times a number for each row of the broadcast operand.
     Scaled(Place),
 }
 
@@ -55,50 +55,41 @@ pub struct Block {
 }
 
 impl Block {
-    /// A number of columns that is known, in whole vectors.
-    pub fn known(&self, w: &mut Writer, row: Reg, vectors: u32, depth: (Reg, Reg)) {
-        let zero = w.int(0);
-        let whole = vectors / WIDTH;
-        if whole > 0 {
-            let to = w.int(i64::from(whole));
-            self.pairs(w, row, (zero, to), depth);
+    /// A number of columns that is known, in whole vectors. `rows`: the first row of the broadcast operand, and of the sums.
+    pub fn known(&self, w: &mut Writer, rows: [Reg; 2], vectors: u32, depth: (Reg, Reg)) {
+        let (zero, to) = (w.int(0), w.int(i64::from(vectors)));
+        self.vectors(w, rows, (zero, to), depth);
+    }
+
+    /// The vectors that hold columns `from..to`.
+    pub fn columns(&self, w: &mut Writer, rows: [Reg; 2], (from, to): (Reg, Reg), depth: (Reg, Reg)) {
+        let range = runs(w, self.lanes.into(), (from, to));
+        self.vectors(w, rows, range, depth);
+    }
+
+    /// Vectors in runs of [`WIDTH`], then one by one.
+    fn vectors(&self, w: &mut Writer, rows: [Reg; 2], (from, to): (Reg, Reg), depth: (Reg, Reg)) {
+        let (lanes, wide) = (w.int(i64::from(self.lanes)), w.int(i64::from(WIDTH)));
+        let count = w.sub(to, from);
+        let runs = w.map(Elementwise::IDIV, &[count, wide]);
+        let whole = w.mul(runs, wide);
+        let between = w.add(from, whole);
+        for (range, width) in [((from, between, WIDTH), WIDTH), ((between, to, 1), 1)] {
+            w.repeat(range, &[], |w, vector, _| {
+                let column = w.mul(vector, lanes);
+                self.write(w, rows, column, width, depth);
+                Vec::new()
+            });
         }
-        if !vectors.is_multiple_of(WIDTH) {
-            let from = w.int(i64::from(whole * WIDTH * u32::from(self.lanes)));
-            self.write(w, row, from, vectors % WIDTH, depth);
-        }
     }
 
-    /// The runs of [`WIDTH`] vectors that hold columns `from..to`.
-    pub fn columns(&self, w: &mut Writer, row: Reg, (from, to): (Reg, Reg), depth: (Reg, Reg)) {
-        let wide = i64::from(WIDTH * u32::from(self.lanes));
-        let (most, by) = (w.int(wide - 1), w.int(wide));
-        let up = w.add(to, most);
-        let range = (w.map(Elementwise::IDIV, &[from, by]), w.map(Elementwise::IDIV, &[up, by]));
-        self.pairs(w, row, range, depth);
-    }
-
-    /// Columns in runs of [`WIDTH`] vectors.
-    fn pairs(&self, w: &mut Writer, row: Reg, (from, to): (Reg, Reg), depth: (Reg, Reg)) {
-        let by = w.int(i64::from(WIDTH * u32::from(self.lanes)));
-        w.repeat((from, to, 1), &[], |w, pair, _| {
-            let column = w.mul(pair, by);
-            self.write(w, row, column, WIDTH, depth);
-            Vec::new()
-        });
-    }
-
-    fn write(&self, w: &mut Writer, row: Reg, column: Reg, width: u32, depth: (Reg, Reg)) {
+    fn write(&self, w: &mut Writer, [row, to]: [Reg; 2], column: Reg, width: u32, depth: (Reg, Reg)) {
         let lanes = u32::from(self.lanes);
         let at = |w: &mut Writer, base: Reg, by: u32| {
             let by = w.int(i64::from(by));
             w.add(base, by)
         };
-        let scaled = |w: &mut Writer, x: Reg, by: u32| {
-            let by = w.int(i64::from(by));
-            w.mul(x, by)
-        };
-        let corner = scaled(w, row, self.c.stride);
+        let corner = scaled(w, to, self.c.stride);
         let corner = w.add(corner, column);
         let mut places = Vec::new();
         let mut init = Vec::new();
@@ -150,4 +141,10 @@ impl Block {
             w.store(self.c.place, index, sum, None);
         }
     }
+}
+
+/// So many times.
+pub fn scaled(w: &mut Writer, x: Reg, by: u32) -> Reg {
+    let by = w.int(i64::from(by));
+    w.mul(x, by)
 }

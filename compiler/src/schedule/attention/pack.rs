@@ -4,7 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axis;
 
 use super::micro::Tile;
-use super::problem::{Problem, WIDTH};
+use super::problem::Problem;
 use crate::graph::NodeId;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::product::transposed;
@@ -76,11 +76,11 @@ impl Problem<'_> {
         });
     }
 
-    /// Transposed: a row of the tile is one place of the inner axis. Whole register blocks of columns are written.
+    /// Transposed: a row of the tile is one place of the inner axis. Whole vectors of columns are written.
     pub fn transpose(&self, w: &mut Writer, e: &mut Exprs, env: &Env, rows: &Rows, layout: &Layout, to: Tile) {
         let lanes = u32::from(self.lanes);
         let zero = w.int(0);
-        let (most, unit) = (w.int(i64::from(WIDTH * lanes - 1)), w.int(i64::from(WIDTH * lanes)));
+        let (most, unit) = (w.int(i64::from(lanes - 1)), w.int(i64::from(lanes)));
         let up = w.add(rows.count, most);
         let up = w.map(Elementwise::IDIV, &[up, unit]);
         let count = w.mul(up, unit);
@@ -132,6 +132,35 @@ impl Problem<'_> {
                     w.store(to.place, index, column, None);
                 }
             });
+            Vec::new()
+        });
+    }
+
+    /// The lanes of each row of a band of a tile joined, from a row of it: a vector for as many rows as it has lanes, with the
+    /// first of them, counted from the band's.
+    pub fn joined(
+        &self,
+        w: &mut Writer,
+        op: fn(&mut Writer, Reg, Reg) -> Reg,
+        (tile, from): (Tile, Reg),
+        each: impl FnOnce(&mut Writer, Reg, Reg),
+    ) {
+        let (zero, band) = (w.int(0), w.int(i64::from(self.band())));
+        w.repeat((zero, band, u32::from(self.lanes)), &[], |w, i, _| {
+            let (row, stride) = (w.add(from, i), w.int(i64::from(tile.stride)));
+            let start = w.mul(row, stride);
+            let square: Vec<Reg> = (0..self.lanes)
+                .map(|lane| {
+                    let by = w.int(i64::from(u32::from(lane) * tile.stride));
+                    let at = w.add(start, by);
+                    w.load(tile.place, at, self.lanes, None)
+                })
+                .collect();
+            let mut parts = transposed(w, &square);
+            while parts.len() > 1 {
+                parts = parts.chunks(2).map(|pair| if let [a, b] = *pair { op(w, a, b) } else { pair[0] }).collect();
+            }
+            each(w, i, parts[0]);
             Vec::new()
         });
     }

@@ -11,8 +11,10 @@ use crate::kernel::{Dtype, Reg, Writer};
 use crate::passes::attention::{Gathered, gathered, shape};
 use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
 
-/// Rows of a block.
-pub const ROWS: u32 = 32;
+/// Rows of a block of a derivative.
+pub const ROWS: u32 = 64;
+/// Rows of a tile of an attention at most: keys and values are packed once for all of them.
+const TALL: u32 = 128;
 /// Vectors of sources of a block.
 pub const VECTORS: u32 = 4;
 /// Vectors of a register block.
@@ -205,6 +207,17 @@ impl<'a> Problem<'a> {
         VECTORS * u32::from(self.lanes)
     }
 
+    /// Rows that are looked at together: of so many a vector has one number each.
+    pub fn band(&self) -> u32 {
+        self.mr.max(u32::from(self.lanes))
+    }
+
+    /// Rows of a tile of an attention: as many of a head's in each, in whole bands.
+    pub fn rows(&self) -> u32 {
+        let known = self.axes.size(self.time).known().and_then(|n| u32::try_from(n).ok()).unwrap_or(TALL).max(1);
+        known.div_ceil(known.div_ceil(TALL)).next_multiple_of(self.band())
+    }
+
     /// A number of elements, rounded up to whole vectors.
     pub fn whole(&self, elements: u32) -> u32 {
         elements.next_multiple_of(u32::from(self.lanes))
@@ -237,42 +250,71 @@ impl<'a> Problem<'a> {
         env
     }
 
-    /// Which of a block's sources the rows of a register block from `row` can see: the first, and the first beyond, counted from
-    /// the block's own.
-    pub fn seen(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, (from, count): (Reg, Reg)) -> (Reg, Reg) {
+    /// Which of a block's sources so many rows from `row` can see: the first, and the first beyond, counted from the block's own.
+    pub fn seen(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        env: &Env,
+        (row, rows): (Reg, u32),
+        (from, count): (Reg, Reg),
+    ) -> (Reg, Reg) {
         let zero = w.int(0);
         if self.bounds.is_empty() {
             return (zero, count);
         }
-        let more = w.int(i64::from(self.mr - 1));
+        let more = w.int(i64::from(rows - 1));
         let (last, to) = (w.add(row, more), w.add(from, count));
         let (start, end) = (self.bounds.start(w, e, env, row), self.bounds.end(w, e, env, last, to));
         let (start, end) = (w.sub(start, from), w.sub(end, from));
         (w.map(Elementwise::MAX, &[start, zero]), w.map(Elementwise::MAX, &[end, zero]))
     }
 
-    /// The positions of the vectors of a block of sources from `base`, lanes beyond the end masked.
-    pub fn sources(&self, w: &mut Writer, e: &mut Exprs, base: Reg, env: &Env) -> Vec<Env> {
-        let all = self.axes.size(self.source).known().is_some_and(|n| n % i64::from(self.columns()) == 0);
-        let whole = all && !self.bounds.starts_late();
+    /// The vectors of a block of sources that a band from `row` sees, in runs of a band's length, so that what one of the band's
+    /// rows sees of such a run is all there.
+    pub fn seen_by_band(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg, range: (Reg, Reg)) -> (Reg, Reg) {
+        let (from, to) = self.seen(w, e, env, (row, self.band()), range);
+        let (from, to) = runs(w, self.band(), (from, to));
         let size = e.extent(w, self.source);
-        (0..VECTORS)
-            .map(|v| {
-                let by = w.int(i64::from(v * u32::from(self.lanes)));
-                let at = Position::Lanes(w.add(base, by));
-                let mut env = env.with(self.source, at);
-                if !whole {
-                    let places = at.places(w, self.lanes);
-                    env.mask = Some(w.map(Elementwise::LT, &[places, size]));
-                }
-                env
-            })
-            .collect()
+        let left = w.sub(size, range.0);
+        let (_, all) = runs(w, self.lanes.into(), (from, left));
+        let by = w.int(i64::from(self.band() / u32::from(self.lanes)));
+        let (from, to) = (w.mul(from, by), w.mul(to, by));
+        (from, w.map(Elementwise::MIN, &[to, all]))
+    }
+
+    /// Bands of a block of rows, from the first: each one's first row, and how many rows it has.
+    pub fn bands(&self, w: &mut Writer, rows: Reg, each: impl FnOnce(&mut Writer, Reg, Reg)) {
+        let (zero, band) = (w.int(0), w.int(i64::from(self.band())));
+        w.repeat((zero, rows, self.band()), &[], |w, row, _| {
+            let left = w.sub(rows, row);
+            let rows = w.map(Elementwise::MIN, &[left, band]);
+            each(w, row, rows);
+            Vec::new()
+        });
+    }
+
+    /// The positions of a vector of sources from `at`, which is a multiple of the lanes; lanes beyond the end masked.
+    pub fn sources(&self, w: &mut Writer, e: &mut Exprs, at: Reg, env: &Env) -> Env {
+        let at = Position::Lanes(at);
+        let mut env = env.with(self.source, at);
+        if self.axes.size(self.source).known().is_none_or(|n| n % i64::from(self.lanes) != 0) {
+            let (places, size) = (at.places(w, self.lanes), e.extent(w, self.source));
+            env.mask = Some(w.map(Elementwise::LT, &[places, size]));
+        }
+        env
     }
 }
 
+/// The first run of `length` that holds one of the elements `from..to`, and the first beyond that holds none.
+pub fn runs(w: &mut Writer, length: u32, (from, to): (Reg, Reg)) -> (Reg, Reg) {
+    let (most, by) = (w.int(i64::from(length - 1)), w.int(i64::from(length)));
+    let up = w.add(to, most);
+    (w.map(Elementwise::IDIV, &[from, by]), w.map(Elementwise::IDIV, &[up, by]))
+}
+
 /// The value that a chain of renames shows.
-fn beneath(body: &Region, mut id: NodeId) -> NodeId {
+pub fn beneath(body: &Region, mut id: NodeId) -> NodeId {
     while let Kind::Op(Op::Rename(..)) = body[id].kind {
         id = body[id].operands[0];
     }

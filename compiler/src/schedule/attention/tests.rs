@@ -13,7 +13,7 @@ use crate::passes::differentiate::gradient;
 use crate::schedule::testing::{Chance, Ready, With};
 use crate::schedule::{Layout, Machine};
 
-/// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block of each.
+/// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block and tile of each.
 const SIZES: &[[i64; 7]] = &[
     [2, 2, 2, 7, 7, 5, 3],
     [1, 1, 1, 1, 1, 1, 1],
@@ -22,10 +22,17 @@ const SIZES: &[[i64; 7]] = &[
     [1, 1, 1, 33, 0, 3, 3],
     [1, 1, 1, 0, 5, 3, 3],
     [1, 1, 2, 67, 131, 8, 5],
+    [1, 1, 1, 149, 149, 2, 3],
 ];
 
-/// The sizes with which kernels are compiled too.
-const COMPILED: usize = 2;
+/// With which the kernels of some sizes run: compiled, and in doubles where sums are long.
+fn with(size: usize) -> With {
+    match size {
+        2 => With::Machine,
+        6 | 7 => With::Wide,
+        _ => With::Interpreter,
+    }
+}
 
 /// The fused node of the only attention of a program, with its axes and arguments.
 fn ready(graph: &Graph, sizes: &std::collections::HashMap<String, i64>) -> Ready {
@@ -54,8 +61,7 @@ fn forward() {
             let plain = ready(&graph, &bindings.sizes);
             let seed = (number * SIZES.len() + i) as u64;
             let lanes = [16, 4, 8][(number + i) % 3];
-            let with = if i == COMPILED { With::Machine } else { With::Interpreter };
-            plain.check_with(schedule, Form::Attention, lanes, seed, with);
+            plain.check_with(schedule, Form::Attention, lanes, seed, with(i));
             let arguments = plain.arguments(&mut Chance(seed));
             with_sums(plain).check_plain(schedule, Form::Attention, 16, &arguments);
         }
@@ -114,8 +120,7 @@ fn backward() {
             let cotangent = backward.arguments(&mut Chance(seed + 1)).pop().unwrap();
             arguments.extend(made.into_iter().chain([cotangent]).collect::<Vec<Rc<Array>>>());
             let lanes = [16, 4, 8][(number + i) % 3];
-            let with = if i == COMPILED { With::Machine } else { With::Interpreter };
-            backward.check_on(schedule, Form::AttentionBackward, lanes, seed, &arguments, with);
+            backward.check_on(schedule, Form::AttentionBackward, lanes, seed, &arguments, with(i));
         }
     }
 }

@@ -87,8 +87,9 @@ impl Blocks {
             let kc = k.div_ceil(passes).next_multiple_of(width.max(8));
             let nc = match problem.b_along {
                 Along::Own if !ready => n.div_ceil(4).clamp(384, 1024),
-                // Small ones, so that threads of unequal speed end together.
-                _ => 8192 / k.max(1),
+                // Small ones, so that threads of unequal speed end together; packed columns some more at a time, because the rows are
+                // evaluated again and the outputs finished for each tile, and memory waits meanwhile.
+                _ => (8192 / k.max(1)).max(if ready { (n / 48).min(49152 / k.max(1)) } else { 0 }),
             };
             let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.

@@ -1,5 +1,6 @@
 //! Products of a few rows: memory is what they wait for, so the columns' operand is read once, where it lies, and in the order in
-//! which it lies: along the sum, along the columns, or packed before.
+//! which it lies: along the sum, along the columns, or packed before. What is read next is fetched meanwhile: the processor does so
+//! by itself within a page of memory alone, and stops where a tile ends.
 
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::Monoid;
@@ -23,6 +24,9 @@ pub struct Rows {
     pub goes_on: Option<Reg>,
 }
 
+/// How many elements ahead of what is read a packed operand is fetched: a page, about what memory gives while it is waited for.
+const AHEAD: u32 = 1024;
+
 /// `C += A · B` where `B` lies along the sum: each of a few columns is a vector of partial sums, folded at the end.
 pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
     let (lanes, together) = (blocks.lanes, if rows.count == 1 { 8 } else { 4 });
@@ -36,8 +40,21 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
             e.hoist(w, &[block.node], &env);
             envs.push(env);
         }
+        // The same place of the columns behind these.
+        let ahead: Vec<Env> = (0..together)
+            .map(|i| {
+                let (mut env, i) = (base.clone(), w.int(i64::from(together + i)));
+                let at = w.add(column, i);
+                let at = w.add(block.from, at);
+                block.own.at(w, e, &mut env, at);
+                env
+            })
+            .collect();
         let mut step = |w: &mut Writer, k: Reg, mask: Option<Reg>, sums: &[Reg]| -> Vec<Reg> {
             let mut next = sums.to_vec();
+            for env in ahead.iter().filter(|_| mask.is_none()) {
+                fetch(w, e, block, env, k);
+            }
             let a: Vec<Reg> = (0..rows.count)
                 .map(|r| {
                     let start = w.int(i64::from(r * blocks.row_stride()));
@@ -98,6 +115,9 @@ pub fn streams(w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, 
                 let at = w.int(i64::from(part * lanes));
                 let at = w.add(start, at);
                 let b = w.load(packed.b, at, blocks.lanes, None);
+                let ahead = w.int(i64::from(AHEAD));
+                let ahead = w.add(at, ahead);
+                w.fetch(packed.b, ahead);
                 for row in 0..rows.count {
                     let at = w.int(i64::from(row * blocks.row_stride() + part));
                     let at = w.add(k, at);
@@ -157,7 +177,7 @@ fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Blo
         goes_on = w.map(Elementwise::OR, &[goes_on, before]);
     }
     let goes_on = w.splat(goes_on, lanes);
-    let envs: Vec<Env> = (0..places)
+    let mut envs: Vec<Env> = (0..2 * places)
         .map(|j| {
             let mut env = base.clone();
             let at = w.int(j);
@@ -167,6 +187,7 @@ fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Blo
             env
         })
         .collect();
+    let ahead = envs.split_off(places as usize);
     let a: Vec<Vec<Reg>> = (0..i64::from(rows.count))
         .map(|r| {
             let place = |j: i64| r * i64::from(blocks.row_stride()) + j;
@@ -181,6 +202,11 @@ fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Blo
         .collect();
     vectors(w, lanes, block.count, block.own.is_whole(lanes), |w, column, mask| {
         let at = w.add(block.from, column);
+        for env in &ahead {
+            let mut env = env.clone();
+            block.own.lanes(w, e, &mut env, at);
+            e.fetch(w, block.node, env);
+        }
         let b: Vec<Reg> = envs
             .iter()
             .map(|env| {
@@ -198,6 +224,13 @@ fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Blo
             w.store(rows.c, to, sum, None);
         }
     });
+}
+
+/// Fetches a vector along the sum.
+fn fetch(w: &mut Writer, e: &mut Exprs, block: &Block, row: &Env, k: Reg) {
+    let (mut env, at) = (row.clone(), w.add(block.k0, k));
+    block.sum.lanes(w, e, &mut env, at);
+    e.fetch(w, block.node, env);
 }
 
 /// Adds a scalar or a vector to the sums.

@@ -124,6 +124,7 @@ impl Emit<'_, '_> {
             Stmt::Store(place, index, value, mask) | Stmt::Scatter(place, index, value, mask) => {
                 self.known(*place).and_then(|()| self.store(*place, *index, *value, *mask))
             }
+            Stmt::Fetch(place, index) => self.known(*place).and_then(|()| self.fetch(*place, *index)),
             Stmt::For { var, from, to, step, carried, body } => self.repeat(*var, (*from, *to, *step), carried, body),
             Stmt::If { cond, then, otherwise } => self.when(*cond, then, otherwise),
         }

@@ -133,17 +133,29 @@ impl Emit<'_, '_> {
         Ok(())
     }
 
+    /// Asks for a line to the second level of cache: a hint, which no address makes fail.
+    pub fn fetch(&mut self, place: Place, index: Reg) -> Result<()> {
+        let at = self.element(place, &self.value(index)?, Ty::of(self.shape(index)), "");
+        let args = [("ptr".into(), at.as_str()), ("i32".into(), "0"), ("i32".into(), "2"), ("i32".into(), "1")];
+        self.code.call("void", "llvm.prefetch.p0", &args);
+        Ok(())
+    }
+
     /// The address, or each lane's. Only accesses that surely happen say that they stay within the buffer.
     fn address(&mut self, access: &Access) -> Value {
         let inbounds = if access.mask.is_none() { "inbounds " } else { "" };
-        let (base, dtype) = match access.place {
+        self.element(access.place, &access.index, Ty::of(access.shape), inbounds)
+    }
+
+    /// The address of an element, or of several.
+    fn element(&mut self, place: Place, index: &str, ty: Ty, inbounds: &str) -> Value {
+        let (base, dtype) = match place {
             Place::Arg(number) => (format!("%arg{number}"), self.kernel.args[number as usize]),
             Place::Scratch(at, dtype) => {
                 (self.code.let_(format_args!("getelementptr inbounds i8, ptr %scratch, i64 {at}")), dtype)
             }
         };
         let element = Ty::new(Elem::stored(dtype), 1);
-        let (index, ty) = (&access.index, Ty::of(access.shape));
         self.code.let_(format_args!("getelementptr {inbounds}{element}, ptr {base}, {ty} {index}"))
     }
 

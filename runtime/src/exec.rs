@@ -2,7 +2,7 @@
 
 use crate::bind;
 use crate::launch::{Bases, Runner};
-use crate::memory::{Region, aligned};
+use crate::memory::{Region, aligned, roomy};
 use crate::nearest::hint;
 use crate::packing::Standing;
 use crate::params;
@@ -286,9 +286,7 @@ impl Machine {
         if prepared.arena > self.arena.len() {
             // The old one goes first, so that both need not fit.
             self.arena = Region::new(0)?;
-            // A text that grows by a place needs a little more each time.
-            let spare = (prepared.arena / 4).min(1 << 20);
-            self.arena = Region::new(prepared.arena + spare).with_context(wanted)?;
+            self.arena = Region::new(roomy(prepared.arena)).with_context(wanted)?;
         }
         for (spot, &bytes) in prepared.spots.iter().zip(&prepared.bytes) {
             // What was kept in a smaller one is of another text.

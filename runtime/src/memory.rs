@@ -111,6 +111,28 @@ impl Drop for Region {
     }
 }
 
+/// Bytes of a region in which `used` bytes are used, and soon perhaps more: a text that grows by a place needs a little more each
+/// time.
+pub fn roomy(used: usize) -> usize {
+    used.saturating_add((used / 4).min(1 << 20))
+}
+
+/// Bytes of a [`roomy`] region that lie in memory once those `used` are written: whole large pages, as far as it has any.
+pub fn written(used: usize) -> usize {
+    let pages = used.checked_next_multiple_of(HUGE_PAGE).filter(|&pages| pages <= roomy(used));
+    pages.unwrap_or(used)
+}
+
+/// Bytes of this process that lie in memory; 0 where the system does not tell.
+pub fn resident() -> u64 {
+    // Sizes in pages; the second is what is resident.
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages: Option<u64> = pages.and_then(|sizes| sizes.split_whitespace().nth(1)?.parse().ok());
+    // SAFETY: it asks the system for a constant.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(0);
+    pages.unwrap_or(0).saturating_mul(page)
+}
+
 /// The next multiple of [`ALIGN`], unless it exceeds `usize`.
 pub fn aligned(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(ALIGN)

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use crate::bind::width;
+use crate::memory::{resident, written};
 use crate::plan::{Place, Plan, Program, Recipe, Role};
 use crate::prepare::prepare;
 
-/// The memory of training at its peak, in bytes. The process itself takes a few megabytes more.
+/// The memory of training at its peak, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peak {
     /// Parameters.
@@ -19,12 +20,20 @@ pub struct Peak {
     pub values: u64,
     /// What threads work in.
     pub scratch: u64,
+    /// What the process is besides: its code, the plan, the data. Only a process that is about to train knows ([`Peak::here`]).
+    pub process: u64,
 }
 
 impl Peak {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.parameters.saturating_add(self.state).saturating_add(self.values).saturating_add(self.scratch)
+        let parts = [self.parameters, self.state, self.values, self.scratch, self.process];
+        parts.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// With what this process holds by now, of which nothing may be counted already.
+    pub fn here(self) -> Self {
+        Self { process: resident(), ..self }
     }
 }
 
@@ -33,9 +42,13 @@ impl std::fmt::Display for Peak {
         let [all, parameters, state] = [self.total(), self.parameters, self.state].map(shown);
         write!(
             f,
-            "{all} ({parameters} of parameters, {state} of the optimizer, {} of values)",
+            "{all} ({parameters} of parameters, {state} of the optimizer, {} of values",
             shown(self.values.saturating_add(self.scratch))
-        )
+        )?;
+        if self.process > 0 {
+            write!(f, ", {} of the process and its data", shown(self.process))?;
+        }
+        f.write_str(")")
     }
 }
 
@@ -69,7 +82,7 @@ pub fn of_training(plan: &Plan, threads: usize) -> Result<Option<Peak>> {
             return Ok(None);
         };
         let prepared = prepare(plan, program, &sizes)?;
-        peak.values = peak.values.max(prepared.arena as u64);
+        peak.values = peak.values.max(written(prepared.arena) as u64);
         peak.scratch = peak.scratch.max(prepared.scratch.saturating_mul(threads) as u64);
         slots.extend(program.buffers.iter().filter_map(|buffer| match buffer.place {
             Place::Slot(slot) => Some(slot as usize),

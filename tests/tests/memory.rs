@@ -8,6 +8,7 @@ use weft_runtime::peak::{Peak, of_training};
 use weft_runtime::step::Specials;
 use weft_runtime::tensor::{Data, Tensor};
 use weft_tests::engine::{shown, specification};
+use weft_tests::executable::{build, command};
 use weft_tests::native::Native;
 
 fn large() -> Specification {
@@ -79,4 +80,35 @@ fn a_limit_is_kept_or_the_least_is_told() {
     let failed = large().plan(&subject, &|name| name == "train_step", &options(Some(1 << 20), false), &mut |_, _, _| {});
     let said = failed.map(drop).map_err(|failure| shown(failure).to_string()).unwrap_err();
     assert!(said.contains("The least possible is"), "{said}");
+}
+
+/// What a process that trains says that it will take, and the most that it took, in bytes.
+#[cfg(target_os = "linux")]
+fn said_and_taken(spec: &str) -> (f64, f64) {
+    use std::io::Read;
+    let folder = tempfile::tempdir().unwrap();
+    let executable = folder.path().join("it");
+    build(&Path::new(env!("CARGO_MANIFEST_DIR")).join(spec), &executable).unwrap();
+    let mut command = command(&executable, folder.path(), &["train", "--threads", "2", "--out", "run"]);
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // The most so far, which the system forgets once the process has ended.
+    let mut most = 0.0;
+    while child.try_wait().unwrap().is_none() {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        most = line.map_or(most, |kilobytes| kilobytes.parse::<f64>().unwrap() * 1024.0);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let mut words = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    let stated =
+        words.lines().find_map(|line| line.strip_prefix("memory: ")?.split_once(" MB")).unwrap_or_else(|| panic!("{words}"));
+    (stated.0.parse::<f64>().unwrap() * 1e6, most)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_stated_is_taken() {
+    let (stated, taken) = said_and_taken("specs/many_values.weft");
+    assert!((stated / taken - 1.0).abs() < 0.03, "stated {stated:.3e}, taken {taken:.3e}");
 }

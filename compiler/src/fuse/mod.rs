@@ -16,7 +16,9 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Op};
 use weft_dsl::types::Axes;
 
-use crate::graph::{Form, Fused, Graph, Kind, Node, NodeId, Output, Region, RegionBuilder, Scan, Sink, inserted, results};
+use crate::graph::{
+    Form, Fused, Graph, Kind, Node, NodeId, Orders, Output, Region, RegionBuilder, Scan, Sink, inserted, results,
+};
 
 /// Makes kernels of a whole program; unless `joined`, one of each operator, to compare with.
 pub fn fuse(graph: &mut Graph, joined: bool) {
@@ -26,12 +28,15 @@ pub fn fuse(graph: &mut Graph, joined: bool) {
         Sink::Port => None,
     };
     let in_place: Vec<usize> = graph.outputs.iter().enumerate().filter_map(in_place).collect();
-    graph.body = region(&graph.axes, &graph.body, joined, &in_place);
+    let orders = joined.then(|| Orders::of(graph));
+    graph.body = region(&graph.axes, &graph.body, orders.as_ref(), &in_place);
 }
 
-/// Makes kernels of a region and of the regions within; some of its outputs are written into the storage of arguments.
-fn region(axes: &Axes, source: &Region, joined: bool, in_place: &[usize]) -> Region {
-    let source = prepared(axes, source, joined, in_place);
+/// Makes kernels of a region and of the regions within, joined where orders of axes are told; some of its outputs are written
+/// into the storage of arguments.
+fn region(axes: &Axes, source: &Region, orders: Option<&Orders>, in_place: &[usize]) -> Region {
+    let source = prepared(axes, source, orders, in_place);
+    let joined = orders.is_some();
     let kept: Vec<NodeId> = in_place.iter().map(|&at| source.outputs[at]).collect();
     let roots = roots::Roots::of(axes, &source, joined, &kept);
     let clusters =
@@ -40,7 +45,8 @@ fn region(axes: &Axes, source: &Region, joined: bool, in_place: &[usize]) -> Reg
 }
 
 /// Bodies of scans fused; contractions that are no matrix product written as sums.
-fn prepared(axes: &Axes, source: &Region, joined: bool, in_place: &[usize]) -> Region {
+fn prepared(axes: &Axes, source: &Region, orders: Option<&Orders>, in_place: &[usize]) -> Region {
+    let joined = orders.is_some();
     let mut out = RegionBuilder::new();
     for ty in &source.arguments {
         out.argument(ty.clone());
@@ -51,16 +57,16 @@ fn prepared(axes: &Axes, source: &Region, joined: bool, in_place: &[usize]) -> R
         new.push(match &node.kind {
             Kind::Op(Op::Contract(over)) if !joined || !is_product(source, node.operands[0], node.operands[1], over) => {
                 let product = out.map(axes, Elementwise::MUL, &operands);
-                steps::sum(axes, &mut out, product, over, joined)
+                steps::sum(axes, &mut out, product, over, orders)
             }
-            Kind::Op(Op::Reduce(Monoid::Sum, over)) => steps::sum(axes, &mut out, operands[0], over, joined),
+            Kind::Op(Op::Reduce(Monoid::Sum, over)) => steps::sum(axes, &mut out, operands[0], over, orders),
             Kind::Scan(scan) => {
                 let within = in_place.iter().filter_map(|&at| match source[source.outputs[at]] {
                     Node { kind: Kind::Project(number), ref operands, .. } if operands[0] == id => Some(number as usize),
                     _ => None,
                 });
                 let within: Vec<usize> = within.collect();
-                let body = region(axes, &scan.body, joined, &within);
+                let body = region(axes, &scan.body, orders, &within);
                 out.node(Kind::Scan(Box::new(Scan { body, ..(**scan).clone() })), operands, node.ty.clone())
             }
             kind => out.node(kind.clone(), operands, node.ty.clone()),

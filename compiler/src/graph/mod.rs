@@ -12,6 +12,7 @@ mod array;
 mod build;
 mod dot;
 mod inserted;
+mod orders;
 mod eval;
 pub mod philox;
 pub mod random;
@@ -24,6 +25,7 @@ pub use build::{Builder, Mean, Value};
 pub use dot::dot;
 pub use eval::{Bindings, EvalError, Sizes, eval, eval_region};
 pub use inserted::{inserted, yielded};
+pub use orders::Orders;
 pub use text::{parse, print, print_region};
 pub use validate::validate;
 

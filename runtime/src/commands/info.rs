@@ -8,7 +8,7 @@ use super::Exit;
 use crate::console::{heading, thousands};
 use crate::optional::optional_ports;
 use crate::peak;
-use crate::plan::{Dtype, Param, Plan, Port, Program, Recipe, Size, Tokenizer};
+use crate::plan::{Data, Dtype, Param, Plan, Port, Program, Recipe, Size, Tokenizer};
 use crate::pool::choose_threads;
 
 /// Prints what a plan holds.
@@ -39,7 +39,8 @@ pub fn text(plan: &Plan) -> String {
         line(&mut out, &format!("  {}", training(recipe)));
         // A plan that contradicts itself is refused where it runs.
         if let Ok(Some(peak)) = peak::of_training(plan, choose_threads(None).unwrap_or(1)) {
-            line(&mut out, &format!("  memory {peak}"));
+            let text = if matches!(recipe.data, Data::Text { .. }) { " and 4 bytes for each token of the text" } else { "" };
+            line(&mut out, &format!("  memory {}{text}", peak.here()));
         }
     }
     if let Some(tokenizer) = &plan.tokenizer {

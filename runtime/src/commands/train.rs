@@ -63,7 +63,7 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
 
     let mut machine = args.common.machine(compiled)?;
     if let Some(peak) = peak::of_training(machine.plan(), machine.threads())? {
-        args.common.say(&format!("memory: {peak}"));
+        args.common.say(&format!("memory: {}", peak.here()));
     }
     interrupt::listen("finishing this step, then saving; press Ctrl-C again to stop at once");
     let mut resumed = None;

@@ -4,6 +4,7 @@ mod fits;
 mod outputs;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -22,6 +23,8 @@ use crate::passes::differentiate::Keep;
 use crate::passes::{self, PIPELINE, REWRITE, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::rewrite;
+use crate::schedule::Machine;
+use crate::schedule::product::tuning::{Product, Tuning};
 use crate::target::cpu::{self, Cpu};
 
 /// What is compiled of a specification.
@@ -52,6 +55,8 @@ pub struct Options {
     pub without: Option<usize>,
     /// The processor.
     pub cpu: Cpu,
+    /// What was measured on it.
+    pub tuning: Arc<Tuning>,
 }
 
 impl Options {
@@ -66,6 +71,7 @@ impl Options {
             gradients: false,
             without: None,
             cpu,
+            tuning: Arc::default(),
         }
     }
 }
@@ -76,6 +82,15 @@ pub struct Output {
     pub plan: Plan,
     /// Relocatable object files with the kernels.
     pub objects: Vec<Vec<u8>>,
+    /// For each kernel: which product it is, where that was asked for or told: see [`Tuning`].
+    pub products: Vec<Option<Product>>,
+}
+
+impl Output {
+    fn new(plan: Plan, kernels: &Kernels, options: &Options, watch: Watch) -> Result<Self> {
+        let products = kernels.list.iter().map(|(_, kernel)| kernel.product.clone()).collect();
+        Ok(Self { plan, objects: code(kernels, options, watch)?, products })
+    }
 }
 
 /// Why a specification was not compiled.
@@ -162,7 +177,7 @@ impl Specification {
         watch: Watch,
     ) -> std::result::Result<Output, Failure> {
         let (plan, kernels) = self.plan(subject, wanted, options, watch)?;
-        Ok(Output { plan, objects: code(&kernels, options, watch)? })
+        Ok(Output::new(plan, &kernels, options, watch)?)
     }
 
     /// Plans, with a choice of what is kept.
@@ -334,8 +349,7 @@ impl Host for Specification {
 pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
     let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
     plan.fingerprint = fingerprint(&plan);
-    let objects = code(&kernels, options, watch)?;
-    Ok(Output { plan, objects })
+    Output::new(plan, &kernels, options, watch)
 }
 
 /// Plans programs: all of the plan that follows from them, and their kernels.
@@ -349,7 +363,7 @@ fn planned(
     let mut plan = Plan { format: plan::FORMAT, name: name.into(), ..Plan::default() };
     let (mut kernels, mut slots) = (Kernels::default(), Slots::default());
     slots.declare(parameters)?;
-    let machine = options.cpu.machine();
+    let machine = Machine { tuning: options.tuning.clone(), ..options.cpu.machine() };
     for program in &mut programs {
         optimised(program, options, watch)?;
     }

@@ -138,6 +138,23 @@ impl Machine {
         &self.compiled.plan
     }
 
+    /// Runs other code from here on, in the memory that is there and with what it holds; gives the code before. The plans may differ
+    /// in kernels, tiles and scratch memory alone.
+    ///
+    /// # Errors
+    /// When they differ otherwise, as far as memory is concerned.
+    pub fn exchange(&mut self, compiled: Compiled) -> Result<Compiled> {
+        ensure!(compiled.plan.kernels.len() == compiled.kernels.len(), "the other plan does not fit its code");
+        let memory = |plan: &Plan| {
+            let slots = plan.slots.iter().map(|slot| (slot.dtype, slot.len)).collect::<Vec<_>>();
+            let buffers = plan.programs.iter().map(|program| program.buffers.clone()).collect::<Vec<_>>();
+            (plan.format, slots, buffers)
+        };
+        ensure!(memory(&compiled.plan) == memory(self.plan()), "the other plan's memory is another");
+        self.bound.clear();
+        Ok(std::mem::replace(&mut self.compiled, compiled))
+    }
+
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()

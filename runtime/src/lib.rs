@@ -61,6 +61,8 @@ pub mod text;
 
 pub mod data;
 
+pub mod made_up;
+
 pub mod optional;
 
 pub mod interrupt;

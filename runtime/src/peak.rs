@@ -78,7 +78,7 @@ pub fn of_training(plan: &Plan, threads: usize) -> Result<Option<Peak>> {
     let mut peak = Peak::default();
     let mut slots = BTreeSet::new();
     for program in &programs {
-        let Some(sizes) = program.sizes.iter().map(|name| size(recipe, name)).collect::<Option<Vec<i64>>>() else {
+        let Some(sizes) = program.sizes.iter().map(|name| recipe.size(name)).collect::<Option<Vec<i64>>>() else {
             return Ok(None);
         };
         let prepared = prepare(plan, program, &sizes)?;
@@ -103,20 +103,9 @@ pub fn of_training(plan: &Plan, threads: usize) -> Result<Option<Peak>> {
 /// Whether training runs a program.
 fn trains(recipe: &Recipe, program: &str) -> bool {
     match program {
-        "train_step" | "weigh" | "accumulate" | "update" => true,
         "loss" | "score" => recipe.evaluate_every > 0,
-        _ => false,
+        _ => Recipe::STEP.contains(&program),
     }
-}
-
-/// A size of the recipe's batches.
-fn size(recipe: &Recipe, name: &str) -> Option<i64> {
-    let size = match name {
-        "batch" => recipe.batch,
-        "time" => recipe.time,
-        _ => 0,
-    };
-    i64::try_from(size).ok().filter(|&size| size > 0)
 }
 
 #[cfg(test)]

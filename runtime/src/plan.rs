@@ -422,6 +422,21 @@ pub struct Recipe {
     pub metrics: Vec<String>,
 }
 
+impl Recipe {
+    /// The programs of a step: at once, or in micro-batches.
+    pub const STEP: [&str; 4] = ["train_step", "weigh", "accumulate", "update"];
+
+    /// A size of its batches, where it says it.
+    pub fn size(&self, name: &str) -> Option<i64> {
+        let size = match name {
+            "batch" => self.batch,
+            "time" => self.time,
+            _ => 0,
+        };
+        i64::try_from(size).ok().filter(|&size| size > 0)
+    }
+}
+
 /// Where batches come from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub enum Data {

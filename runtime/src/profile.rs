@@ -107,7 +107,8 @@ impl Profile {
             .iter()
             .map(|(&site, m)| {
                 let (name, reads) = label(site);
-                KernelTime { name, reads, calls: m.calls, time: m.time, operations: m.operations, bytes: m.bytes }
+                let number = labels[site.0].get(site.1).map_or(0, |label| label.number);
+                KernelTime { number, name, reads, calls: m.calls, time: m.time, operations: m.operations, bytes: m.bytes }
             })
             .collect();
         kernels.sort_by_key(|kernel| std::cmp::Reverse(kernel.time));
@@ -120,6 +121,8 @@ impl Profile {
 /// How long a launch of a program took, over all its runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
+    /// The kernel's number in the plan.
+    pub number: u32,
     /// Kernel, and the program where several ran.
     pub name: String,
     /// Parameters that it touches.
@@ -164,6 +167,7 @@ impl Report {
 
 /// What a launch is called.
 struct Label {
+    number: u32,
     kernel: String,
     slots: String,
 }
@@ -177,7 +181,7 @@ fn labels(plan: &Plan, program: &Program) -> Vec<Label> {
 
 /// As [`crate::prepare`] numbers them: a loop has an operation at its start and one at its end, a preparation one before its launch.
 fn walk(plan: &Plan, program: &Program, steps: &[Step], out: &mut Vec<Label>) {
-    let border = || Label { kernel: String::new(), slots: String::new() };
+    let border = || Label { number: 0, kernel: String::new(), slots: String::new() };
     for step in steps {
         match step {
             Step::Launch(launch) | Step::Prepare { launch, .. } => {
@@ -186,7 +190,7 @@ fn walk(plan: &Plan, program: &Program, steps: &[Step], out: &mut Vec<Label>) {
                 }
                 let symbol = &plan.kernels[launch.kernel as usize];
                 let kernel = symbol.strip_prefix("weft_").unwrap_or(symbol).replace('_', " ");
-                out.push(Label { kernel, slots: slots(plan, program, &launch.args) });
+                out.push(Label { number: launch.kernel, kernel, slots: slots(plan, program, &launch.args) });
             }
             Step::Loop { body, .. } => {
                 out.push(border());
@@ -221,6 +225,7 @@ mod tests {
 
     fn report() -> Report {
         let kernel = |name: &str, millis, operations, bytes| KernelTime {
+            number: 0,
             name: name.into(),
             reads: "layers.{}.w".into(),
             calls: 2,

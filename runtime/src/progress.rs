@@ -42,20 +42,25 @@ impl Smooth {
     }
 }
 
+/// A bar on standard error with the time that is left, where that is a terminal.
+pub fn bar(done: u64, of: u64, quiet: bool) -> ProgressBar {
+    let terminal = std::io::stderr().is_terminal();
+    let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(Some(of), target).with_position(done);
+    let template = "{bar:28.cyan/dim} {pos}/{len}  {msg}  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("━╸─"));
+    }
+    bar.reset_eta();
+    bar
+}
+
 impl Progress {
     /// Begins at step `done` of `steps`.
     pub fn new(done: u64, steps: u64, quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let target = if terminal && !quiet { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(steps), target).with_position(done);
-        let template = "{bar:28.cyan/dim} {pos}/{len}  {msg}  {eta} left";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸─"));
-        }
-        bar.reset_eta();
         Self {
-            bar,
-            plain: !terminal && !quiet,
+            bar: bar(done, steps, quiet),
+            plain: !std::io::stderr().is_terminal() && !quiet,
             quiet,
             steps,
             loss: Smooth::new(0.1),

@@ -1,13 +1,17 @@
 //! `weft build`: an executable that stands alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use weft_compiler::link;
+use weft_compiler::schedule::product::tuning::Tuning;
+use weft_compiler::target::cpu::Cpu;
 use weft_runtime::plan::{Data, Plan};
 
 use super::compiled::CompileArgs;
+use super::tune::{TuneArgs, Tuned, Tuner};
 use super::{Outcome, Shown};
 
 pub const EXAMPLE: &str = "\
@@ -31,6 +35,8 @@ pub struct BuildArgs {
     #[arg(long)]
     pub checked: bool,
     #[command(flatten)]
+    pub tune: TuneArgs,
+    #[command(flatten)]
     pub shown: Shown,
 }
 
@@ -38,7 +44,13 @@ pub fn build(args: &BuildArgs) -> Outcome {
     let to = output(args)?;
     let specification = args.compile.load(&args.shown)?;
     let subject = args.compile.subject(&specification)?;
-    let options = args.compile.options(args.checked)?;
+    let mut options = args.compile.options(args.checked)?;
+    if let Some(program) = &args.tune.tune {
+        let tuner = Tuner { specification: &specification, subject: &subject, options: &options, args: &args.tune };
+        let tuning = tuner.tune(program.as_deref())?;
+        remember(&args.compile.tuned(), &options.cpu, &tuning)?;
+        options.tuning = Arc::new(tuning);
+    }
     let mut watcher = args.compile.watcher();
     let compiled = specification.compile(&subject, &options, &mut |name, text, time| watcher.stage(name, text, time));
     watcher.finish()?;
@@ -46,8 +58,19 @@ pub fn build(args: &BuildArgs) -> Outcome {
     absolute(&mut compiled.plan)?;
     link::executable(&compiled, &options.cpu, &to)?;
     let size = std::fs::metadata(&to).with_context(|| format!("cannot look at {}", to.display()))?.len();
-    eprintln!("{}: {:.1} MB", to.display(), size as f64 / 1e6);
+    let tuned = compiled.products.iter().flatten().filter(|product| product.tuned).count();
+    let tuned = if tuned > 0 { format!(", {tuned} products as tuned") } else { String::new() };
+    eprintln!("{}: {:.1} MB{tuned}", to.display(), size as f64 / 1e6);
     Ok(0)
+}
+
+/// Writes what was found into its file, beside what that has of other machines.
+fn remember(path: &Path, cpu: &Cpu, tuning: &Tuning) -> Result<()> {
+    let mut tuned = Tuned::read(path)?;
+    tuned.remember(cpu, tuning)?;
+    tuned.write(path)?;
+    eprintln!("remembered in {}", path.display());
+    Ok(())
 }
 
 /// Where the executable goes, found before anything is compiled.

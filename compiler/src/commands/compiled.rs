@@ -1,18 +1,21 @@
 //! Options of every command that compiles, and compiling as they say.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use weft_compiler::compile::{self, Failure, Options, Output, Specification, Subject};
 use weft_compiler::passes::{PIPELINE, REWRITE};
+use weft_compiler::schedule::product::tuning::Tuning;
 use weft_compiler::target::cpu::{Cpu, Loaded};
 use weft_dsl::elaborate::Setting;
 use weft_runtime::exec::Compiled;
 use weft_runtime::whole_file;
 
 use super::Shown;
+use super::tune::{Tuned, path_of};
 
 /// Options of every command that compiles.
 #[derive(Args, Clone, Debug)]
@@ -43,6 +46,9 @@ pub struct CompileArgs {
     /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64
     #[arg(long, value_name = "NAME", default_value = "native", hide_default_value = true)]
     pub target_cpu: String,
+    /// What `weft build --tune` found [default: beside the specification, with the ending `.tuned.json`]
+    #[arg(long, value_name = "FILE")]
+    pub tuned: Option<PathBuf>,
 }
 
 /// The stages are those of the compiler, whichever it has.
@@ -96,6 +102,7 @@ impl CompileArgs {
 
     /// How it is compiled.
     pub fn options(&self, checked: bool) -> Result<Options> {
+        let cpu = Cpu::named(&self.target_cpu)?;
         Ok(Options {
             settings: self.set.clone(),
             optimise: !self.no_optimise,
@@ -103,8 +110,25 @@ impl CompileArgs {
             // Each pass is checked where somebody looks for a fault.
             validate: checked || cfg!(debug_assertions),
             memory: self.memory,
-            ..Options::of(Cpu::named(&self.target_cpu)?)
+            tuning: self.tuning(&cpu)?,
+            ..Options::of(cpu)
         })
+    }
+
+    /// The file with what was measured.
+    pub fn tuned(&self) -> PathBuf {
+        self.tuned.clone().unwrap_or_else(|| path_of(&self.spec))
+    }
+
+    /// What was measured on this machine.
+    fn tuning(&self, cpu: &Cpu) -> Result<Arc<Tuning>> {
+        let here = Tuned::read(&self.tuned())?.here(cpu)?;
+        Ok(here.unwrap_or_else(|other| {
+            if let Some(other) = other {
+                eprintln!("note: {} is not used here: it was tuned on {other}", self.tuned().display());
+            }
+            Arc::default()
+        }))
     }
 
     /// What watches the stages.
@@ -122,7 +146,7 @@ impl CompileArgs {
 
 /// Loads the code of what was compiled. The code is to outlive every machine that runs it.
 pub fn loaded(output: Output) -> Result<(Compiled, Loaded)> {
-    let Output { plan, objects } = output;
+    let Output { plan, objects, .. } = output;
     let loaded = Loaded::new(&objects, &plan.kernels)?;
     let kernels = plan.kernels.iter().map(|name| loaded.kernel(name).with_context(|| format!("no kernel `{name}`")));
     let kernels = kernels.collect::<Result<Vec<_>>>()?;

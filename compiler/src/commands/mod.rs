@@ -23,6 +23,8 @@ mod run;
 
 mod test;
 
+mod tune;
+
 use std::ffi::OsString;
 use std::panic::PanicHookInfo;
 

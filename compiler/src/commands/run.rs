@@ -193,7 +193,7 @@ fn has_programs(subject: &Subject, needs_recipe: bool) -> Result<()> {
 }
 
 /// Code for another processor can be built, but not run here.
-fn runs_here(cpu: &Cpu) -> Result<()> {
+pub fn runs_here(cpu: &Cpu) -> Result<()> {
     let host = Cpu::host();
     let has = host.features();
     let lacks: Vec<String> = cpu.features().into_iter().filter(|feature| !has.contains(feature)).collect();

@@ -14,6 +14,7 @@ pub mod interpret;
 pub use multiples::multiples;
 pub use write::{Block, Writer};
 
+use crate::schedule::product::tuning::Product;
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Number};
 
@@ -174,4 +175,6 @@ pub struct Kernel {
     /// Arguments that are written and not read until long after, in order: whole vectors go past the caches where they are surely
     /// aligned. They begin at multiples of 16 elements, in buffers that begin at multiples of 64 bytes.
     pub far: Vec<u32>,
+    /// Of a product whose blocks were not the cost model's to choose alone: which it is.
+    pub product: Option<Product>,
 }

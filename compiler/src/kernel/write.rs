@@ -23,7 +23,8 @@ pub struct Block(u32);
 impl Writer {
     /// A kernel with these arguments and this many sizes.
     pub fn new(args: Vec<Dtype>, sizes: u32) -> Self {
-        let kernel = Kernel { args, sizes, scratch: STATUS_BYTES, registers: Vec::new(), body: Vec::new(), far: Vec::new() };
+        let (registers, body, far) = (Vec::new(), Vec::new(), Vec::new());
+        let kernel = Kernel { args, sizes, scratch: STATUS_BYTES, registers, body, far, product: None };
         Self { kernel, open: vec![(Block(0), Vec::new())], blocks: 1, sizes: Vec::new() }
     }
 

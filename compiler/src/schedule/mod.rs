@@ -24,6 +24,9 @@ pub use expr::{Exprs, is_reduction};
 pub use position::{Address, Env, Position, address, load, store, strides};
 pub use sizes::SizeTable;
 
+use std::sync::Arc;
+
+use self::product::tuning::Tuning;
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
@@ -35,7 +38,7 @@ use crate::kernel::{Dtype, Kernel};
 pub struct Layout(pub Vec<Axis>);
 
 /// What a schedule knows of the processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Machine {
     /// 32-bit lanes of a vector register: 16, 8 or 4.
     pub lanes: u16,
@@ -45,6 +48,8 @@ pub struct Machine {
     pub l1: u32,
     /// Bytes of second-level cache of one core.
     pub l2: u32,
+    /// What was measured on it.
+    pub tuning: Arc<Tuning>,
 }
 
 impl Machine {

@@ -182,7 +182,7 @@ impl Ready {
         arguments: &[Rc<Array>],
         with: With,
     ) -> Scheduled {
-        let machine = Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20 };
+        let machine = Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
         let fused = Fused { form, body: self.body.clone() };
         let scheduled = schedule(&fused, &self.axes, inputs, outputs, &machine).unwrap_or_else(|e| panic!("{e}\n{self:?}"));
         let sizes = Sizes::new(&self.axes, &self.bound);

@@ -12,7 +12,8 @@ use super::{Common, Exit, count, load_weights, of_inputs};
 use crate::data::Batch;
 use crate::exec::{Compiled, Machine};
 use crate::generate::{Request, generate};
-use crate::plan::Role;
+use crate::made_up;
+use crate::plan::{Program, Recipe, Role};
 use crate::sample::Sampling;
 use crate::step::{self, Specials};
 use crate::tensor_file::write_tensors;
@@ -75,7 +76,8 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
 
 /// A program that is timed.
 pub struct Bench<'a> {
-    machine: Machine,
+    /// What it runs on.
+    pub machine: Machine,
     args: &'a BenchArgs,
     work: Work,
     /// How often it ran: the step of training.
@@ -88,9 +90,31 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// A program that is not there, files that do not fit it.
     pub fn new(compiled: Compiled, args: &'a BenchArgs) -> Result<Self> {
+        Self::doing(compiled, args, Work::of(args)?)
+    }
+
+    /// As [`Bench::new`], with inputs that are made up, of the recipe's sizes. A recipe's steps are whole ones, in micro-batches too.
+    ///
+    /// # Errors
+    /// Sizes that no recipe says.
+    pub fn made_up(compiled: Compiled, args: &'a BenchArgs) -> Result<Self> {
+        let plan = &compiled.plan;
+        let recipe = plan.recipe.as_ref();
+        let known = |name: &str| recipe.and_then(|recipe| recipe.size(name));
+        let steps = recipe.filter(|_| Recipe::STEP.contains(&args.program.as_str()));
+        let runs = |name: &str| if steps.is_some() { Recipe::STEP.contains(&name) } else { name == args.program };
+        let programs: Vec<&Program> = plan.programs.iter().filter(|program| runs(&program.name)).collect();
+        let batch = made_up::batch(&programs, &known)?;
+        let work = match steps {
+            Some(recipe) => Work::Steps(batch, recipe.accumulate),
+            None => Work::Inputs(batch),
+        };
+        Self::doing(compiled, args, work)
+    }
+
+    fn doing(compiled: Compiled, args: &'a BenchArgs, work: Work) -> Result<Self> {
         let mut machine = args.common.machine(compiled)?;
         machine.program(&args.program)?;
-        let work = Work::of(args)?;
         match &args.weights {
             Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
             None => machine.initialise(0)?,
@@ -134,6 +158,11 @@ impl<'a> Bench<'a> {
         self.done += 1;
         let inputs = match &self.work {
             Work::Inputs(inputs) => inputs,
+            Work::Steps(batch, accumulate) => {
+                let start = Instant::now();
+                step::step(&mut self.machine, batch, self.done, 0, *accumulate)?;
+                return Ok((start.elapsed().as_secs_f64() * 1e3, Batch::new()));
+            }
             Work::Texts(prompts) => return writes(&mut self.machine, self.args.tokens, prompts),
         };
         let specials = Specials { step: self.done, ..Specials::default() };
@@ -147,6 +176,8 @@ impl<'a> Bench<'a> {
 enum Work {
     /// A program.
     Inputs(Batch),
+    /// Steps of training, each in so many micro-batches.
+    Steps(Batch, u64),
     /// Writing on behind prompts.
     Texts(Vec<Vec<i32>>),
 }

@@ -19,6 +19,7 @@ mod spelled;
 #[cfg(test)]
 mod tests;
 mod transpose;
+pub mod tuning;
 
 pub use ready::{Ready, ready};
 pub(super) use transpose::transposed;
@@ -58,8 +59,34 @@ fn written(
     problem: &Problem,
     ready: Option<&Ready>,
 ) -> Result<Scheduled, Unschedulable> {
+    let model = Blocks::choose(problem, axes, machine, ready.is_some());
+    let with = |problem: &Problem, blocks: &Blocks| {
+        with_blocks(fused, axes, (inputs, outputs), machine, (problem, blocks), ready)
+    };
+    let mut scheduled = with(problem, &model)?;
+    if machine.tuning.is_needed() {
+        let name = tuning::name(problem, axes, &scheduled.kernel);
+        let mut product = machine.tuning.product(name, tuning::Choice::of(problem, &model));
+        let mut problem = problem.clone();
+        problem.a_plain = problem.a_plain.filter(|_| product.choice.in_place);
+        let blocks = product.choice.blocks(&problem, &model);
+        product.choice = tuning::Choice::of(&problem, &blocks);
+        scheduled = with(&problem, &blocks)?;
+        scheduled.kernel.product = Some(product);
+    }
+    Ok(scheduled)
+}
+
+/// The kernel of a product in given blocks.
+fn with_blocks(
+    fused: &Fused,
+    axes: &Axes,
+    (inputs, outputs): (&[Layout], &[Layout]),
+    machine: &Machine,
+    (problem, blocks): (&Problem, &Blocks),
+    ready: Option<&Ready>,
+) -> Result<Scheduled, Unschedulable> {
     let body = &fused.body;
-    let blocks = Blocks::choose(problem, axes, machine, ready.is_some());
     let dtypes: Vec<Dtype> = body.arguments.iter().map(dtype).chain(body.results().iter().map(dtype)).collect();
     let mut w = Writer::new(dtypes, 0);
     let mut e = Exprs::new(body, axes, inputs, machine.lanes);
@@ -71,11 +98,11 @@ fn written(
 
     let sums = w.scratch(Dtype::F32, blocks.mc * blocks.nc);
     let of_rows = problem.segment.is_some_and(|s| s.of_rows);
-    let tile = Tile::new(&mut w, &mut e, problem, &blocks);
+    let tile = Tile::new(&mut w, &mut e, problem, blocks);
     let mut write = |w: &mut Writer, tile: &Tile| {
-        tile.multiply(w, &mut e, (problem, &blocks), sums, ready);
+        tile.multiply(w, &mut e, (problem, blocks), sums, ready);
         let finished = epilogue::Sums { place: sums, from: (tile.m0, tile.n0), count: (tile.rows, tile.columns) };
-        epilogue::finish(w, &mut e, (problem, &blocks), &tile.env, &finished, &results);
+        epilogue::finish(w, &mut e, (problem, blocks), &tile.env, &finished, &results);
     };
     if of_rows {
         // All of a segment, block after block: another tile would not know how many there are.

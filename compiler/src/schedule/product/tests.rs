@@ -203,7 +203,7 @@ fn other_bodies_are_refused() {
     let ready = c.finish(vec![sum]);
     let fused = Fused { form: Form::Product, body: ready.body };
     let layouts = [Layout(vec![t, i]), Layout(vec![t])];
-    let machine = Machine { lanes: 8, registers: 16, l1: 32 << 10, l2: 1 << 20 };
+    let machine = Machine { lanes: 8, registers: 16, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
     assert!(schedule(&fused, &ready.axes, &layouts[..1], &layouts[1..], &machine).is_err());
 }
 

@@ -92,7 +92,7 @@ impl Cpu {
     /// What schedules may know. Cache sizes are usual ones, not this machine's: tiles decide in which order sums are made, and
     /// the same bits are to come out everywhere.
     pub fn machine(&self) -> Machine {
-        Machine { lanes: self.lanes, registers: self.registers, l1: 32 << 10, l2: 1 << 20 }
+        Machine { lanes: self.lanes, registers: self.registers, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
     }
 
     /// What the code needs beyond the architecture's baseline, by LLVM's names; executables look for it when they start.

@@ -13,7 +13,7 @@ use crate::schedule::testing::{Case, Chance};
 use crate::schedule::{Layout, Machine, Scheduled};
 
 fn machine(lanes: u16) -> Machine {
-    Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20 }
+    Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
 }
 
 /// Rows, both column axes, sum.

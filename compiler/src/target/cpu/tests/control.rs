@@ -61,7 +61,7 @@ fn a_condition_chooses() {
         },
     ];
     let registers = vec![shape, shape, truth];
-    let kernel = Kernel { args: vec![Dtype::I64], sizes: 0, scratch: 64, registers, body, far: Vec::new() };
+    let kernel = Kernel { args: vec![Dtype::I64], sizes: 0, scratch: 64, registers, body, far: Vec::new(), product: None };
     let mut args = [Data::I64(vec![-1; 5])];
     run(&kernel, &mut args, &[], 4);
     assert_eq!(args[0], Data::I64(vec![2, 2, 2, 3, -1]));

@@ -17,7 +17,9 @@ use crate::commands::compiled::loaded;
 const TURN: f64 = 50.0;
 const ALL: f64 = 20_000.0;
 /// … but there are at least and at most so many rounds.
-const ROUNDS: (f64, f64) = (5.0, 25.0);
+const ROUNDS: (f64, f64) = (6.0, 25.0);
+/// The first code, which all others are compared with, has a turn before each so many of them.
+const OTHERS: usize = 3;
 
 /// One code of the program.
 pub struct Candidate {
@@ -43,7 +45,8 @@ pub struct Turns<'a> {
     candidates: Vec<Candidate>,
 }
 
-/// Milliseconds of a turn: of the products by name, and of a whole run.
+/// Milliseconds of a run in a turn: of the products by name, and of all.
+#[derive(Default)]
 struct Turn {
     products: BTreeMap<String, f64>,
     whole: f64,
@@ -78,19 +81,22 @@ impl<'a> Turns<'a> {
         }
         let run = self.turn(0, 1)?.whole;
         let runs = (TURN / run).ceil().max(1.0);
-        let rounds = (ALL / (run * runs * count as f64)).ceil().clamp(ROUNDS.0, ROUNDS.1) as usize;
-        let bar = progress::bar(0, (rounds * count) as u64, false);
+        let order = |round: usize| {
+            let others = (1..count).map(move |at| 1 + (at + round) % (count - 1));
+            others.enumerate().flat_map(|(at, other)| at.is_multiple_of(OTHERS).then_some(0).into_iter().chain([other]))
+        };
+        let turns = order(0).count();
+        let rounds = (ALL / (run * runs * turns as f64)).ceil().clamp(ROUNDS.0, ROUNDS.1) as usize;
+        let bar = progress::bar(0, (rounds * turns) as u64, false);
         bar.set_message(message.to_string());
         let mut all = Vec::new();
         for round in 0..rounds {
-            let mut turns: Vec<(usize, Turn)> = Vec::new();
-            for at in 0..count {
-                let number = (at + round) % count;
-                turns.push((number, self.turn(number, runs as u64)?));
+            let mut turns: Vec<Vec<Turn>> = (0..count).map(|_| Vec::new()).collect();
+            for number in order(round) {
+                turns[number].push(self.turn(number, runs as u64)?);
                 bar.inc(1);
             }
-            turns.sort_by_key(|(number, _)| *number);
-            all.push(turns.into_iter().map(|(_, turn)| turn).collect());
+            all.push(turns.into_iter().map(Turn::mean).collect());
         }
         bar.finish_and_clear();
         Ok(Times(all))
@@ -121,6 +127,19 @@ impl<'a> Turns<'a> {
     }
 }
 
+impl Turn {
+    fn mean(turns: Vec<Turn>) -> Turn {
+        let (mut mean, share) = (Turn::default(), 1.0 / turns.len() as f64);
+        for turn in turns {
+            mean.whole += share * turn.whole;
+            for (name, time) in turn.products {
+                *mean.products.entry(name).or_default() += share * time;
+            }
+        }
+        mean
+    }
+}
+
 impl Times {
     /// The median times of the first two codes.
     pub fn whole(&self) -> [f64; 2] {
@@ -144,7 +163,9 @@ impl Times {
                 let ratios: Vec<f64> = time(number).zip(time(0)).map(|(new, old)| new / old).collect();
                 let ratio = median(ratios.iter().copied());
                 let lost = ratios.iter().filter(|&&ratio| ratio >= 1.0).count();
-                if std::env::var_os("TUNE_DEBUG").is_some() { eprintln!("DEBUG {name} {old:.3} {choice:?} -> {other:?} {ratio:.3} {ratios:.3?}"); }
+                if std::env::var_os("TUNE_DEBUG").is_some() {
+                    eprintln!("DEBUG {name} {old:.3} {choice:?} -> {other:?} {ratio:.3} {ratios:.3?}");
+                }
                 if ratio < least && 5 * lost <= ratios.len() {
                     least = ratio;
                     found.insert(name.to_string(), Better { choice: other, times: [old, old * ratio] });

@@ -34,7 +34,7 @@ pub struct TuneArgs {
 }
 
 /// Starting from what the last one found, products are varied so often at most.
-const PASSES: usize = 3;
+const PASSES: usize = 2;
 /// What another choice must gain.
 const GAIN: f64 = 0.02;
 /// What it must gain of that when it is measured again.

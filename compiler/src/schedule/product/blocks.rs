@@ -13,12 +13,14 @@ const TYPICAL: [u64; 2] = [128, 768];
 
 /// Elements of scratch memory that a tile may use: somewhat more than the usual second-level cache, of which a part is
 /// touched once a pass.
-const MOST_SCRATCH: u64 = 9 << 15;
+const MOST_SCRATCH: u64 = 10 << 15;
 
 /// Hundredths of a vector operation for each vector of a block that is copied while it is packed; most of it is waiting for memory.
 const COPY: u64 = 800;
 /// The same where squares are transposed.
 const TRANSPOSE: u64 = 1050;
+/// Both are half of that where the whole operand stays in the second-level cache from tile to tile.
+const NEAR: u64 = 2;
 /// Where it need not be packed and is fetched while it is used.
 const FETCH: u64 = 150;
 /// For each vector of results.
@@ -109,7 +111,7 @@ impl Blocks {
                 // Relative to the work that there is, so that both count alike.
                 let relative = |size: (u64, u64, u64, u64)| {
                     let work = u128::from(size.0) * u128::from(size.1) * u128::from(size.2) * u128::from(size.3);
-                    u128::from(time(problem, size, (mc, nc), (mr, width), ready)) * 1_000_000 / work.max(1)
+                    u128::from(time(problem, size, (mc, nc), (mr, width), (ready, machine))) * 1_000_000 / work.max(1)
                 };
                 let time = relative(few) + relative(many);
                 if time < best.0 {
@@ -166,12 +168,16 @@ fn time(
     (batch, m, n, k): (u64, u64, u64, u64),
     (mc, nc): (u64, u64),
     (mr, lanes): (u64, u64),
-    ready: bool,
+    (ready, machine): (bool, &Machine),
 ) -> u64 {
+    let packed = |own: u64, cost: u64| {
+        let stays = own.saturating_mul(k).saturating_mul(4) <= u64::from(machine.l2);
+        if stays { cost / NEAR } else { cost }
+    };
     let of_b = match problem.b_along {
         _ if ready => FETCH,
-        Along::Sum => TRANSPOSE,
-        Along::Own => COPY,
+        Along::Sum => packed(n, TRANSPOSE),
+        Along::Own => packed(n, COPY),
     };
     let (tiles_m, tiles_n) = (m.div_ceil(mc), n.div_ceil(nc));
     let tiles = batch.saturating_mul(tiles_m).saturating_mul(tiles_n);
@@ -179,7 +185,7 @@ fn time(
     let vectors = columns / lanes;
     // A register block of few vectors waits for loads.
     let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 54 };
-    let of_a = if problem.rows_in_place().is_some() { FETCH } else { COPY };
+    let of_a = if problem.rows_in_place().is_some() { FETCH } else { packed(m, COPY) };
     let packing = (rows * of_a + columns * of_b) * k / lanes;
     let one = multiply.saturating_add(packing).saturating_add(rows * vectors * FINISH).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.

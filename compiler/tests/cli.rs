@@ -212,6 +212,33 @@ fn what_cannot_be_done_is_said_in_words() {
 }
 
 #[test]
+fn what_was_tuned_is_used_where_it_was() {
+    let here = folder();
+    let graph = || weft(here.path(), &["graph", "linear.weft", "--color", "never"]);
+    let tuned = here.path().join("linear.tuned.json");
+    fs::write(&tuned, r#"{"machines": [{"processor": "another", "threads": 5, "products": {}}]}"#).unwrap();
+    let noted = graph();
+    assert_eq!(code(&noted), 0);
+    assert!(err(&noted).contains("note: linear.tuned.json is not used here: it was tuned on another with 5 threads"));
+    fs::write(&tuned, "{").unwrap();
+    let broken = graph();
+    assert_eq!(code(&broken), 1);
+    assert!(err(&broken).contains("linear.tuned.json does not hold what `weft build --tune` writes"), "{}", err(&broken));
+    fs::remove_file(&tuned).unwrap();
+    let nothing = weft(here.path(), &["build", "linear.weft", "--tune=doubled"]);
+    assert_eq!(code(&nothing), 0, "{}", err(&nothing));
+    assert!(out(&nothing).contains("there is no product in it to tune"), "{}", out(&nothing));
+    assert!(!tuned.exists());
+    let unsized_product = "model M {\n  axis i = 64\n  axis o = 64\n  param w: [o, i] ~ normal(std: 1.0)\n\n  \
+                           fn (x: [row, i]) -> [row, o] = dot[i](x, w)\n}\n";
+    fs::write(here.path().join("m.weft"), unsized_product).unwrap();
+    let which = weft(here.path(), &["build", "m.weft", "--tune"]);
+    assert_eq!(code(&which), 1);
+    assert!(err(&which).contains("nothing says how large `row` is"), "{}", err(&which));
+    assert!(err(&which).contains("--inputs"), "{}", err(&which));
+}
+
+#[test]
 fn stages_are_dumped_and_timed() {
     let here = folder();
     let printed = weft(here.path(), &["info", "linear.weft", "--dump", "doubled.fuse,plan", "--timings"]);

@@ -46,3 +46,36 @@ fn tensor(program: &Program, port: &Port, values: &[Option<i64>]) -> Result<Tens
     };
     Tensor::new(shape, data)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Buffer, Place};
+
+    #[test]
+    fn inputs_have_their_shapes_and_bounds() {
+        let fixed = |n: i64| Size { terms: vec![(n, vec![])] };
+        let batch_of = || Size { terms: vec![(1, vec![0])] };
+        let port = |name: &str, axes: Vec<(String, Size)>, bound: Option<Size>, buffer: u32| Port {
+            name: name.into(),
+            axes,
+            bound,
+            buffer,
+        };
+        let rows = || vec![("batch".to_string(), batch_of()), ("time".to_string(), fixed(3))];
+        let buffer = |dtype: Dtype| Buffer { dtype, len: fixed(0), place: Place::Input };
+        let program = Program {
+            sizes: vec!["batch".into()],
+            inputs: vec![port("ids", rows(), Some(fixed(7)), 0), port("x", rows(), None, 1), port("$step", vec![], None, 1)],
+            buffers: vec![buffer(Dtype::I32), buffer(Dtype::F32)],
+            ..Program::default()
+        };
+        let made = batch(&[&program, &program], &|name| (name == "batch").then_some(50)).unwrap();
+        assert_eq!(made.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["ids", "x"]);
+        assert!(made.iter().all(|(_, tensor)| tensor.shape == [50, 3]));
+        let ids = made[0].1.to_i64().unwrap();
+        assert_eq!((ids.iter().min(), ids.iter().max()), (Some(&0), Some(&6)));
+        let unknown = batch(&[&program], &|_| None).unwrap_err();
+        assert!(format!("{unknown:#}").contains("nothing says how large `batch` is"), "{unknown:#}");
+    }
+}

@@ -41,8 +41,9 @@ impl Tuned {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} does not hold what `weft build --tune` writes: delete it to tune anew", path.display()))
+        serde_json::from_str(&text).with_context(|| {
+            format!("{} does not hold what `weft build --tune` writes: delete it to tune anew", path.display())
+        })
     }
 
     /// What holds for code of a processor on this machine. Else a machine that the file speaks of.
@@ -80,4 +81,45 @@ fn processor(cpu: &Cpu) -> String {
     let part = || Some(format!("{} {}", field("CPU implementer")?, field("CPU part")?));
     let name = field("model name").or_else(part).unwrap_or("unknown processor".into());
     format!("{name}, {}", cpu.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tuning() -> Tuning {
+        let choice = Choice { rows: 256, columns: 384, sum: 192, by_rows: false, in_place: true };
+        Tuning { chosen: BTreeMap::from([("8 x 16 by 32, 0123".to_string(), choice)]), ..Tuning::default() }
+    }
+
+    #[test]
+    fn what_is_remembered_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, cpu) = (path_of(&folder.path().join("gpt.weft")), Cpu::host());
+        assert!(path.ends_with("gpt.tuned.json"));
+        let mut tuned = Tuned::read(&path).unwrap();
+        assert_eq!(tuned.here(&cpu).unwrap(), Err(None));
+        // Another machine's part stays, and holds for that alone.
+        tuned.machines.push(Machine { processor: "another".into(), threads: 3, products: BTreeMap::new() });
+        assert_eq!(tuned.here(&cpu).unwrap(), Err(Some("another with 3 threads".into())));
+        tuned.remember(&cpu, &Tuning::default()).unwrap();
+        tuned.remember(&cpu, &tuning()).unwrap();
+        tuned.write(&path).unwrap();
+        let again = Tuned::read(&path).unwrap();
+        assert_eq!((again.machines.len(), again == tuned), (2, true));
+        assert_eq!(again.here(&cpu).unwrap(), Ok(Arc::new(tuning())));
+        let level = Cpu::named(if cpu.name == "x86-64-v2" { "x86-64" } else { "x86-64-v2" }).unwrap();
+        assert!(again.here(&level).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_file_of_something_else_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gpt.tuned.json");
+        for text in ["", "{", "[1]", r#"{"machines": [{"processor": "x", "threads": -1, "products": {}}]}"#] {
+            std::fs::write(&path, text).unwrap();
+            let error = Tuned::read(&path).unwrap_err().to_string();
+            assert!(error.contains("gpt.tuned.json") && error.contains("delete it"), "{error}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use super::{Better, SHARE};
 use crate::commands::compiled::loaded;
 
 /// A turn takes at least so many milliseconds, and all turns together about …
-const TURN: f64 = 50.0;
+const TURN: f64 = 30.0;
 const ALL: f64 = 20_000.0;
 /// … but there are at least and at most so many rounds.
 const ROUNDS: (f64, f64) = (6.0, 25.0);
@@ -65,11 +65,6 @@ impl<'a> Turns<'a> {
     /// The choices of a code's products.
     pub fn products(&self, number: usize) -> BTreeMap<&str, Choice> {
         self.candidates[number].products.iter().flatten().map(|product| (product.name.as_str(), product.choice)).collect()
-    }
-
-    /// Whether there is anything to compare.
-    pub fn has_products(&self) -> bool {
-        !self.products(0).is_empty()
     }
 
     /// Has all codes take turns, who begins changing from round to round.
@@ -152,20 +147,20 @@ impl Times {
         let mut found = BTreeMap::new();
         let whole = self.whole()[0];
         for (name, choice) in turns.products(0) {
-            let time = |number: usize| self.0.iter().map(move |turns| turns[number].products.get(name).copied().unwrap_or(0.0));
+            let time =
+                |number: usize| self.0.iter().map(move |turns| turns[number].products.get(name).copied().unwrap_or(0.0));
             let old = median(time(0));
             if old < SHARE * whole {
                 continue;
             }
             let mut least = 1.0 - gain;
             for number in 1..turns.candidates.len() {
-                let Some(other) = turns.products(number).get(name).copied().filter(|other| *other != choice) else { continue };
+                let Some(other) = turns.products(number).get(name).copied().filter(|other| *other != choice) else {
+                    continue;
+                };
                 let ratios: Vec<f64> = time(number).zip(time(0)).map(|(new, old)| new / old).collect();
                 let ratio = median(ratios.iter().copied());
                 let lost = ratios.iter().filter(|&&ratio| ratio >= 1.0).count();
-                if std::env::var_os("TUNE_DEBUG").is_some() {
-                    eprintln!("DEBUG {name} {old:.3} {choice:?} -> {other:?} {ratio:.3} {ratios:.3?}");
-                }
                 if ratio < least && 5 * lost <= ratios.len() {
                     least = ratio;
                     found.insert(name.to_string(), Better { choice: other, times: [old, old * ratio] });

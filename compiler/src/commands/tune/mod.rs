@@ -33,7 +33,7 @@ pub struct TuneArgs {
     pub inputs: Option<PathBuf>,
 }
 
-/// Starting from what the last one found, products are varied so often at most.
+/// So often at most, products are varied from what was found before.
 const PASSES: usize = 2;
 /// What another choice must gain.
 const GAIN: f64 = 0.02;
@@ -67,12 +67,12 @@ impl Tuner<'_> {
         for pass in 1..=PASSES {
             let codes = self.codes(asked, &tuning, pass)?;
             program = main_program(&codes[0].plan, asked)?;
-            let args = self.bench_args(&program);
-            let mut turns = self.turns(&args, codes)?;
-            if !turns.has_products() {
-                eprintln!("{program}: there is no product in it to tune");
+            if codes[0].products.iter().flatten().next().is_none() {
+                println!("{program}: there is no product in it to tune");
                 return Ok(tuning);
             }
+            let args = self.bench_args(&program);
+            let mut turns = self.turns(&args, codes)?;
             let times = turns.times(&format!("{program}: measuring, pass {pass}"))?;
             let better = times.better(&turns, GAIN);
             if better.is_empty() {
@@ -86,7 +86,8 @@ impl Tuner<'_> {
     /// Measures what was found beside what held before, and leaves what is truly better.
     fn confirmed(&self, program: &str, before: &Tuning, mut after: Tuning) -> Result<Tuning, Failure> {
         let changed = |tuning: &Tuning| -> BTreeSet<String> {
-            let differs = |(name, choice): (&String, &Choice)| (before.chosen.get(name) != Some(choice)).then(|| name.clone());
+            let differs =
+                |(name, choice): (&String, &Choice)| (before.chosen.get(name) != Some(choice)).then(|| name.clone());
             tuning.chosen.iter().filter_map(differs).collect()
         };
         if changed(&after).is_empty() {
@@ -113,10 +114,10 @@ impl Tuner<'_> {
             turns.products(0).len(),
             100.0 * (new / old - 1.0)
         );
-        let models = turns.products(0);
+        let earlier = turns.products(0);
         for (name, Better { choice, times: [old, new] }) in &better {
             let change = 100.0 * (new / old - 1.0);
-            println!("  {name}: {old:.3} → {new:.3} ms ({change:+.1} %): {}", shown(&models[name.as_str()], choice));
+            println!("  {name}: {old:.3} → {new:.3} ms ({change:+.1} %): {}", shown(&earlier[name.as_str()], choice));
         }
         Ok(after)
     }
@@ -177,7 +178,8 @@ fn main_program(plan: &Plan, asked: Option<&str>) -> Result<String> {
 /// What differs between two choices.
 fn shown(old: &Choice, new: &Choice) -> String {
     let mut out = Vec::new();
-    for (what, old, new) in [("rows", old.rows, new.rows), ("columns", old.columns, new.columns), ("sum", old.sum, new.sum)] {
+    for (what, old, new) in [("rows", old.rows, new.rows), ("columns", old.columns, new.columns), ("sum", old.sum, new.sum)]
+    {
         if old != new {
             out.push(format!("{what} {old} → {new}"));
         }

@@ -60,9 +60,8 @@ fn written(
     ready: Option<&Ready>,
 ) -> Result<Scheduled, Unschedulable> {
     let model = Blocks::choose(problem, axes, machine, ready.is_some());
-    let with = |problem: &Problem, blocks: &Blocks| {
-        with_blocks(fused, axes, (inputs, outputs), machine, (problem, blocks), ready)
-    };
+    let with =
+        |problem: &Problem, blocks: &Blocks| with_blocks(fused, axes, (inputs, outputs), machine, (problem, blocks), ready);
     let mut scheduled = with(problem, &model)?;
     if machine.tuning.is_needed() {
         let name = tuning::name(problem, axes, &scheduled.kernel);

@@ -125,9 +125,9 @@ pub(super) fn name(problem: &Problem, axes: &Axes, kernel: &Kernel) -> String {
         let size = group.volume();
         axes.typically(&size).map_or(size.to_string(), |n| n.to_string())
     });
-    let hash = format!("{kernel:?}").bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = format!("{kernel:?}")
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let [batch, rows, columns, sum] = dimensions;
     let batch = if batch == "1" { String::new() } else { format!("{batch} of ") };
     format!("{batch}{rows} x {columns} by {sum}, {hash:016x}")

@@ -107,8 +107,7 @@ fn far_too_large_blocks_are_the_models() {
     let machine = Machine { lanes: 16, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Arc::default() };
     let of = |machine: &Machine| schedule(&fused, &ready.axes, &layouts[..2], &layouts[2..], machine).unwrap();
     let all = u32::MAX;
-    let scheduled =
-        told_by(&of, &machine, Choice { rows: all, columns: all, sum: all, ..model.choice });
+    let scheduled = told_by(&of, &machine, Choice { rows: all, columns: all, sum: all, ..model.choice });
     assert_eq!(scheduled.kernel.scratch, of(&machine).kernel.scratch);
 }
 

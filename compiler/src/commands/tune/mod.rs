@@ -107,7 +107,7 @@ impl Tuner<'_> {
                 };
             }
         }
-        let [old, new] = times.whole();
+        let [old, new] = turns.whole()?;
         println!(
             "{program}: {} of {} products are faster otherwise; {old:.2} → {new:.2} ms ({:+.1} %)",
             better.len(),

@@ -1,5 +1,6 @@
 //! Compiling a specification: all stages in order, from a file to a plan and machine code.
 
+mod fingerprint;
 mod fits;
 mod outputs;
 
@@ -14,6 +15,7 @@ use weft_dsl::sources::Sources;
 use weft_runtime::plan::{self, Plan};
 use weft_runtime::tokenizer::{Tokenizer, characters_of};
 
+use self::fingerprint::fingerprint;
 use self::outputs::complete_outputs;
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
@@ -445,14 +447,4 @@ fn layout(layout: &LayoutOut, params: &[plan::Param]) -> Result<plan::Layout> {
         })
         .collect::<Result<_>>()?;
     Ok(plan::Layout { name: layout.name.clone(), tensors })
-}
-
-/// A number that differs where parameters, programs or the recipe's size differ (FNV-1a, 64 bits).
-fn fingerprint(plan: &Plan) -> u64 {
-    let programs: Vec<_> = plan.programs.iter().map(|p| (&p.name, &p.inputs, &p.outputs)).collect();
-    let recipe = plan.recipe.as_ref().map(|r| (&r.name, r.batch, r.time, r.accumulate, r.seed));
-    // What is prepared of slots depends on the processor, and no checkpoint holds it.
-    let slots: Vec<_> = plan.slots.iter().filter(|slot| !matches!(slot.role, plan::Role::Prepared { .. })).collect();
-    let text = format!("{:?}{:?}{slots:?}{programs:?}{recipe:?}", plan.name, plan.params);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -96,8 +96,8 @@ fn normals([a, b, c, d]: [u32; 4]) -> [f64; 4] {
     [x, y, z, w]
 }
 
-/// FNV-1a over the name's bytes.
-fn hash(name: &str) -> u64 {
+/// FNV-1a, 64 bits, over a text's bytes.
+pub fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, byte| (h ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 

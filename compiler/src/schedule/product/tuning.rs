@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weft_dsl::types::Axes;
+use weft_runtime::random::hash;
 
 use super::blocks::Blocks;
 use super::problem::{Along, Problem};
@@ -125,9 +126,7 @@ pub(super) fn name(problem: &Problem, axes: &Axes, kernel: &Kernel) -> String {
         let size = group.volume();
         axes.typically(&size).map_or(size.to_string(), |n| n.to_string())
     });
-    let hash = format!("{kernel:?}")
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = hash(&format!("{kernel:?}"));
     let [batch, rows, columns, sum] = dimensions;
     let batch = if batch == "1" { String::new() } else { format!("{batch} of ") };
     format!("{batch}{rows} x {columns} by {sum}, {hash:016x}")

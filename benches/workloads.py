@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from . import weights
 
@@ -32,6 +33,13 @@ class Workload:
     # What the machine's ceiling is set against, by run: operations, or times that the parameters are read.
     operations: float = 0
     reads: float = 0
+
+    def prepare(self, folder):
+        """Weights and inputs as files, drawn anew where they are missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, made in [("weights", self.weights), ("inputs", self.inputs)]:
+            if not (folder / f"{name}.safetensors").exists():
+                save_file(made(), folder / f"{name}.safetensors")
 
 
 def bert(rows):

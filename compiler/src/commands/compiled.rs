@@ -74,7 +74,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// `name=value`
-fn setting(text: &str) -> Result<(String, Setting), String> {
+pub fn setting(text: &str) -> Result<(String, Setting), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), Setting::parse(value.trim()))),
         _ => Err("it is written NAME=VALUE".into()),

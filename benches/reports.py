@@ -31,7 +31,7 @@ def profile(options, workload, folder, runs):
 
 
 def kernels(options, workload, folder):
-    """A workload's most expensive kernels; times are those of one run."""
+    """A workload's most expensive launches; times are those of one run: its median, and means of kernels."""
     runs = max(RUNS, round(SECONDS * 1e3 / profile(options, workload, folder, 1)[0]))
     ms, found = profile(options, workload, folder, runs)
     of_run = lambda key: 1e3 * sum(kernel[key] for kernel in found["kernels"]) / runs
@@ -55,7 +55,7 @@ def kernels(options, workload, folder):
         "kernels_ms": round(all_ms, 4),
         "least_ms": round(least_ms, 4),
         "share_of_roofline": round(least_ms / all_ms, 4),
-        "kernels": len(found["kernels"]),
+        "launches": len(found["kernels"]),
         "most_expensive": [row(kernel) for kernel in found["kernels"][:MOST]],
     }
 
@@ -77,7 +77,7 @@ def ablation(options, workload, folder):
 def of_kernels(name, row):
     """A workload's kernels as lines."""
     yield (
-        f"{name}: {row['ms']:.2f} ms, of which {row['kernels']} kernels {row['kernels_ms']:.2f} ms, at the roofline {row['least_ms']:.2f} ms "
+        f"{name}: median {row['ms']:.2f} ms; {row['launches']} launches take {row['kernels_ms']:.2f} ms, at the roofline {row['least_ms']:.2f} ms "
         f"({100 * row['share_of_roofline']:.0f} %; {row['gflop_s']:.0f} GFLOP/s, {row['gb_s']:.1f} GB/s, {row['threads']} threads)"
     )
     yield f"{'ms':>10} {'share':>6} {'calls':>6} {'GFLOP/s':>8} {'GB/s':>6} {'roof':>6}  kernel"

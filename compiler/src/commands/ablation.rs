@@ -174,6 +174,8 @@ mod tests {
         assert_eq!([1, 2, 5, 6, 9, 20, 24, 40].map(outside), [0, 0, 0, 0, 1, 5, 6, 13]);
         assert_eq!([median(&[2.0]), median(&[1.0, 4.0]), median(&[1.0, 2.0, 9.0])], [2.0, 2.5, 2.0]);
         let times = Times { first: vec![2.0, 3.0], ratios: vec![0.99, 1.05] };
+        let said = times.json("units", &["a"]).to_string();
+        assert_eq!(said, r#"{"ms":[2.0,3.0],"ratios":[0.99,1.05],"rules":["a"],"without":"units"}"#);
         assert_eq!(line("units", &["a", "b"], Some(times)), "units         +2.0 % (-1.0 … +5.0) of 2.50 ms: a, b");
         assert_eq!(line("units", &[], None), "units         the same code: no rule fires");
     }

@@ -77,13 +77,17 @@ class Measure:
 
     def reached(self, side):
         """Weft's times, in turns with what the machine can do at that moment, and the share of that which they are."""
-        work = {"operations": lambda most: self.workload.operations, "bandwidth": lambda most: self.workload.reads * most["parameters"]}
-        times, shares, ceilings = [], {key: [] for key in work}, {key: [] for key in work}
+        done = {
+            "operations": lambda most: self.workload.operations / (times[-1] / 1e3),
+            # Each token behind the first reads all parameters.
+            "bandwidth": lambda most: most["parameters"] / (most["token"] / 1e3) if self.workload.reads else 0,
+        }
+        times, shares, ceilings = [], {key: [] for key in done}, {key: [] for key in done}
         for _ in range(self.options.pairs):
-            most = side.ceilings()
             times.append(side.go())
-            for key, of in work.items():
-                shares[key].append(of(most) / (times[-1] / 1e3) / most[key])
+            most = side.ceilings()
+            for key, of in done.items():
+                shares[key].append(of(most) / most[key])
                 ceilings[key].append(most[key] / 1e9)
         found = {f"share_of_{key}": summary(values, 4) for key, values in shares.items() if any(values)}
         return {"ms": summary(times), **{f"{key}_g": summary(values, 1) for key, values in ceilings.items()}, **found}

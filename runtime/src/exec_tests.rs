@@ -61,6 +61,7 @@ fn with_copy(alone: bool) -> Machine {
         scratch: 0,
         cost: 0.0,
         work: Work::default(),
+        beside: false,
     };
     let port = |name: &str| Port { name: name.into(), axes: vec![("all".into(), all.clone())], bound: None, buffer: 0 };
     let buffer = |place| buffer(Dtype::F32, all.clone(), place);

@@ -1,6 +1,6 @@
 //! The inner loop: addresses of arguments, loops, kernels over the pool. Nothing here allocates once a program is bound.
 
-use crate::plan::{Count, Dtype, Program};
+use crate::plan::{Count, Dtype, MOST_BESIDE, Program};
 use crate::pool::Pool;
 use crate::prepared::{Op, Prepared, STATUS, poison, turn};
 use crate::profile::Profile;
@@ -64,6 +64,9 @@ pub(crate) struct Runner {
     args: Vec<*mut u8>,
     sizes: Vec<i64>,
     loops: Vec<Iteration>,
+    /// The launches that run beside one another now, and the tiles of each.
+    calls: Vec<Call>,
+    tiles: Vec<usize>,
 }
 
 // SAFETY: the addresses are scratch of one run and are written anew by the next.
@@ -75,27 +78,30 @@ struct Iteration {
     reverse: bool,
 }
 
-/// One launch, as threads share it.
+/// A launch: where its arguments and sizes begin in the runner's tables.
 struct Call {
     kernel: Kernel,
-    args: *const *mut u8,
-    sizes: *const i64,
+    args: usize,
+    sizes: usize,
+}
+
+/// Launches as threads share them.
+struct Shared<'a> {
+    calls: &'a [Call],
+    args: &'a [*mut u8],
+    sizes: &'a [i64],
     memory: Bases,
 }
 
 // SAFETY: the tables are only read while kernels run; kernels write disjoint tiles, and each thread its own scratch memory.
-unsafe impl Sync for Call {}
+unsafe impl Sync for Shared<'_> {}
 
-impl Call {
-    /// Does all tiles, on several threads where that is worth it.
-    fn spread(&self, pool: &mut Pool, tiles: usize, parallel: bool, work: crate::pool::Work) {
-        if parallel { pool.run(tiles, work) } else { work(0, tiles, 0) }
-    }
-
-    fn tiles(&self, begin: usize, end: usize, worker: usize) {
-        let scratch = self.memory.scratch_of(worker);
+impl Shared<'_> {
+    fn tiles(&self, number: usize, begin: usize, end: usize, worker: usize) {
+        let (call, scratch) = (&self.calls[number], self.memory.scratch_of(worker));
+        let (args, sizes) = (self.args[call.args..].as_ptr(), self.sizes[call.sizes..].as_ptr());
         // SAFETY: promised by the caller of `Runner::run`.
-        unsafe { (self.kernel)(self.args, self.sizes, begin as i64, end as i64, scratch) };
+        unsafe { (call.kernel)(args, sizes, begin as i64, end as i64, scratch) };
     }
 }
 
@@ -105,11 +111,15 @@ impl Runner {
         self.bases.clear();
         self.bases.reserve(prepared.spots.len());
         self.args.clear();
-        self.args.reserve(prepared.widest);
+        self.args.reserve(prepared.widest * MOST_BESIDE);
         self.sizes.clear();
-        self.sizes.reserve(prepared.most_sizes);
+        self.sizes.reserve(prepared.most_sizes * MOST_BESIDE);
         self.loops.clear();
         self.loops.reserve(prepared.depth);
+        self.calls.clear();
+        self.calls.reserve(MOST_BESIDE);
+        self.tiles.clear();
+        self.tiles.reserve(MOST_BESIDE);
     }
 
     /// Runs a bound program on the buffers at `self.bases`. `fresh` says of each slot whether what was prepared there still holds;
@@ -143,12 +153,10 @@ impl Runner {
                 unsafe { self.births(program, prepared, at) };
             }
             match *op {
-                Op::Launch { kernel, args, sizes, tiles, scratch, parallel, work } => {
-                    at += 1;
-                    if tiles == 0 {
-                        continue;
-                    }
-                    self.addresses(prepared, args, sizes);
+                Op::Launch { work, .. } => {
+                    // What is observed or checked runs alone, so that it is known who did it.
+                    let alone = memory.poisoned || profile.is_some();
+                    let (first, (parallel, scratch)) = (at, self.gather(prepared, kernels, &mut at, alone));
                     if memory.poisoned && scratch > STATUS {
                         for worker in 0..pool.threads() {
                             let start = memory.scratch_of(worker).wrapping_add(STATUS);
@@ -157,25 +165,30 @@ impl Runner {
                             poison(Dtype::F32, bytes);
                         }
                     }
-                    let (args, sizes) = (self.args.as_ptr(), self.sizes.as_ptr());
-                    let call = Call { kernel: kernels[kernel], args, sizes, memory };
+                    let shared = Shared { calls: &self.calls, args: &self.args, sizes: &self.sizes, memory };
+                    let mut spread = |work: crate::pool::Work| {
+                        if parallel {
+                            return pool.run_jobs(&self.tiles, work);
+                        }
+                        self.tiles.iter().enumerate().for_each(|(number, &tiles)| work(number, 0, tiles, 0));
+                    };
                     match profile.as_deref_mut() {
-                        None => call.spread(pool, tiles, parallel, &|begin, end, worker| call.tiles(begin, end, worker)),
+                        None => spread(&|number, begin, end, worker| shared.tiles(number, begin, end, worker)),
                         Some(profile) => {
                             let (from, observer) = (profile.now(), &*profile);
-                            call.spread(pool, tiles, parallel, &|begin, end, worker| {
+                            spread(&|number, begin, end, worker| {
                                 let from = observer.now();
-                                call.tiles(begin, end, worker);
-                                observer.span(at - 1, worker, (begin, end), from);
+                                shared.tiles(number, begin, end, worker);
+                                observer.span(first, worker, (begin, end), from);
                             });
-                            profile.launch(at - 1, from, work);
+                            profile.launch(first, from, work);
                         }
                     }
                     if scratch >= STATUS {
                         let workers = if parallel { pool.threads() } else { 1 };
                         // SAFETY: promised by the caller: each stride begins with a status, zero unless a kernel wrote it.
                         unsafe { memory.status(workers) }
-                            .map_or(Ok(()), |(arg, index)| Err(Fault { op: at - 1, arg, index }))?;
+                            .map_or(Ok(()), |(arg, index)| Err(Fault { op: first, arg, index }))?;
                     }
                 }
                 Op::Enter { count, reverse, exit } => {
@@ -226,10 +239,31 @@ impl Runner {
         }
     }
 
-    /// The addresses of a launch's arguments in this iteration; its sizes, and after them what is left of each buffer.
-    fn addresses(&mut self, prepared: &Prepared, args: (usize, usize), sizes: (usize, usize)) {
+    /// The launch at an operation and, unless it is to run alone, those that may run beside it; moves on behind them. Gives
+    /// whether they are worth a hand-over, and the bytes of scratch memory that they need.
+    fn gather(&mut self, prepared: &Prepared, kernels: &[Kernel], at: &mut usize, alone: bool) -> (bool, usize) {
+        self.calls.clear();
+        self.tiles.clear();
         self.args.clear();
         self.sizes.clear();
+        let mut all = (false, 0);
+        while let Some(&Op::Launch { kernel, args, sizes, tiles, scratch, parallel, more, .. }) = prepared.ops.get(*at) {
+            *at += 1;
+            if tiles > 0 {
+                self.calls.push(Call { kernel: kernels[kernel], args: self.args.len(), sizes: self.sizes.len() });
+                self.tiles.push(tiles);
+                self.addresses(prepared, args, sizes);
+                all = (all.0 | parallel, all.1.max(scratch));
+            }
+            if alone || !more {
+                break;
+            }
+        }
+        all
+    }
+
+    /// The addresses of a launch's arguments in this iteration; its sizes, and after them what is left of each buffer.
+    fn addresses(&mut self, prepared: &Prepared, args: (usize, usize), sizes: (usize, usize)) {
         self.sizes.extend_from_slice(&prepared.kernel_sizes[sizes.0..sizes.1]);
         for arg in &prepared.args[args.0..args.1] {
             let mut offset = arg.offset;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// The size that counts the places of a text that are kept.
 pub const PAST: &str = "kept.past";
@@ -344,7 +344,13 @@ pub struct Launch {
     pub cost: f64,
     /// What all tiles together do, for profiles.
     pub work: Work,
+    /// Whether it may run beside the launch before it in its block and beside what that runs beside: it reads nothing that they
+    /// write and writes nothing that they touch. At most [`MOST_BESIDE`] run so.
+    pub beside: bool,
 }
+
+/// The most launches that run beside one another.
+pub const MOST_BESIDE: usize = 8;
 
 /// What a launch does, whatever its schedule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 //! wakes too late is not waited for. Each worker begins with a share of its own, the same part of every launch, so that it
 //! reads what lies in its own cache from the launch before; then it takes from the others' shares what they have not begun.
 
+use crate::plan::MOST_BESIDE;
 use anyhow::{Context, Result, bail};
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -16,8 +17,8 @@ use std::time::{Duration, Instant};
 /// How long a thread looks for work before it sleeps: about what waking one costs.
 const SPIN: Duration = Duration::from_micros(40);
 
-/// What a launch does with the tiles `begin..end` on the worker of that number.
-pub type Work<'a> = &'a (dyn Fn(usize, usize, usize) + Sync);
+/// What the job of a number does with its tiles `begin..end` on the worker of a number: job, begin, end, worker.
+pub type Work<'a> = &'a (dyn Fn(usize, usize, usize, usize) + Sync);
 
 /// Threads that run kernels.
 pub struct Pool {
@@ -53,7 +54,7 @@ struct Shared {
     state: AtomicU64,
     /// Written only while the launch is closed and nobody is inside.
     job: UnsafeCell<Option<Job>>,
-    /// Of each worker's share, the next tile that nobody has claimed.
+    /// Of each worker's share of each job, the next tile that nobody has claimed.
     next: Vec<Apart>,
     shutdown: AtomicBool,
     spin: bool,
@@ -72,16 +73,19 @@ unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `job` is used only during `run`, which outlives every use (it waits until nobody is inside).
 unsafe impl Send for Shared {}
 
-/// A counter in cache lines of its own.
+/// Counters in cache lines of their own.
 #[repr(align(128))]
 #[derive(Default)]
-struct Apart(AtomicUsize);
+struct Apart([AtomicUsize; MOST_BESIDE]);
 
 #[derive(Clone, Copy)]
 struct Job {
     /// The caller's closure, its lifetime forgotten.
-    work: *const (dyn Fn(usize, usize, usize) + Sync),
-    tiles: usize,
+    work: *const (dyn Fn(usize, usize, usize, usize) + Sync),
+    /// Of each job.
+    tiles: [usize; MOST_BESIDE],
+    /// How many there are.
+    jobs: usize,
 }
 
 /// The tiles that a worker begins with.
@@ -139,29 +143,41 @@ impl Pool {
     ///
     /// # Panics
     /// When `work` panics, on whichever thread: with the first payload, once nobody works any more.
-    pub fn run(&mut self, tiles: usize, work: Work<'_>) {
-        if self.workers.is_empty() || tiles <= 1 {
-            if tiles > 0 {
-                work(0, tiles, 0);
+    pub fn run(&mut self, tiles: usize, work: &(dyn Fn(usize, usize, usize) + Sync)) {
+        self.run_jobs(&[tiles], &|_, begin, end, worker| work(begin, end, worker));
+    }
+
+    /// Does several jobs, at most [`MOST_BESIDE`], of so many tiles each, beside one another: who has no tile left of one begins
+    /// with the next. Otherwise as [`Pool::run`].
+    ///
+    /// # Panics
+    /// As [`Pool::run`].
+    pub fn run_jobs(&mut self, jobs: &[usize], work: Work<'_>) {
+        if self.workers.is_empty() || jobs.iter().sum::<usize>() <= 1 {
+            for (job, &tiles) in jobs.iter().enumerate().filter(|(_, tiles)| **tiles > 0) {
+                work(job, 0, tiles, 0);
             }
             return;
         }
         let shared = &*self.shared;
         // SAFETY: only the lifetime changes; `run` returns only when no worker can reach the pointer any more.
-        let work: *const (dyn Fn(usize, usize, usize) + Sync) =
+        let work: *const (dyn Fn(usize, usize, usize, usize) + Sync) =
             unsafe { std::mem::transmute::<Work<'_>, Work<'static>>(work) };
-        let job = Job { work, tiles };
+        let mut job = Job { work, tiles: [0; MOST_BESIDE], jobs: jobs.len() };
+        job.tiles[..jobs.len()].copy_from_slice(jobs);
         // SAFETY: the last launch is closed and nobody is inside (the end of the last `run`); `&mut self` keeps others out.
         unsafe { *shared.job.get() = Some(job) };
         let threads = shared.next.len();
         for (worker, next) in shared.next.iter().enumerate() {
-            next.0.store(share(tiles, worker, threads).0, SeqCst);
+            for (next, &tiles) in next.0.iter().zip(jobs) {
+                next.store(share(tiles, worker, threads).0, SeqCst);
+            }
         }
         let number = (launch(shared.state.load(SeqCst)) + 1) & (u64::MAX >> 33);
         shared.state.store(OPEN | number << 32, SeqCst);
         if shared.sleepers.load(SeqCst) > 0 {
             let _guard = shared.locked();
-            for _ in 0..shared.sleepers.load(SeqCst).min(tiles - 1) {
+            for _ in 0..shared.sleepers.load(SeqCst).min(jobs.iter().sum::<usize>() - 1) {
                 shared.wake.notify_one();
             }
         }
@@ -259,25 +275,29 @@ impl Shared {
         }
     }
 
-    /// Claims and does tiles, first of its own share, until none is left.
+    /// Claims and does tiles, first of its own shares, until none is left.
     fn take_part(&self, job: Job, worker: usize) {
         // SAFETY: the closure lives until `run` returns, which waits for everybody inside.
         let work = unsafe { &*job.work };
         let threads = self.next.len();
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for whose in (worker..threads).chain(0..worker) {
-                let end = share(job.tiles, whose, threads).1;
-                // Ever smaller parts of what is left: few claims, and threads of unequal speed end together.
-                let part = |begin: usize| (end.saturating_sub(begin) / 4).max(1);
-                let claim = |begin: usize| (begin < end).then(|| begin + part(begin));
-                while let Ok(begin) = self.next[whose].0.fetch_update(SeqCst, SeqCst, claim) {
-                    work(begin, begin + part(begin), worker);
+                for (number, next) in self.next[whose].0.iter().enumerate().take(job.jobs) {
+                    let end = share(job.tiles[number], whose, threads).1;
+                    // Ever smaller parts of what is left: few claims, and threads of unequal speed end together.
+                    let part = |begin: usize| (end.saturating_sub(begin) / 4).max(1);
+                    let claim = |begin: usize| (begin < end).then(|| begin + part(begin));
+                    while let Ok(begin) = next.fetch_update(SeqCst, SeqCst, claim) {
+                        work(number, begin, begin + part(begin), worker);
+                    }
                 }
             }
         }));
         if let Err(payload) = done {
             // Nobody need start what is left.
-            self.next.iter().for_each(|next| next.0.store(job.tiles, SeqCst));
+            for next in &self.next {
+                next.0.iter().zip(job.tiles).for_each(|(next, tiles)| next.store(tiles, SeqCst));
+            }
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
     }
@@ -326,6 +346,24 @@ mod tests {
                     }
                 });
                 assert!(counts.iter().all(|c| c.load(SeqCst) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn every_tile_of_every_job_once() {
+        for threads in [1, 2, 3, 7] {
+            let mut pool = Pool::new(threads).unwrap();
+            for jobs in [&[5, 0, 64][..], &[0, 0], &[1, 1, 1], &[0, 1], &[100, 3, 1, 0, 7, 2, 2, 9]] {
+                let counts: Vec<Vec<AtomicUsize>> =
+                    jobs.iter().map(|&tiles| (0..tiles).map(|_| AtomicUsize::new(0)).collect()).collect();
+                pool.run_jobs(jobs, &|job, begin, end, worker| {
+                    assert!(worker < threads && begin < end);
+                    for count in &counts[job][begin..end] {
+                        count.fetch_add(1, SeqCst);
+                    }
+                });
+                assert!(counts.iter().flatten().all(|c| c.load(SeqCst) == 1));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::arena::{Lifetime, place};
 use crate::bind::{signed, value, width};
-use crate::plan::{Arg, Count, Launch, Place, Plan, Program, Role, Step};
+use crate::plan::{Arg, Count, Launch, MOST_BESIDE, Place, Plan, Program, Role, Step};
 use crate::prepared::{Birth, Op, Prepared, PreparedArg, PreparedStride, STATUS, Spot, turn};
 use anyhow::{Context, Result, bail, ensure};
 
@@ -14,8 +14,16 @@ const WORTH_SHARING: f64 = 10_000.0;
 /// # Errors
 /// When the plan contradicts itself: a reference to nothing, an argument outside its buffer.
 pub fn prepare(plan: &Plan, program: &Program, values: &[i64]) -> Result<Prepared> {
-    let mut builder =
-        Builder { plan, program, values, loops: Vec::new(), step: 0, marks: Vec::new(), out: Prepared::default() };
+    let mut builder = Builder {
+        plan,
+        program,
+        values,
+        loops: Vec::new(),
+        step: 0,
+        marks: Vec::new(),
+        beside: 0,
+        out: Prepared::default(),
+    };
     builder.buffers().and_then(|()| builder.steps(&program.steps)).with_context(|| {
         let sizes: Vec<String> = program.sizes.iter().zip(values).map(|(n, v)| format!("{n} = {v}")).collect();
         format!("the plan of `{}` is inconsistent (for {})", program.name, sizes.join(", "))
@@ -34,6 +42,8 @@ struct Builder<'a> {
     step: u32,
     /// For each step: its operation, and first and last step of each enclosing loop's body (last filled in at its end).
     marks: Vec<(usize, Vec<usize>)>,
+    /// How many launches run beside one another, the last one among them.
+    beside: usize,
     out: Prepared,
 }
 
@@ -178,7 +188,12 @@ impl Builder<'_> {
         let args = (first, self.out.args.len());
         let amount = |size| anyhow::Ok(signed(size, self.values)? as f64);
         let work = (amount(&launch.work.operations)? * launch.work.share, amount(&launch.work.bytes)?);
-        self.out.ops.push(Op::Launch { kernel, args, sizes, tiles, scratch, parallel, work });
+        self.beside = if launch.beside { self.beside + 1 } else { 1 };
+        ensure!(self.beside <= MOST_BESIDE, "{} launches are to run beside one another, {MOST_BESIDE} can", self.beside);
+        if let Some(Op::Launch { more, .. }) = self.out.ops.last_mut().filter(|_| launch.beside) {
+            *more = true;
+        }
+        self.out.ops.push(Op::Launch { kernel, args, sizes, tiles, scratch, parallel, work, more: false });
         Ok(())
     }
 

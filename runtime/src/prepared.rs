@@ -35,6 +35,8 @@ pub enum Op {
         parallel: bool,
         /// Operations and bytes, for profiles.
         work: (f64, f64),
+        /// Whether the next operation is a launch that may run beside this one.
+        more: bool,
     },
     /// Start of a loop.
     Enter {

@@ -86,7 +86,16 @@ pub fn walked(buffer: u32, by: Count, step: Size) -> Arg {
 /// A launch over the rows of a batch, always shared among threads.
 pub fn rows(kernel: u32, args: Vec<Arg>) -> Step {
     let sizes = vec![constant(WIDTH)];
-    Step::Launch(Launch { kernel, args, sizes, tiles: vec![(batches(1), 1)], scratch: 0, cost: 0.0, work: Work::default() })
+    Step::Launch(Launch {
+        kernel,
+        args,
+        sizes,
+        tiles: vec![(batches(1), 1)],
+        scratch: 0,
+        cost: 0.0,
+        work: Work::default(),
+        beside: false,
+    })
 }
 
 fn port(name: &str, axes: &[(&str, Size)], buffer: u32) -> Port {
@@ -142,7 +151,16 @@ fn gather() -> Program {
     let add = |from: u32, len: Size| {
         let (tiles, scratch) = (vec![(constant(3), 4)], 72);
         let args = vec![arg(from), arg(1)];
-        Step::Launch(Launch { kernel: 2, args, sizes: vec![len], tiles, scratch, cost: 1.0, work: Work::default() })
+        Step::Launch(Launch {
+            kernel: 2,
+            args,
+            sizes: vec![len],
+            tiles,
+            scratch,
+            cost: 1.0,
+            work: Work::default(),
+            beside: false,
+        })
     };
     let numbers: Vec<u8> = [0.5f32, 0.25].iter().flat_map(|x| x.to_le_bytes()).collect();
     Program {

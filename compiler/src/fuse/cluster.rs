@@ -25,6 +25,26 @@ pub enum Unit {
     Kernel(Vec<NodeId>),
 }
 
+/// Steps in the order in which they are found.
+struct Order {
+    /// Nodes whose step was begun with.
+    met: Vec<bool>,
+    /// Nodes whose step stands in the order.
+    made: Vec<bool>,
+    units: Vec<Unit>,
+}
+
+impl Order {
+    fn make(&mut self, unit: Unit) {
+        let made = match &unit {
+            Unit::Node(id) => std::slice::from_ref(id),
+            Unit::Kernel(members) => members,
+        };
+        made.iter().for_each(|id| self.made[id.0 as usize] = true);
+        self.units.push(unit);
+    }
+}
+
 /// What kind of work a cluster is built around.
 #[derive(Clone, PartialEq, Eq)]
 enum Anchor {
@@ -281,18 +301,19 @@ impl Clusters {
             })
     }
 
-    /// The steps of the new region, each after what it reads.
+    /// The steps of the new region, each after what it reads; products of one operand stand together where they can, so that
+    /// they may run beside one another.
     pub fn in_order(&self, region: &Region, roots: &Roots) -> Vec<Unit> {
-        let mut done = vec![false; region.nodes.len()];
-        let mut units = Vec::new();
+        let mut order =
+            Order { met: vec![false; region.nodes.len()], made: vec![false; region.nodes.len()], units: Vec::new() };
         for (id, _) in region.iter() {
-            self.visit(roots, id, &mut done, &mut units);
+            self.visit(region, roots, id, &mut order);
         }
-        units
+        order.units
     }
 
-    fn visit(&self, roots: &Roots, id: NodeId, done: &mut [bool], units: &mut Vec<Unit>) {
-        if done[id.0 as usize] || matches!(roots.role(id), Role::Dead | Role::Inline) {
+    fn visit(&self, region: &Region, roots: &Roots, id: NodeId, order: &mut Order) {
+        if order.met[id.0 as usize] || matches!(roots.role(id), Role::Dead | Role::Inline) {
             return;
         }
         let members = match roots.role(id) {
@@ -300,16 +321,30 @@ impl Clusters {
             _ => vec![id],
         };
         for &member in &members {
-            done[member.0 as usize] = true;
+            order.met[member.0 as usize] = true;
         }
         for &member in &members {
             for &read in roots.reads(member) {
-                self.visit(roots, read, done, units);
+                self.visit(region, roots, read, order);
             }
         }
-        units.push(match roots.role(id) {
+        let is_product = |id: NodeId| roots.role(id) == Role::Root && self.anchor(region, id) == Anchor::Product;
+        // What can be made before this is and reads the same.
+        let shares =
+            |other: NodeId| roots.reads(other).iter().any(|&r| roots.role(r) == Role::Root && roots.reads(id).contains(&r));
+        let ready = |other: NodeId| {
+            let reads = || self.members(other).iter().flat_map(|&m| roots.reads(m));
+            let own = |r: NodeId| roots.role(r) == Role::Root && self.of(r) == self.of(other);
+            !order.met[other.0 as usize] && shares(other) && reads().all(|&r| order.made[r.0 as usize] || own(r))
+        };
+        let mut beside = Vec::new();
+        if is_product(id) {
+            beside.extend(region.iter().map(|(other, _)| other).filter(|&other| is_product(other) && ready(other)));
+        }
+        order.make(match roots.role(id) {
             Role::Root => Unit::Kernel(members),
             _ => Unit::Node(id),
         });
+        beside.into_iter().for_each(|other| self.visit(region, roots, other, order));
     }
 }

@@ -8,7 +8,7 @@ use weft_dsl::types::{Axes, Axis, Elem, Type};
 use crate::graph::{NodeId, Orders, RegionBuilder};
 
 /// Elements from which two steps pay for a second kernel.
-const MANY: i64 = 1 << 16;
+const MANY: i64 = 1 << 18;
 /// Results up to which a sum is too few tiles.
 const FEW: i64 = 512;
 /// Places that must be kept back.

@@ -1,7 +1,8 @@
 //! When each buffer of the arena holds a value.
 //!
 //! Steps are numbered in pre-order, a loop counting as one and then its body. A buffer made outside a loop and touched within is
-//! held for the whole loop; one made and used within an iteration only between its own steps.
+//! held for the whole loop; one made and used within an iteration only between its own steps. Launches that run beside one another
+//! all touch their buffers from the first of them to the last.
 
 use weft_runtime::plan::{Buffer, Place, Step};
 
@@ -23,12 +24,16 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn steps(&mut self, steps: &[Step]) {
-        for step in steps {
+        let beside = |step: &Step| matches!(step, Step::Launch(launch) if launch.beside);
+        let mut first = self.number;
+        for (at, step) in steps.iter().enumerate() {
             let own = self.number;
             self.number += 1;
+            first = if beside(step) { first } else { own };
             match step {
                 Step::Launch(launch) | Step::Prepare { launch, .. } => {
-                    launch.args.iter().for_each(|arg| self.touch(arg.buffer as usize, own))
+                    let last = own + steps[at + 1..].iter().take_while(|step| beside(step)).count() as u32;
+                    launch.args.iter().for_each(|arg| self.touch(arg.buffer as usize, first, last))
                 }
                 Step::Loop { body, .. } => {
                     let name = self.opened;
@@ -41,10 +46,10 @@ impl Walk<'_> {
         }
     }
 
-    fn touch(&mut self, buffer: usize, number: u32) {
+    fn touch(&mut self, buffer: usize, first: u32, last: u32) {
         // The first open loop that the buffer was not made in, if any.
         let within = self.loops.iter().find(|(name, ..)| !self.homes[buffer].contains(name));
-        let (from, to) = within.map_or((number, number), |&(_, from, to)| (from, to));
+        let (from, to) = within.map_or((first, last), |&(_, from, to)| (from, to));
         if let Place::Arena { first, last } = &mut self.buffers[buffer].place {
             *first = (*first).min(from);
             *last = (*last).max(to);

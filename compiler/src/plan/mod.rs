@@ -1,5 +1,6 @@
 //! From a region of kernels to a program of the plan: buffers, steps, lifetimes.
 
+mod beside;
 mod layout;
 mod lifetimes;
 mod packed;

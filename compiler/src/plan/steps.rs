@@ -8,6 +8,7 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Type};
 use weft_runtime::plan::{Arg, Buffer, Count, Launch, Place, Step, Stride, Work};
 
+use super::beside::Beside;
 use super::layout::Layouts;
 use super::sizes::SizeNames;
 use super::updates::carried_in_place;
@@ -70,6 +71,8 @@ pub struct Planner<'a> {
     /// Loops that are open, by number of opening.
     pub(super) open: Vec<u32>,
     opened: u32,
+    /// The last launches, which may run beside one another.
+    beside: Beside,
     /// Blocks of steps that are open, innermost last.
     blocks: Vec<Vec<Step>>,
 }
@@ -97,6 +100,7 @@ impl<'a> Planner<'a> {
             homes: Vec::new(),
             open: Vec::new(),
             opened: 0,
+            beside: Beside::default(),
             blocks: vec![Vec::new()],
         }
     }
@@ -252,8 +256,9 @@ impl<'a> Planner<'a> {
         };
         scheduled.kernel.far = (operands.len() as u32..).zip(places).filter(|(_, r)| r.goes_far()).map(|(n, _)| n).collect();
         let work = (work::operations(fused, self.axes), work::bytes(fused, self.axes));
-        let launch = self.launched(scheduled, &refs, hint(fused.form), work)?;
-        self.push(Step::Launch(launch));
+        let mut launch = self.launched(scheduled, &refs, hint(fused.form), work)?;
+        launch.beside = self.beside.take(&refs[..operands.len()], places);
+        self.blocks.last_mut().expect("a block is open").push(Step::Launch(launch));
         Ok(())
     }
 
@@ -274,7 +279,7 @@ impl<'a> Planner<'a> {
         let kernel = self.kernels.number(scheduled.kernel, hint);
         // Sixteen simple operations in a nanosecond.
         let cost = scheduled.cost / 16.0;
-        Ok(Launch { kernel, args, sizes, tiles, scratch, cost, work })
+        Ok(Launch { kernel, args, sizes, tiles, scratch, cost, work, beside: false })
     }
 
     fn scan(&mut self, scan: &Scan, operands: &[Ref], starts: &[Option<Ref>]) -> Result<Vec<Ref>> {
@@ -336,6 +341,7 @@ impl<'a> Planner<'a> {
             targets.push(place.sliced(self.axes, scan.axis, depth)?);
         }
         self.blocks.push(Vec::new());
+        self.beside = Beside::default();
         self.open.push(self.opened);
         self.opened += 1;
         let order: Vec<NodeId> = scan.body.iter().map(|(id, _)| id).collect();
@@ -348,7 +354,8 @@ impl<'a> Planner<'a> {
         self.open.pop();
         let body = self.blocks.pop().unwrap_or_default();
         let count = self.sizes.convert(&steps)?;
-        self.push(Step::Loop { count, reverse: scan.reverse, body });
+        self.beside = Beside::default();
+        self.blocks.last_mut().expect("a block is open").push(Step::Loop { count, reverse: scan.reverse, body });
         let last = steps.known().map_or(0, |n| n % 2);
         let mut places: Vec<Ref> = carried;
         for (place, _) in places.iter_mut().zip(&in_place).filter(|(_, in_place)| !**in_place) {
@@ -391,10 +398,6 @@ impl<'a> Planner<'a> {
             .map(|(depth, by, step)| Ok(Stride { depth: *depth, by: *by, step: self.sizes.convert(step)? }))
             .collect::<Result<_>>()?;
         Ok(Arg { buffer: place.buffer, offset: self.sizes.convert(&place.offset)?, strides })
-    }
-
-    fn push(&mut self, step: Step) {
-        self.blocks.last_mut().expect("a block is open").push(step);
     }
 }
 

@@ -66,6 +66,7 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
         scratch: 64,
         cost: 100.0,
         work: Work::default(),
+        beside: false,
     })];
     if has_fields {
         program.limits =

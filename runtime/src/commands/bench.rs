@@ -67,8 +67,8 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
     let (least, median, most) = (times[0], times[times.len() / 2], times[times.len() - 1]);
     println!("{}: median {median:.3} ms, least {least:.3}, most {most:.3}, {} runs", args.program, times.len());
     args.common.report(&mut bench.machine)?;
-    if let Work::Texts(prompts) = &bench.work {
-        memory_speed(&mut bench.machine, prompts, args.tokens, median)?;
+    if let (Work::Texts(prompts), Some(token)) = (&bench.work, bench.token) {
+        memory_speed(&mut bench.machine, prompts, token)?;
     }
     Ok(Exit::Done)
 }
@@ -80,6 +80,8 @@ pub struct Bench<'a> {
     work: Work,
     /// How often it ran: the step of training.
     done: u64,
+    /// Milliseconds of each token behind the first, in the last run that wrote several.
+    token: Option<f64>,
 }
 
 impl<'a> Bench<'a> {
@@ -95,7 +97,7 @@ impl<'a> Bench<'a> {
             Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
             None => machine.initialise(0)?,
         }
-        Ok(Self { machine, args, work, done: 0 })
+        Ok(Self { machine, args, work, done: 0, token: None })
     }
 
     /// The answer to a line of standard input.
@@ -114,6 +116,7 @@ impl<'a> Bench<'a> {
                     "operations": ceilings.operations,
                     "bandwidth": ceilings.bandwidth,
                     "parameters": parameters(&self.machine),
+                    "token": self.token,
                 })
                 .to_string())
             }
@@ -134,7 +137,11 @@ impl<'a> Bench<'a> {
         self.done += 1;
         let inputs = match &self.work {
             Work::Inputs(inputs) => inputs,
-            Work::Texts(prompts) => return writes(&mut self.machine, self.args.tokens, prompts),
+            Work::Texts(prompts) => {
+                let (first, all, outputs) = writes(&mut self.machine, self.args.tokens, prompts)?;
+                self.token = (self.args.tokens > 1).then(|| (all - first) / (self.args.tokens - 1) as f64);
+                return Ok((all, outputs));
+            }
         };
         let specials = Specials { step: self.done, ..Specials::default() };
         let outputs = step::run(&mut self.machine, &self.args.program, inputs, &specials)?;
@@ -160,19 +167,22 @@ impl Work {
     }
 }
 
-/// Writes on behind prompts: milliseconds, and the sequences.
-fn writes(machine: &mut Machine, tokens: usize, prompts: &[Vec<i32>]) -> Result<(f64, Batch)> {
+/// Writes on behind prompts: milliseconds to the first token and to the last, and the sequences.
+fn writes(machine: &mut Machine, tokens: usize, prompts: &[Vec<i32>]) -> Result<(f64, f64, Batch)> {
     let mut texts = prompts.to_vec();
     let vocabulary = usize::MAX;
     let given = Batch::new();
     let request = Request { prompts, given, tokens, sampling: Sampling::GREEDY, seed: 0, vocabulary, end: None };
     let start = Instant::now();
+    let time = || start.elapsed().as_secs_f64() * 1e3;
+    let mut first = None;
     generate(machine, &request, &mut |added| {
+        first.get_or_insert_with(time);
         texts.iter_mut().zip(added.tokens).for_each(|(text, token)| text.extend(token));
         Ok(true)
     })?;
-    let time = start.elapsed().as_secs_f64() * 1e3;
-    Ok((time, vec![("sequences".into(), sequences(prompts, &texts)?)]))
+    let all = time();
+    Ok((first.unwrap_or(all), all, vec![("sequences".into(), sequences(prompts, &texts)?)]))
 }
 
 /// Bytes of all parameters.
@@ -181,15 +191,15 @@ fn parameters(machine: &Machine) -> u64 {
     held.map(|slot| slot.len * crate::bind::width(slot.dtype) as u64).sum()
 }
 
-/// Says how much of the parameters' memory a token reads in a second, and how much can be read.
-fn memory_speed(machine: &mut Machine, prompts: &[Vec<i32>], tokens: usize, median: f64) -> Result<()> {
-    let (gigabytes, places) = (parameters(machine) as f64 / 1e9, tokens.max(1) as f64);
-    let needed = gigabytes * places / (median / 1e3);
+/// Says how much of the parameters' memory a token behind the first, which takes so many milliseconds, reads in a second, and how
+/// much can be read.
+fn memory_speed(machine: &mut Machine, prompts: &[Vec<i32>], token: f64) -> Result<()> {
+    let gigabytes = parameters(machine) as f64 / 1e9;
+    let needed = gigabytes / (token / 1e3);
     let can = machine.read_speed()? / 1e9;
     println!(
-        "{:.3} ms a token for {} rows; the parameters ({gigabytes:.3} GB) once a token: {needed:.2} GB/s, {:.1} % of the {can:.2} \
-         GB/s that can be read",
-        median / places,
+        "{token:.3} ms a token behind the first for {} rows; the parameters ({gigabytes:.3} GB) once a token: {needed:.2} GB/s, \
+         {:.1} % of the {can:.2} GB/s that can be read",
         prompts.len(),
         100.0 * needed / can
     );

@@ -100,60 +100,93 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
     });
 }
 
-/// `C += A · B` where `B` lies packed: one stream after another, each in sections side by side, as memory gives them fastest;
-/// places of the sum are shared out among partial sums, so that no addition waits for the last one.
+/// `C += A · B` where `B` lies packed: as memory gives them fastest, some streams side by side and sections of each, one behind
+/// another where they are; places of the sum are shared out among partial sums, so that no addition waits for the last one.
 pub fn streams(w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, rows: &Rows) {
     let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
     // The sum is a whole number of vectors, so also of these.
     let parts = (8 / rows.count.next_power_of_two()).min(lanes);
-    let sections = parts.min(SIDE_BY_SIDE);
-    let by = w.int(i64::from(sections));
-    let section = w.map(Elementwise::IDIV, &[block.kc, by]);
-    // Behind the end of a section, the same one of the next stream is fetched.
-    let (by, ahead) = (w.int(i64::from(lanes)), w.int(i64::from(AHEAD)));
-    let turns = w.sub(section, ahead);
-    let skipped = w.mul(section, by);
-    let next = w.int(i64::from(packed.b_stream * lanes));
-    let beyond = w.sub(next, skipped);
     let count = group::blocks(w, block.count, lanes);
-    w.repeat((zero, count, 1), &[], |w, stream, _| {
+    let most = parts.min(SIDE_BY_SIDE).min(1 << (blocks.nc / lanes).ilog2());
+    let mut done = zero;
+    for across in [most, 1].into_iter().take(1 + usize::from(most > 1)) {
+        let by = w.int(i64::from(across));
+        let number = w.map(Elementwise::IDIV, &[count, by]);
+        let end = w.mul(number, by);
+        let side = Side { across, sections: parts.min(SIDE_BY_SIDE) / across, parts };
+        w.repeat((done, end, across), &[], |w, stream, _| {
+            side.streams(w, blocks, block, packed, rows, stream);
+            Vec::new()
+        });
+        done = end;
+    }
+}
+
+/// What is read side by side.
+struct Side {
+    /// Streams.
+    across: u32,
+    /// Sections of each.
+    sections: u32,
+    /// Vectors, of all of them together.
+    parts: u32,
+}
+
+impl Side {
+    /// Adds what the streams from one on give.
+    fn streams(&self, w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, rows: &Rows, stream: Reg) {
+        let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
+        let by = w.int(i64::from(self.sections));
+        let section = w.map(Elementwise::IDIV, &[block.kc, by]);
+        // Behind the end of a section, the same one of the next streams is fetched.
+        let (ahead, turn) = (w.int(i64::from(AHEAD * lanes)), w.int(i64::from(AHEAD)));
+        let turn = w.sub(section, turn);
+        let next = w.int(i64::from(self.across * packed.b_stream * lanes));
+        let by = w.int(i64::from(lanes));
+        let length = w.mul(section, by);
+        let jump = w.sub(next, length);
         let from = place(w, stream, packed.b_stream * lanes, packed.b_from);
         let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
-        let init = vec![nothing; (rows.count * parts) as usize];
-        let sums = w.repeat((zero, section, parts / sections), &init, |w, k, sums| {
-            let mut next = sums.to_vec();
-            let turned = w.map(Elementwise::GE, &[k, turns]);
-            let jump = w.map(Elementwise::SELECT, &[turned, beyond, zero]);
-            for part in 0..parts {
-                let number = w.int(i64::from(part % sections));
-                let within = w.int(i64::from(part / sections));
-                let own = w.mul(number, section);
-                let own = w.add(own, within);
-                let k = w.add(k, own);
-                let at = place(w, k, lanes, from);
+        let init = vec![nothing; (rows.count * self.parts) as usize];
+        let places = self.parts / self.across / self.sections;
+        let sums = w.repeat((zero, section, places), &init, |w, k, sums| {
+            let mut all = sums.to_vec();
+            let turned = w.map(Elementwise::GE, &[k, turn]);
+            let jump = w.map(Elementwise::SELECT, &[turned, jump, zero]);
+            let ahead = w.add(ahead, jump);
+            for part in 0..self.parts {
+                let (of, part_of_it) = (part % self.across, part / self.across);
+                let number = w.int(i64::from(part_of_it % self.sections));
+                let start = w.mul(number, section);
+                let within = w.int(i64::from(part_of_it / self.sections));
+                let start = w.add(start, within);
+                let k = w.add(k, start);
+                let of = w.int(i64::from(of * packed.b_stream * lanes));
+                let of = w.add(from, of);
+                let at = place(w, k, lanes, of);
                 let b = w.load(packed.b, at, blocks.lanes, None);
-                let ahead = w.int(i64::from(AHEAD * lanes));
-                let ahead = w.add(at, ahead);
-                let ahead = w.add(ahead, jump);
-                w.fetch(packed.b, ahead);
+                let at = w.add(at, ahead);
+                w.fetch(packed.b, at);
                 for row in 0..rows.count {
                     let start = w.int(i64::from(row * blocks.row_stride()));
                     let at = w.add(k, start);
                     let a = w.load(rows.a, at, 1, None);
-                    let sum = &mut next[(row * parts + part) as usize];
+                    let sum = &mut all[(row * self.parts + part) as usize];
                     *sum = blocks.fma(w, a, b, *sum);
                 }
             }
-            next
+            all
         });
-        for (row, sums) in (0..).zip(sums.chunks(parts as usize)) {
-            let start = w.int(row * i64::from(blocks.nc));
-            let to = place(w, stream, lanes, start);
-            let sum = in_pairs(w, sums);
-            add(w, rows, to, sum);
+        for (row, sums) in (0..).zip(sums.chunks(self.parts as usize)) {
+            for of in 0..self.across {
+                let start = w.int(row * i64::from(blocks.nc) + i64::from(of * lanes));
+                let to = place(w, stream, lanes, start);
+                let own: Vec<Reg> = sums[of as usize..].iter().copied().step_by(self.across as usize).collect();
+                let sum = in_pairs(w, &own);
+                add(w, rows, to, sum);
+            }
         }
-        Vec::new()
-    });
+    }
 }
 
 /// The sum of some vectors.

@@ -1,15 +1,12 @@
 """A workload from its weights to its result, one file of JSON, which holds what is done so far."""
-import json
-import os
 import subprocess
 import sys
 
-from safetensors.numpy import save_file
-
 from .interval import summary
-from .machine import digest, machine, revision, versions
+from .machine import digest, machine, versions
 from .pairs import difference, pairs
 from .peers import PACKAGES
+from .result import begun, write
 from .side import Failed, Side
 from .weft import Weft
 from .workloads import ROOT, WORKLOADS
@@ -23,9 +20,8 @@ class Measure:
         self.file = options.out / f"{name}.json"
         self.folder = options.folder / name
         now = {"workload": name, "weft": digest(options.weft), "threads": self.workload.threads, "machine": machine()}
-        before = json.loads(self.file.read_text()) if self.file.exists() else {}
-        same = not options.again and all(before.get(key) == value for key, value in now.items())
-        self.result = before if same else {**now, "commit": revision(ROOT), "peers": {}}
+        self.result = begun(self.file, now, options.again)
+        self.result.setdefault("peers", {})
 
     def missing(self):
         """Peers to be measured: those that are asked for and installed, and were not measured with these versions and so many pairs."""
@@ -43,7 +39,7 @@ class Measure:
         wanted = list(self.missing())
         if not wanted and "ours" in self.result:
             return self.result
-        self.prepare()
+        self.workload.prepare(self.folder)
         weft = Weft(self.options.weft, self.workload, self.folder)
         ours = weft.cold()
         with weft.side() as side:
@@ -56,17 +52,10 @@ class Measure:
                     row = {"failed": str(error)}
                 self.result["peers"][peer] = {**row, "versions": found}
                 print(f"{self.name}: {peer}: {row.get('failed') or row['interval']}", flush=True)
-                self.write()
+                write(self.file, self.result)
             self.result["ours"] = ours | self.reached(side)
-        self.write()
+        write(self.file, self.result)
         return self.result
-
-    def prepare(self):
-        """Weights and inputs as files, drawn anew where they are missing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name, made in [("weights", self.workload.weights), ("inputs", self.workload.inputs)]:
-            if not (self.folder / f"{name}.safetensors").exists():
-                save_file(made(), self.folder / f"{name}.safetensors")
 
     def pair(self, side, outputs, peer):
         """A peer beside Weft."""
@@ -102,9 +91,3 @@ class Measure:
                 ceilings[key].append(most[key] / 1e9)
         found = {f"share_of_{key}": summary(values, 4) for key, values in shares.items() if any(values)}
         return {"ms": summary(times), **{f"{key}_g": summary(values, 1) for key, values in ceilings.items()}, **found}
-
-    def write(self):
-        self.options.out.mkdir(parents=True, exist_ok=True)
-        part = self.file.with_suffix(".part")
-        part.write_text(json.dumps(self.result, indent=1) + "\n")
-        os.replace(part, self.file)

@@ -6,11 +6,16 @@ import time
 from .side import Side
 
 
+def files(workload, folder):
+    """What a program of a workload reads, and how many threads it has."""
+    given = ["--inputs", folder / "inputs.safetensors", "--weights", folder / "weights.safetensors"]
+    return [*given, "--threads", workload.threads]
+
+
 def arguments(workload, folder):
     """What `bench` is told of a workload, whether an executable or `weft` runs it."""
-    given = ["--inputs", folder / "inputs.safetensors", "--weights", folder / "weights.safetensors"]
     tokens = ["--tokens", workload.sizes["tokens"]] if "tokens" in workload.sizes else []
-    return [workload.program, *given, *tokens, "--on-request", "--threads", workload.threads]
+    return [workload.program, *files(workload, folder), *tokens]
 
 
 def source(workload):
@@ -40,7 +45,7 @@ class Weft:
         return self.start([self.weft, "bench", "--timings", *source(self.workload)])
 
     def start(self, command):
-        command = [*command, *arguments(self.workload, self.folder)]
+        command = [*command, *arguments(self.workload, self.folder), "--on-request"]
         return Side(command, self.workload.threads, self.folder / "weft.log")
 
     def cold(self):

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Callable
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from . import weights
 
@@ -32,6 +33,13 @@ class Workload:
     # What is set against the machine's ceilings: the operations of a run; that each token reads all parameters.
     operations: float = 0
     reads: bool = False
+
+    def prepare(self, folder):
+        """Weights and inputs as files, drawn anew where they are missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, made in [("weights", self.weights), ("inputs", self.inputs)]:
+            if not (folder / f"{name}.safetensors").exists():
+                save_file(made(), folder / f"{name}.safetensors")
 
 
 def bert(rows):

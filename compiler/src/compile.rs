@@ -16,15 +16,15 @@ use weft_runtime::plan::{self, Plan};
 use weft_runtime::tokenizer::{Tokenizer, characters_of};
 
 use self::fingerprint::fingerprint;
+use self::fits::Thrift;
 use self::outputs::complete_outputs;
 use crate::fuse::fuse;
 use crate::graph::{Graph, print};
 use crate::lower::{self, Lowered};
 use crate::passes::decode::{Kept, Which, derive};
 use crate::passes::differentiate::Keep;
-use crate::passes::{self, PIPELINE, REWRITE, run_passes};
+use crate::passes::{self, run_passes};
 use crate::plan::{Kernels, Slots};
-use crate::rewrite;
 use crate::schedule::Machine;
 use crate::schedule::product::tuning::{Product, Tuning};
 use crate::target::cpu::{self, Cpu};
@@ -182,18 +182,19 @@ impl Specification {
         Ok(Output::new(plan, &kernels, options, watch)?)
     }
 
-    /// Plans, with a choice of what is kept.
-    fn plan_keeping(
+    /// Plans, with a choice of what is done for memory.
+    fn plan_with(
         &self,
         subject: &Subject,
         wanted: &dyn Fn(&str) -> bool,
         options: &Options,
-        kept: Keep,
+        thrift: Thrift,
         watch: Watch,
     ) -> std::result::Result<(Plan, Kernels), Failure> {
-        let mut lowered = self.lower(subject, options, kept, watch)?;
+        let mut lowered = self.lower(subject, options, thrift.keep, watch)?;
         keep(&mut lowered.programs, wanted)?;
-        let (mut plan, kernels) = planned(&lowered.name, &lowered.parameters, lowered.programs, options, watch)?;
+        let (mut plan, kernels) =
+            planned(&lowered.name, &lowered.parameters, lowered.programs, options, thrift.chunks, watch)?;
         plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         if let Some(settings) = &lowered.settings {
@@ -215,7 +216,7 @@ impl Specification {
         let mut programs = self.lower(subject, options, Keep::default(), watch)?.programs;
         keep(&mut programs, wanted)?;
         for lowered in &mut programs {
-            optimised(lowered, options, watch)?;
+            optimised(lowered, options, false, watch)?;
         }
         Ok(programs.into_iter().map(|lowered| (lowered.name, lowered.graph)).collect())
     }
@@ -349,17 +350,18 @@ impl Host for Specification {
 /// # Errors
 /// A pass broke a graph (a fault of the compiler), or something in it is not compiled yet.
 pub fn programs(name: &str, parameters: &Graph, programs: Vec<Lowered>, options: &Options, watch: Watch) -> Result<Output> {
-    let (mut plan, kernels) = planned(name, parameters, programs, options, watch)?;
+    let (mut plan, kernels) = planned(name, parameters, programs, options, false, watch)?;
     plan.fingerprint = fingerprint(&plan);
     Output::new(plan, &kernels, options, watch)
 }
 
-/// Plans programs: all of the plan that follows from them, and their kernels.
+/// Plans programs: all of the plan that follows from them, and their kernels. `chunks` is that of [`Thrift`].
 fn planned(
     name: &str,
     parameters: &Graph,
     mut programs: Vec<Lowered>,
     options: &Options,
+    chunks: bool,
     watch: Watch,
 ) -> Result<(Plan, Kernels)> {
     let mut plan = Plan { format: plan::FORMAT, name: name.into(), ..Plan::default() };
@@ -367,7 +369,7 @@ fn planned(
     slots.declare(parameters)?;
     let machine = Machine { tuning: options.tuning.clone(), ..options.cpu.machine() };
     for program in &mut programs {
-        optimised(program, options, watch)?;
+        optimised(program, options, chunks, watch)?;
     }
     for Lowered { name, graph, limits } in &programs {
         let start = Instant::now();
@@ -410,14 +412,11 @@ fn keep(programs: &mut Vec<Lowered>, wanted: &dyn Fn(&str) -> bool) -> Result<()
     Ok(())
 }
 
-/// Runs the passes over a program and makes kernels of it.
-fn optimised(lowered: &mut Lowered, options: &Options, watch: Watch) -> Result<()> {
+/// Runs the passes over a program and makes kernels of it. `chunks` is that of [`Thrift`].
+fn optimised(lowered: &mut Lowered, options: &Options, chunks: bool, watch: Watch) -> Result<()> {
     let Lowered { name, graph, .. } = lowered;
     let pass_options = passes::Options { optimise: options.optimise, validate: options.validate, ..Default::default() };
-    let mut pipeline = if options.optimise { PIPELINE.to_vec() } else { Vec::new() };
-    if let (Some(set), Some(pass)) = (options.without, pipeline.iter_mut().find(|pass| pass.name == REWRITE)) {
-        pass.run = rewrite::without(set);
-    }
+    let pipeline = if options.optimise { passes::pipeline(options.without, chunks) } else { Vec::new() };
     run_passes(graph, &pipeline, &pass_options, &mut |pass, graph, time| {
         watch(&format!("{name}.{pass}"), &|| print(graph), time);
     })?;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::{Count, Launch, Packing, Port, Size, Slot, Step, Work};
+use crate::tensor::Data;
 use crate::testing::{LAYERS, WIDTH, arg, batches, buffer, compiled, constant, rows, walked};
 
 fn machine(threads: usize, checked: bool) -> Machine {
@@ -43,6 +44,21 @@ fn loops_walk_both_ways_and_carried_values_take_turns() {
                 assert_eq!(outputs[1], ("history".into(), Tensor::f32(&[LAYERS, batch, WIDTH], history).unwrap()));
             }
         }
+    }
+}
+
+#[test]
+fn inputs_are_read_where_they_lie_or_converted() {
+    let mut machine = machine(2, false);
+    for batch in [1, 2, 3, 7, 300] {
+        let x = input(batch);
+        let Data::F32(values) = &x.data else { panic!("inputs are floats") };
+        let wide = Tensor::new(x.shape.clone(), Data::F64(values.iter().map(|&v| v.into()).collect())).unwrap();
+        let outputs = machine.run("forward", &[("x", &x)]).unwrap();
+        assert_eq!(machine.runner.bases[0].cast_const(), values.as_ptr().cast());
+        assert_eq!(machine.run("forward", &[("x", &wide)]).unwrap(), outputs);
+        assert!(machine.arena.bytes().as_ptr_range().contains(&machine.runner.bases[0].cast_const()));
+        assert_eq!(outputs[0].1.to_f32(), expected(&machine, &x, false).0);
     }
 }
 
@@ -151,7 +167,7 @@ fn more_bindings_than_are_kept() {
 #[test]
 fn slots_keep_sums_until_they_are_cleared() {
     let mut machine = machine(2, true);
-    let x = Tensor::new(vec![3], crate::tensor::Data::F64(vec![1.0, 2.0, 3.0])).unwrap();
+    let x = Tensor::new(vec![3], Data::F64(vec![1.0, 2.0, 3.0])).unwrap();
     assert_eq!(machine.run("gather", &[("x", &x)]).unwrap()[0].1, Tensor::scalar(6.75));
     assert_eq!(machine.run("gather", &[("x", &x)]).unwrap()[0].1, Tensor::scalar(13.5));
     assert_eq!(machine.slot_f64(3).unwrap(), [13.5]);

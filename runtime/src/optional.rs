@@ -7,6 +7,19 @@ use crate::plan::{Dtype, Port, Program};
 use crate::tensor::{Data, Tensor, product};
 use anyhow::{Context, Result};
 
+impl Program {
+    /// The name of the program that computes a function with its optional arguments as inputs: it asks for each, as `$given.NAME`,
+    /// whether it is given.
+    pub fn with_options(function: &str) -> String {
+        format!("{function}?")
+    }
+
+    /// Whether a program of this name takes the optional arguments of a function.
+    pub fn takes_options(name: &str) -> bool {
+        name.ends_with('?')
+    }
+}
+
 /// The inputs that a function's program with options has beyond those that it needs.
 pub fn optional_ports(needed: &Program, open: &Program) -> Vec<Port> {
     let is_needed = |port: &Port| needed.inputs.iter().any(|other| other.name == port.name);

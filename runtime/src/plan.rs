@@ -240,19 +240,6 @@ pub struct Limit {
     pub why: String,
 }
 
-impl Program {
-    /// The name of the program that computes a function with its optional arguments as inputs: it asks for each, as `$given.NAME`,
-    /// whether it is given.
-    pub fn with_options(function: &str) -> String {
-        format!("{function}?")
-    }
-
-    /// Whether a program of this name takes the optional arguments of a function.
-    pub fn takes_options(name: &str) -> bool {
-        name.ends_with('?')
-    }
-}
-
 /// A named tensor at the border of a program, row-major in the written order of axes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Port {

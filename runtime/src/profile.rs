@@ -4,6 +4,7 @@
 //! trace. Nothing here runs unless a profile was asked for.
 
 mod ceilings;
+mod numbers;
 mod roofline;
 mod table;
 mod trace;
@@ -151,12 +152,13 @@ impl Report {
         table::table(self, ceilings)
     }
 
-    /// Writes `trace.json` (for <https://ui.perfetto.dev>) and `roofline.svg` into a folder.
+    /// Writes `kernels.json`, `trace.json` (for <https://ui.perfetto.dev>) and `roofline.svg` into a folder.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn write(&self, folder: &Path, ceilings: &Ceilings) -> Result<()> {
         std::fs::create_dir_all(folder)?;
+        whole_file::write_bytes(&folder.join("kernels.json"), numbers::json(&self.kernels, ceilings).as_bytes())?;
         whole_file::write_bytes(&folder.join("trace.json"), trace::json(&self.spans).as_bytes())?;
         if let Some(svg) = roofline::svg(&self.kernels, ceilings)? {
             whole_file::write_bytes(&folder.join("roofline.svg"), svg.as_bytes())?;
@@ -243,6 +245,11 @@ mod tests {
     #[test]
     fn a_table_says_what_was_reached() {
         insta::assert_snapshot!(report().table(&CEILINGS));
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_table_unrounded() {
+        insta::assert_snapshot!(numbers::json(&report().kernels, &CEILINGS));
     }
 
     #[test]

@@ -13,11 +13,15 @@ use weft_tests::native::Native;
 use weft_tests::reference::Tensors;
 
 fn compiled(file: &str, recipe: &str, settings: &[(String, Setting)]) -> Output {
+    compiled_of(file, Subject::Recipe(recipe.into()), settings)
+}
+
+fn compiled_of(file: &str, subject: Subject, settings: &[(String, Setting)]) -> Output {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("specs").join(file);
     let specification = specification(&path).unwrap_or_else(|e| panic!("{e:#}"));
     let settings = settings.to_vec();
     let options = Options { settings, validate: true, ..Options::of(Cpu::host()) };
-    let output = specification.compile(&Subject::Recipe(recipe.into()), &options, &mut |_, _, _| {});
+    let output = specification.compile(&subject, &options, &mut |_, _, _| {});
     output.map_err(shown).unwrap_or_else(|e| panic!("{e:#}"))
 }
 
@@ -70,6 +74,35 @@ fn threads_change_no_bit() {
                 }
             }
         }
+    }
+}
+
+/// Inputs are read where they lie, which need not be where a vector begins.
+#[test]
+fn where_inputs_lie_changes_no_bit() {
+    for (width, rows) in [(1, 1), (67, 5), (128, 13)] {
+        let model = Subject::Model("Product".into(), None);
+        let output = compiled_of("../../benches/specs/product.weft", model, &[("width".into(), Setting::Int(width as i64))]);
+        let mut native = native(&output, 2);
+        let value = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 500.0 - 1.0;
+        // Allocations of different lengths, all kept, begin at different places.
+        let inputs: Vec<Vec<f32>> = (0..32)
+            .map(|more| {
+                let mut values = Vec::with_capacity(rows * width + 4 * more);
+                values.extend((0..rows * width).map(value));
+                values
+            })
+            .collect();
+        let mut places: Vec<usize> = inputs.iter().map(|values| values.as_ptr().addr() % 64).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert!(places.len() > 1, "{places:?}");
+        let mut outputs = inputs.into_iter().map(|values| {
+            let batch = vec![("x".to_string(), Tensor::f32(&[rows, width], values).unwrap())];
+            weft_runtime::step::run(&mut native.machine, "forward", &batch, &Specials::default()).unwrap()
+        });
+        let first = outputs.next();
+        assert!(outputs.all(|output| Some(output) == first), "{rows} x {width}");
     }
 }
 

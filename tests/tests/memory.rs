@@ -4,6 +4,7 @@ use std::path::Path;
 
 use weft_compiler::compile::{Options, Output, Specification, Subject};
 use weft_compiler::target::cpu::Cpu;
+use weft_dsl::elaborate::Setting;
 use weft_runtime::peak::{Peak, of_training};
 use weft_runtime::step::Specials;
 use weft_runtime::tensor::{Data, Tensor};
@@ -22,9 +23,13 @@ fn options(memory: Option<u64>, checked: bool) -> Options {
 }
 
 fn compiled(memory: Option<u64>, checked: bool) -> Output {
+    compiled_with(&options(memory, checked))
+}
+
+fn compiled_with(options: &Options) -> Output {
     let subject = Subject::Recipe("large".into());
     let training = |name: &str| name == "train_step";
-    let made = large().compile_only(&subject, &training, &options(memory, checked), &mut |_, _, _| {});
+    let made = large().compile_only(&subject, &training, options, &mut |_, _, _| {});
     made.map_err(shown).unwrap_or_else(|e| panic!("{e:#}"))
 }
 
@@ -80,6 +85,21 @@ fn a_limit_is_kept_or_the_least_is_told() {
     let failed = large().plan(&subject, &|name| name == "train_step", &options(Some(1 << 20), false), &mut |_, _, _| {});
     let said = failed.map(drop).map_err(|failure| shown(failure).to_string()).unwrap_err();
     assert!(said.contains("The least possible is"), "{said}");
+}
+
+#[test]
+fn logits_that_are_not_that_large_go_into_chunks_where_memory_is_short() {
+    let of = |memory| {
+        let settings = vec![("time".to_string(), Setting::Int(16))];
+        compiled_with(&Options { settings, ..options(memory, false) })
+    };
+    let free = of(None);
+    // 25 MB of logits, of which a third is a row of the batch.
+    let less = of(Some(peak(&free).total() - 12_000_000));
+    let values = [&free, &less].map(|output| peak(output).values);
+    assert!(values[0] > 25_000_000 && values[1] + 12_000_000 <= values[0], "{values:?}");
+    let [a, b] = [&free, &less].map(|output| trained(output, (3, 16), 2, false).0);
+    assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-4), "{a:?} {b:?}");
 }
 
 /// What a process that trains says that it will take, and the most that it took, in bytes.

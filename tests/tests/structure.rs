@@ -8,7 +8,7 @@ use weft_compiler::kernel::Kernel;
 use weft_compiler::plan::Kernels;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::elaborate::Setting;
-use weft_runtime::plan::{CAPACITY, PAST, Place, Plan, Program, Size, Step};
+use weft_runtime::plan::{CAPACITY, Launch, PAST, Place, Plan, Program, Size, Step};
 use weft_tests::engine::{shown, specification};
 
 /// What a specification compiles to, without machine code. For one processor, so that every machine plans the same.
@@ -332,4 +332,31 @@ fn what_much_is_stored_before_it_is_read_again_lies_far() {
     assert_eq!(large.iter().filter(|&&results| results == 2).count(), 1, "{large:?}");
     let small = far("../examples/shakespeare.weft", "shakespeare");
     assert!(small.iter().all(|&results| results == 0), "{small:?}");
+}
+
+/// Queries, keys and values are products of one operand: no thread waits between them, in training, before a text and within it.
+#[test]
+fn products_of_one_operand_run_side_by_side() {
+    fn groups(planned: &Planned, steps: &[Step], found: &mut Vec<usize>) {
+        let mut count = 0;
+        for step in steps {
+            let product = |launch: &Launch| planned.kernels.list[launch.kernel as usize].0.contains("product");
+            match step {
+                Step::Launch(launch) if product(launch) => count = if launch.beside { count + 1 } else { 1 },
+                Step::Launch(_) | Step::Prepare { .. } => count = 0,
+                Step::Loop { body, .. } => groups(planned, body, found),
+            }
+            found.push(count);
+        }
+    }
+    for (planned, program) in [
+        (Planned::library("gpt2", "Gpt2", &[]), "prefill"),
+        (Planned::library("gpt2", "Gpt2", &[]), "decode"),
+        (Planned::recipe("recipe", "deep"), "train_step"),
+    ] {
+        let program = planned.plan.programs.iter().find(|p| p.name == program).unwrap();
+        let mut found = Vec::new();
+        groups(&planned, &program.steps, &mut found);
+        assert!(found.iter().any(|&count| count >= 3), "{}: {found:?}", program.name);
+    }
 }

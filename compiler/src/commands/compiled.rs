@@ -40,7 +40,7 @@ pub struct CompileArgs {
     /// Compile as written: neither rewrite nor fuse
     #[arg(long)]
     pub no_optimise: bool,
-    /// Train in so much memory, such as 2GB: what does not fit is computed again
+    /// Train in so much memory, such as 2GB, the process itself not counted: what does not fit is made in chunks or computed again
     #[arg(long, value_name = "LIMIT", value_parser = bytes)]
     pub memory: Option<u64>,
     /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64
@@ -80,7 +80,7 @@ fn bytes(text: &str) -> Result<u64, String> {
 }
 
 /// `name=value`
-fn setting(text: &str) -> Result<(String, Setting), String> {
+pub fn setting(text: &str) -> Result<(String, Setting), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().into(), Setting::parse(value.trim()))),
         _ => Err("it is written NAME=VALUE".into()),

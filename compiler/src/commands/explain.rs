@@ -9,9 +9,12 @@ use weft_compiler::passes::decode::{Kept, Places};
 use weft_compiler::survey;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
+use weft_dsl::elaborate::Setting;
 use weft_runtime::console::{heading, thousands};
 
-use super::{Outcome, Shown, ablation};
+use super::ablation::{self, MeasureArgs};
+use super::compiled::setting;
+use super::{Outcome, Shown};
 
 pub const EXAMPLE: &str = "\
 Example: all codes, and one of them
@@ -41,12 +44,11 @@ pub struct ExplainArgs {
     /// Which program of it [default: all]
     #[arg(long, value_name = "NAME", requires = "rewrites")]
     pub program: Option<String>,
-    /// Time a program with all sets of rewrite rules and without each, in turns
-    #[arg(long, requires = "rewrites", requires = "inputs", requires = "program")]
-    pub measure: bool,
-    /// Its inputs by name (safetensors); of `decode`: prompts
-    #[arg(long, value_name = "FILE", requires = "measure")]
-    pub inputs: Option<PathBuf>,
+    /// Configuration: `--set batch=4`
+    #[arg(long, value_name = "NAME=VALUE", value_parser = setting, requires = "rewrites")]
+    pub set: Vec<(String, Setting)>,
+    #[command(flatten)]
+    pub measured: MeasureArgs,
     #[command(flatten)]
     pub shown: Shown,
 }
@@ -70,11 +72,12 @@ fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
     let specification = compile::load(spec)?;
     args.shown.diagnostics(&specification.warnings, specification.program.sources());
     let subject = specification.subject(args.item.as_deref())?;
-    if let (true, Some(inputs), Some(program)) = (args.measure, &args.inputs, &args.program) {
-        return ablation::measure(&specification, &subject, program, inputs);
+    let options = Options { settings: args.set.clone(), ..Options::of(Cpu::host()) };
+    if let (true, Some(program)) = (args.measured.measure, &args.program) {
+        return ablation::measure(&specification, &subject, options, program, &args.measured, args.shown.json);
     }
     let wanted = |name: &str| args.program.as_deref().is_none_or(|program| program == name);
-    for (program, report) in survey::rewrites(&specification, &subject, &wanted, &Options::of(Cpu::host()))? {
+    for (program, report) in survey::rewrites(&specification, &subject, &wanted, &options)? {
         println!("{}\n{report}", heading(&program));
     }
     Ok(0)

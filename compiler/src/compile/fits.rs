@@ -8,9 +8,26 @@ use super::{Failure, Options, Specification, Subject, Watch};
 use crate::passes::differentiate::Keep;
 use crate::plan::Kernels;
 
+/// What is done for memory at the price of time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Thrift {
+    /// What is kept for gradients.
+    pub keep: Keep,
+    /// Values that are not so large are made in chunks, too.
+    pub chunks: bool,
+}
+
+impl Thrift {
+    /// From the fastest to the smallest. Chunks compute nothing twice.
+    fn choices() -> impl Iterator<Item = Thrift> {
+        let chunked = Keep::CHOICES.into_iter().map(|keep| Self { keep, chunks: true });
+        std::iter::once(Self::default()).chain(chunked)
+    }
+}
+
 impl Specification {
-    /// Plans the wanted programs of a subject; all but the machine code of their kernels. Where memory is limited, less and less
-    /// is kept for gradients until training fits.
+    /// Plans the wanted programs of a subject; all but the machine code of their kernels. Where memory is limited, more is made in
+    /// chunks, then less and less is kept for gradients, until training fits.
     ///
     /// # Errors
     /// Besides faults of the specification: it does not fit.
@@ -22,20 +39,20 @@ impl Specification {
         watch: Watch,
     ) -> std::result::Result<(Plan, Kernels), Failure> {
         let Some(limit) = options.memory else {
-            return self.plan_keeping(subject, wanted, options, Keep::default(), watch);
+            return self.plan_with(subject, wanted, options, Thrift::default(), watch);
         };
         let threads = choose_threads(None)?;
         let mut peaks = Vec::new();
-        for keep in Keep::CHOICES {
-            let planned = self.plan_keeping(subject, wanted, options, keep, watch)?;
+        for thrift in Thrift::choices() {
+            let planned = self.plan_with(subject, wanted, options, thrift, watch)?;
             match peak::of_training(&planned.0, threads)? {
                 Some(peak) if peak.total() > limit => peaks.push(peak),
                 _ => return Ok(planned),
             }
         }
         let least = peaks.into_iter().min_by_key(Peak::total).unwrap_or_default();
-        let message =
-            "does not fit, whatever is computed again; a smaller batch (`--set batch=…`) or `accumulate` takes less";
+        let message = "does not fit, whatever is made in chunks or computed again; a smaller batch (`--set batch=…`) or \
+                       `accumulate` takes less";
         Err(anyhow::anyhow!("training in {} {message}. The least possible is {least}", peak::shown(limit)).into())
     }
 }

@@ -42,6 +42,16 @@ pub const PIPELINE: &[Pass] = &[
     Pass { name: "chunked", run: chunked::find },
 ];
 
+/// [`PIPELINE`] without a set of rewrite rules, by its number; where `smaller`, not only the largest values are brought into chunks.
+pub fn pipeline(without: Option<usize>, smaller: bool) -> Vec<Pass> {
+    let chosen = |pass: &Pass| match (pass.name, without) {
+        (REWRITE, Some(set)) => crate::rewrite::without(set),
+        ("chunked", _) if smaller => chunked::find_smaller,
+        _ => pass.run,
+    };
+    PIPELINE.iter().map(|pass| Pass { run: chosen(pass), ..*pass }).collect()
+}
+
 /// How the passes are run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {

@@ -58,7 +58,8 @@ pub struct Common {
     /// Fill memory with NaN before use, to find what reads what it should not
     #[arg(long)]
     pub checked: bool,
-    /// Print how long each kernel took and what it reached; into FOLDER go a trace (for ui.perfetto.dev) and a picture of the roofline
+    /// Print how long each kernel took and what it reached; into FOLDER go the same numbers
+    /// (kernels.json), a trace (for ui.perfetto.dev) and a picture of the roofline
     #[arg(long, value_name = "FOLDER", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
     /// Say only what was asked for, and errors
@@ -86,7 +87,7 @@ impl Common {
         eprint!("{}", report.table(&ceilings));
         if let Some(folder) = folder {
             report.write(folder, &ceilings).with_context(|| format!("the profile in {}", folder.display()))?;
-            self.say(&format!("profile: {0}/trace.json, {0}/roofline.svg", folder.display()));
+            self.say(&format!("profile: {0}/kernels.json, {0}/trace.json, {0}/roofline.svg", folder.display()));
         }
         Ok(())
     }

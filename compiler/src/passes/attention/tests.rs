@@ -112,6 +112,14 @@ impl Writing {
         self.map(E::LE, &[s, t])
     }
 
+    /// Causal, and no further back than so many.
+    pub(crate) fn window(&mut self, near: f64) -> Value {
+        let (m, t, j, n) = (self.causal(), self.index(self.time), self.index(self.source), self.whole(near));
+        let back = self.map(E::SUB, &[t, j]);
+        let near = self.map(E::LT, &[back, n]);
+        self.map(E::AND, &[m, near])
+    }
+
     pub(crate) fn product(&mut self) -> Value {
         self.b.op(Op::Contract(vec![self.key]), &[self.q, self.k])
     }
@@ -186,12 +194,16 @@ pub(crate) const SCORES: &[(&str, Program)] = &[
         w.masked(s, m)
     }),
     ("window", |w| {
-        let (s, m) = (w.scaled(), w.causal());
-        let (t, j, n) = (w.index(w.time), w.index(w.source), w.whole(2.0));
-        let back = w.map(E::SUB, &[t, j]);
-        let near = w.map(E::LT, &[back, n]);
-        let both = w.map(E::AND, &[m, near]);
-        w.masked(s, both)
+        let (s, m) = (w.scaled(), w.window(2.0));
+        w.masked(s, m)
+    }),
+    ("window of one", |w| {
+        let (s, m) = (w.scaled(), w.window(1.0));
+        w.masked(s, m)
+    }),
+    ("window over blocks", |w| {
+        let (s, m) = (w.scaled(), w.window(40.0));
+        w.masked(s, m)
     }),
     ("padding", |w| {
         let (s, m) = (w.scaled(), w.truths("present", &[w.batch, w.source]));

@@ -168,6 +168,13 @@ fn what_is_wanted_whole_or_needs_all_rows_stays() {
     let graph = c.finish(vec![loss], Some(loss));
     assert!(chunked(&graph, typical(4, 1 << 21)));
     assert!(!chunked(&graph, typical(12, 64)));
+    // Not that small where memory is what counts.
+    assert!(!chunked(&graph, typical(4, 1 << 17)));
+    let mut after = graph.clone();
+    after.axes.typical.extend(typical(4, 1 << 17));
+    find_smaller(&mut after);
+    assert_eq!(scans(&after), [1]);
+    same(&graph, &after);
     assert!(!chunked(&graph, typical(1, 8)));
     assert!(!chunked(&graph, HashMap::new()));
 }

@@ -12,11 +12,14 @@ use super::pack::{Rows, vectors};
 use super::problem::{Problem, ROWS, Roles, runs};
 use crate::graph::Kind;
 use crate::kernel::{Dtype, Place, Reg, Writer};
-use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
+use crate::schedule::{Address, Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
 
 /// Weights below are taken for 0, 2⁻⁸⁰: next to the others of a row, whose sum is 1, they are nothing, and arithmetic on what comes
 /// of them, which is no normal number, takes a processor a hundred times as long.
 const LEAST: f64 = 8.271_806_125_530_277e-25;
+
+/// Elements of a line of the caches.
+const LINE: u16 = 16;
 
 /// Scratch memory of a tile.
 pub(super) struct Tiles {
@@ -50,7 +53,7 @@ pub fn schedule(p: &Problem, roles: &Roles, inputs: &[Layout], outputs: &[Layout
     let mut w = Writer::new(p.arguments(), 0);
     let mut e = Exprs::new(p.body, p.axes, inputs, p.lanes);
     let mut tile = |elements: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, elements), stride };
-    let (columns, keys, values) = (p.columns(), p.whole(p.key.1), p.whole(p.value.1));
+    let (columns, keys, values) = (p.wide(), p.whole(p.key.1), p.whole(p.value.1));
     let tiles = Tiles {
         q: tile(ROWS * keys, keys),
         g: tile(ROWS * values, values),
@@ -130,17 +133,19 @@ impl Backward<'_> {
             let volume = w.int(i64::from(volume));
             p.fill(w, place, volume, 0.0);
         }
-        let (size, unit) = (e.extent(w, p.source), w.int(i64::from(p.columns())));
-        w.repeat((zero, size, p.columns()), &[], |w, from, _| {
+        let (size, unit) = (e.extent(w, p.source), w.int(i64::from(p.wide())));
+        w.repeat((zero, size, p.wide()), &[], |w, from, _| {
             let left = w.sub(size, from);
             let count = w.map(E::MIN, &[left, unit]);
+            let (_, all) = runs(w, p.mr, (zero, count));
+            let whole = scaled(w, all, p.mr);
             let k = Rows { node: keys, along: p.source, from, count, within: p.key };
             let v = Rows { node: values, within: p.value, ..k };
             p.pack(w, e, env, &k, t.k);
             p.transpose(w, e, env, &k, &self.inputs[1], t.kt);
             p.transpose(w, e, env, &v, &self.inputs[2], t.vt);
             for tile in [t.dk, t.dv] {
-                let volume = w.int(i64::from(p.columns() * tile.stride));
+                let volume = scaled(w, whole, tile.stride);
                 p.fill(w, tile.place, volume, 0.0);
             }
             self.queries(w, e, env, Sources { from, count });
@@ -188,22 +193,50 @@ impl Backward<'_> {
         out
     }
 
-    /// Gradients of queries before anything is added to them.
+    /// Gradients of queries that see no sources: nothing else is written there.
     fn clear(&self, w: &mut Writer, e: &mut Exprs, env: &Env) {
         let p = self.p;
         let nothing = w.constant(Dtype::F32, p.lanes, 0.0);
         self.members(w, e, env, |w, e, env| {
-            let (zero, time) = (w.int(0), e.extent(w, p.time));
-            w.repeat((zero, time, 1), &[], |w, t, _| {
-                let env = env.with(p.time, Position::Scalar(t));
-                vectors(w, p.lanes, p.key.1, |w, v, mask| {
-                    let mut env = env.with(p.key.0, Position::Lanes(v));
-                    env.mask = mask;
-                    let env = self.outside(0, &env);
-                    e.store(w, self.result(0), &self.outputs[0], &env, nothing);
+            let (zero, size) = (w.int(0), e.extent(w, p.source));
+            self.row_blocks(w, e, env, size, |w, e, queries, (start, end)| {
+                let none = w.map(E::LE, &[end, start]);
+                w.when(none, |w| {
+                    w.repeat((zero, queries.rows, 1), &[], |w, i, _| {
+                        let env = env.with(p.time, Position::Scalar(w.add(queries.first, i)));
+                        vectors(w, p.lanes, p.key.1, |w, v, mask| {
+                            let mut env = env.with(p.key.0, Position::Lanes(v));
+                            env.mask = mask;
+                            let env = self.outside(0, &env);
+                            e.store(w, self.result(0), &self.outputs[0], &env, nothing);
+                        });
+                        Vec::new()
+                    });
                 });
-                Vec::new()
             });
+        });
+    }
+
+    /// Blocks of rows, with the first source that one of theirs sees, and the first beyond, at most `size`.
+    fn row_blocks(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        env: &Env,
+        size: Reg,
+        each: impl FnOnce(&mut Writer, &mut Exprs, Queries, (Reg, Reg)),
+    ) {
+        let p = self.p;
+        let (zero, one, unit) = (w.int(0), w.int(1), w.int(i64::from(ROWS)));
+        let time = e.extent(w, p.time);
+        w.repeat((zero, time, ROWS), &[], |w, first, _| {
+            let left = w.sub(time, first);
+            let rows = w.map(E::MIN, &[left, unit]);
+            let last = w.add(first, rows);
+            let last = w.sub(last, one);
+            let seen = (p.bounds.start(w, e, env, first), p.bounds.end(w, e, env, last, size));
+            each(w, e, Queries { first, rows }, seen);
+            Vec::new()
         });
     }
 
@@ -224,35 +257,22 @@ impl Backward<'_> {
 
     /// All rows that see a block of sources.
     fn queries(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources) {
-        let p = self.p;
         self.members(w, e, env, |w, e, env| {
             e.hoist(w, &self.roles.roots(), env);
-            let (zero, one, unit) = (w.int(0), w.int(1), w.int(i64::from(ROWS)));
-            let (time, size) = (e.extent(w, p.time), e.extent(w, p.source));
-            w.repeat((zero, time, ROWS), &[], |w, first, _| {
-                let left = w.sub(time, first);
-                let rows = w.map(E::MIN, &[left, unit]);
-                let queries = Queries { first, rows };
-                if p.bounds.is_empty() {
-                    self.block(w, e, env, sources, queries);
-                    return Vec::new();
-                }
-                let last = w.add(first, rows);
-                let last = w.sub(last, one);
-                let (start, end) = (p.bounds.start(w, e, env, first), p.bounds.end(w, e, env, last, size));
-                let to = w.add(sources.from, sources.count);
-                let to = w.map(E::MIN, &[to, end]);
+            let zero = w.int(0);
+            let to = w.add(sources.from, sources.count);
+            self.row_blocks(w, e, env, to, |w, e, queries, (start, to)| {
                 let count = w.sub(to, sources.from);
                 let (some, reached) = (w.map(E::GT, &[count, zero]), w.map(E::LT, &[start, to]));
                 let seen = w.map(E::AND, &[some, reached]);
-                w.when(seen, |w| self.block(w, e, env, Sources { count, ..sources }, queries));
-                Vec::new()
+                let before = w.map(E::LT, &[start, sources.from]);
+                w.when(seen, |w| self.block(w, e, env, Sources { count, ..sources }, queries, before));
             });
         });
     }
 
-    /// A block of rows with a block of sources.
-    fn block(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources, queries: Queries) {
+    /// A block of rows with a block of sources; whether the rows have been with others before.
+    fn block(&self, w: &mut Writer, e: &mut Exprs, env: &Env, sources: Sources, queries: Queries, before: Reg) {
         let (p, t) = (self.p, &self.tiles);
         let (zero, most) = (w.int(0), w.int(i64::from(p.mr - 1)));
         let (_, all) = runs(w, p.mr, (zero, queries.rows));
@@ -311,6 +331,7 @@ impl Backward<'_> {
             let env = env.with(p.time, Position::Scalar(at));
             let stride = w.int(i64::from(t.dq.stride));
             let start = w.mul(i, stride);
+            let before = w.splat(before, p.lanes);
             vectors(w, p.lanes, p.key.1, |w, v, mask| {
                 let mut env = env.with(p.key.0, Position::Lanes(v));
                 env.mask = mask;
@@ -318,8 +339,9 @@ impl Backward<'_> {
                 let index = w.add(start, v);
                 let part = w.load(t.dq.place, index, p.lanes, None);
                 if let Some(at) = address(w, &mut e.sizes, p.axes, &self.outputs[0], &env, p.lanes) {
-                    let before = load(w, self.result(0), at, &env, p.lanes);
-                    let sum = w.add(before, part);
+                    let summed = env.masked(w, Some(before));
+                    let sum = load(w, self.result(0), at, &summed, p.lanes);
+                    let sum = w.add(sum, part);
                     store(w, self.result(0), at, sum, &env, p.lanes);
                 }
             });
@@ -336,12 +358,14 @@ impl Backward<'_> {
         self.deltas(w, e, env, band);
         let sums = vec![none; self.summed().len()];
         w.repeat((zero, band.rows, 1), &[], |w, i, _| {
-            let row = env.with(p.time, Position::Scalar(w.add(band.first, i)));
+            let at = w.add(band.first, i);
+            self.fetch(w, e, env, at, band);
+            let row = env.with(p.time, Position::Scalar(at));
             let delta = w.load(t.delta, i, 1, None);
             e.preset(w, roles.delta, &row, delta);
             e.hoist(w, &roots, &row);
-            let at = w.add(band.row, i);
-            let start = scaled(w, at, t.s.stride);
+            let place = w.add(band.row, i);
+            let start = scaled(w, place, t.s.stride);
             let sums = w.repeat((band.seen.0, band.seen.1, 1), &sums, |w, v, sums| {
                 let by = scaled(w, v, p.lanes.into());
                 let (at, index) = (w.add(band.from, by), w.add(start, by));
@@ -369,6 +393,26 @@ impl Backward<'_> {
             });
             self.gather_row(w, e, &row, &sums);
             Vec::new()
+        });
+    }
+
+    /// Brings nearer where the gradients of the source at a row's own position are to lie.
+    fn fetch(&self, w: &mut Writer, e: &mut Exprs, env: &Env, at: Reg, band: &Band) {
+        let p = self.p;
+        let columns = w.int(i64::from(p.wide()));
+        let to = w.add(band.from, columns);
+        let (after, within) = (w.map(E::GE, &[at, band.from]), w.map(E::LT, &[at, to]));
+        let own = w.map(E::AND, &[after, within]);
+        w.when(own, |w| {
+            for (number, within) in [(1, p.key), (2, p.value)] {
+                let env = env.with(p.source, Position::Scalar(at));
+                vectors(w, LINE, within.1, |w, v, _| {
+                    let env = self.outside(number, &env.with(within.0, Position::Lanes(v)));
+                    if let Some(Address::Run(at)) = address(w, &mut e.sizes, p.axes, &self.outputs[number], &env, p.lanes) {
+                        w.fetch(self.result(number), at);
+                    }
+                });
+            }
         });
     }
 

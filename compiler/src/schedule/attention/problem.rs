@@ -12,14 +12,16 @@ use crate::passes::attention::{Gathered, gathered, shape};
 use crate::schedule::{Env, Exprs, Layout, Machine, Position, Unschedulable, dtype};
 
 /// Rows of a block of a derivative.
-pub const ROWS: u32 = 64;
+pub const ROWS: u32 = 32;
 /// Rows of a tile of an attention at most: keys and values are packed once for all of them.
 const TALL: u32 = 128;
 /// Vectors of sources of a block.
-pub const VECTORS: u32 = 4;
+const VECTORS: u32 = 4;
+/// Of a derivative's: its rows are packed again for each.
+const WIDE: u32 = 8;
 /// Vectors of a register block.
 pub const WIDTH: u32 = 2;
-const _: () = assert!(VECTORS.is_multiple_of(WIDTH));
+const _: () = assert!(VECTORS.is_multiple_of(WIDTH) && WIDE.is_multiple_of(WIDTH));
 
 /// The parts of an attention.
 #[derive(Debug)]
@@ -205,6 +207,11 @@ impl<'a> Problem<'a> {
     /// Sources of a block.
     pub fn columns(&self) -> u32 {
         VECTORS * u32::from(self.lanes)
+    }
+
+    /// Sources of a block of a derivative.
+    pub fn wide(&self) -> u32 {
+        WIDE * u32::from(self.lanes)
     }
 
     /// Rows that are looked at together: of so many a vector has one number each.

@@ -23,13 +23,14 @@ const SIZES: &[[i64; 7]] = &[
     [1, 1, 1, 0, 5, 3, 3],
     [1, 1, 2, 67, 131, 8, 5],
     [1, 1, 1, 149, 149, 2, 3],
+    [1, 1, 2, 83, 6, 3, 5],
 ];
 
 /// With which the kernels of some sizes run: compiled, and in doubles where sums are long.
 fn with(size: usize) -> With {
     match size {
         2 => With::Machine,
-        6 | 7 => With::Wide,
+        6..=8 => With::Wide,
         _ => With::Interpreter,
     }
 }

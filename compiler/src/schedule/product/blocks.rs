@@ -26,6 +26,13 @@ const FETCH: u64 = 150;
 /// For each vector of results.
 const FINISH: u64 = 2300;
 
+/// Elements of the columns' operand that a tile of few rows reads: as much as the first-level cache holds.
+const FEW_READ: u64 = 8192;
+/// The same where it lies packed: a tile of this many is large enough …
+const FEW_PACKED: u64 = 49152;
+/// … and there are at least so many tiles, so that threads of unequal speed end together.
+const FEW_TILES: u64 = 48;
+
 /// Block sizes, in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blocks {
@@ -89,9 +96,10 @@ impl Blocks {
             let kc = k.div_ceil(passes).next_multiple_of(width.max(8));
             let nc = match problem.b_along {
                 Along::Own if !ready => n.div_ceil(4).clamp(384, 1024),
-                // Small ones, so that threads of unequal speed end together; packed columns some more at a time, because the rows are
-                // evaluated again and the outputs finished for each tile, and memory waits meanwhile.
-                _ => (8192 / k.max(1)).max(if ready { (n / 48).min(49152 / k.max(1)) } else { 0 }),
+                // Small ones; packed columns some more at a time, because the rows are evaluated again and the outputs finished for
+                // each tile, and memory waits meanwhile.
+                _ if ready => (n / FEW_TILES).clamp(FEW_READ / k.max(1), FEW_PACKED / k.max(1)),
+                _ => FEW_READ / k.max(1),
             };
             let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.

@@ -29,34 +29,32 @@ const AHEAD: u32 = 16;
 /// In so many places side by side memory is read fastest: more than in one by a tenth.
 const SIDE_BY_SIDE: u32 = 4;
 
-/// `C += A · B` where `B` lies along the sum: each of a few columns is a vector of partial sums, folded at the end.
+/// `C += A · B` where `B` lies along the sum: a few columns side by side, each a vector or two of partial sums, folded at the end.
 pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
-    let (lanes, together) = (blocks.lanes, if rows.count == 1 { 8 } else { 4 });
-    let zero = w.int(0);
-    w.repeat((zero, block.count, together), &[], |w, column, _| {
-        let mut envs = Vec::new();
-        for i in 0..together {
+    let (lanes, parts) = (blocks.lanes, if rows.count == 1 { 2 } else { 1 });
+    let (zero, step) = (w.int(0), u32::from(lanes) * parts);
+    w.repeat((zero, block.count, SIDE_BY_SIDE), &[], |w, column, _| {
+        let from = |w: &mut Writer, i: u32| {
             let i = w.int(i64::from(i));
-            let i = w.add(column, i);
+            w.add(column, i)
+        };
+        let mut envs = Vec::new();
+        for i in 0..SIDE_BY_SIDE {
+            let i = from(w, i);
             let env = row(w, e, base, block, i);
             e.hoist(w, &[block.node], &env);
             envs.push(env);
         }
-        // The same place of the columns behind these.
-        let ahead: Vec<Env> = (0..together)
+        // The columns behind these.
+        let behind: Vec<Env> = (SIDE_BY_SIDE..2 * SIDE_BY_SIDE)
             .map(|i| {
-                let (mut env, i) = (base.clone(), w.int(i64::from(together + i)));
-                let at = w.add(column, i);
+                let (mut env, at) = (base.clone(), from(w, i));
                 let at = w.add(block.from, at);
                 block.own.at(w, e, &mut env, at);
                 env
             })
             .collect();
-        let mut step = |w: &mut Writer, k: Reg, mask: Option<Reg>, sums: &[Reg]| -> Vec<Reg> {
-            let mut next = sums.to_vec();
-            for env in ahead.iter().filter(|_| mask.is_none()) {
-                fetch(w, e, block, env, k);
-            }
+        let add_up = |w: &mut Writer, e: &mut Exprs, (k, mask): (Reg, Option<Reg>), part: u32, sums: &mut [Reg]| {
             let a: Vec<Reg> = (0..rows.count)
                 .map(|r| {
                     let start = w.int(i64::from(r * blocks.row_stride()));
@@ -72,27 +70,48 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
                     b = w.map(Elementwise::SELECT, &[mask, b, nothing]);
                 }
                 for (r, &a) in a.iter().enumerate() {
-                    let sum = &mut next[r * together as usize + j];
+                    let sum = &mut sums[(r * envs.len() + j) * parts as usize + part as usize];
                     *sum = blocks.fma(w, a, b, *sum);
                 }
             }
-            next
         };
+        let by = w.int(i64::from(step));
+        let number = w.map(Elementwise::IDIV, &[block.kc, by]);
+        let full = w.mul(number, by);
+        // What is fetched lies in these columns first, and then where those behind begin.
+        let ahead = w.int(i64::from(AHEAD * u32::from(lanes)));
+        let ahead = group::least(w, ahead, full);
+        let turn = w.sub(full, ahead);
+        let back = w.sub(ahead, full);
         let nothing = w.constant(Dtype::F32, lanes, 0.0);
-        let init = vec![nothing; (rows.count * together) as usize];
-        let width = w.int(i64::from(lanes));
-        let number = w.map(Elementwise::IDIV, &[block.kc, width]);
-        let full = w.mul(number, width);
-        let mut sums = w.repeat((zero, full, u32::from(lanes)), &init, |w, k, sums| step(w, k, None, sums));
-        if !block.sum.is_whole(lanes) {
-            let iota = w.iota(Dtype::I64, lanes);
-            let at = w.add(full, iota);
-            let mask = w.map(Elementwise::LT, &[at, block.kc]);
-            sums = step(w, full, Some(mask), &sums);
+        let mut sums = vec![nothing; (rows.count * SIDE_BY_SIDE * parts) as usize];
+        for (first, last, fetched, ahead) in [(zero, turn, &envs, ahead), (turn, full, &behind, back)] {
+            sums = w.repeat((first, last, step), &sums, |w, k, sums| {
+                let mut next = sums.to_vec();
+                for part in 0..parts {
+                    let own = w.int(i64::from(part * u32::from(lanes)));
+                    let k = w.add(k, own);
+                    let at = w.add(k, ahead);
+                    fetched.iter().for_each(|env| fetch(w, e, block, env, at));
+                    add_up(w, e, (k, None), part, &mut next);
+                }
+                next
+            });
         }
-        for (i, sum) in (0..).zip(sums) {
-            let to = w.int(i64::from(i / together * blocks.nc + i % together));
+        if block.sum.volume().known().is_none_or(|n| n % i64::from(step) != 0) {
+            sums = w.repeat((full, block.kc, u32::from(lanes)), &sums, |w, k, sums| {
+                let mut next = sums.to_vec();
+                let iota = w.iota(Dtype::I64, lanes);
+                let at = w.add(k, iota);
+                let mask = w.map(Elementwise::LT, &[at, block.kc]);
+                add_up(w, e, (k, Some(mask)), 0, &mut next);
+                next
+            });
+        }
+        for (i, sums) in (0..).zip(sums.chunks(parts as usize)) {
+            let to = w.int(i64::from(i / SIDE_BY_SIDE * blocks.nc + i % SIDE_BY_SIDE));
             let to = w.add(to, column);
+            let sum = in_pairs(w, sums);
             let sum = w.fold(Monoid::Sum, sum);
             add(w, rows, to, sum);
         }

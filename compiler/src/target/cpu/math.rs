@@ -8,7 +8,7 @@
 //! | `exp` | 0.9 | results below the smallest normal number are 0 |
 //! | `log` | 0.9 | |
 //! | `log1p` | 0.9 | |
-//! | `tanh` | 1.4 | |
+//! | `tanh` | 2.6 | |
 //! | `erf` | 1.4 | |
 //! | `sin`, `cos` | 1.6 | where `abs(x) < 2⁴⁰`; beyond, finite `x` are taken for 0 |
 //! | `pow` | 0.6 | computed in doubles |
@@ -161,14 +161,11 @@ impl Math<'_> {
         self.choose(&beyond, &endless, &result)
     }
 
-    /// `exp(a)` where `|a| ≤ 80`, or NaN.
-    pub fn exp_within(&mut self, a: &str) -> Value {
-        let (p, n) = self.exp_parts(a);
-        // The integer is what lies below the bits of 1.5: as an exponent, it is all that is not shifted out.
-        let power = self.with_int("shl", &n, 23);
+    /// `2ⁿ`, of bits whose low part is n, above it those of 1.5: as an exponent, n is all that is not shifted out.
+    fn power_of_two(&mut self, n: &str) -> Value {
+        let power = self.with_int("shl", n, 23);
         let power = self.with_int("add", &power, 127 << 23);
-        let power = self.value_of(&power);
-        self.mul(&p, &power)
+        self.value_of(&power)
     }
 
     /// `exp(a) = p · 2ⁿ`: p, and bits whose low part is n.
@@ -261,24 +258,27 @@ fn log1p(m: &mut Math) -> Value {
     m.choose(&same, "%a", &result)
 }
 
-/// Near 0 a polynomial (Moshier's Cephes library), elsewhere `1 − 2 / (exp(2a) + 1)`.
+/// `h / (h + 1)` with `h = (exp(2a) − 1) / 2`, which near 0 is as exact as elsewhere: for `a = n ln 2 / 2 + r` it is `2ⁿ s + (2ⁿ − 1) / 2`,
+/// where `s = (exp(2r) − 1) / 2 = r + r² P(r)`; P is a minimax fit over `|r| ≤ ln 2 / 4`, to 2⁻²⁶ of s.
 fn tanh(m: &mut Math) -> Value {
     let size = m.abs("%a");
-    let square = m.mul("%a", "%a");
-    let p = m.polynomial(&square, &[-5.704_988_7e-3, 2.063_908_88e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1]);
-    let cube = m.mul(&square, "%a");
-    let near = m.fma(&p, &cube, "%a");
     // Beyond 10 the result is 1 when rounded.
     let limit = m.c(10.0);
     let beyond = m.is(&size, "ogt", &limit);
-    let within = m.choose(&beyond, &limit, &size);
-    let twice = m.add(&within, &within);
-    let e = m.exp_within(&twice);
-    let e = m.add(&e, &m.c(1.0));
-    let part = m.div(&m.c(2.0), &e);
-    let far = m.sub(&m.c(1.0), &part);
-    let small = m.is(&size, "olt", &m.c(0.625));
-    let result = m.choose(&small, &near, &far);
+    let size = m.choose(&beyond, &limit, &size);
+    let big = m.c(1.5 * 23f64.exp2());
+    let shifted = m.fma(&size, &m.c(2.0 * std::f64::consts::LOG2_E), &big);
+    let n = m.sub(&shifted, &big);
+    let r = m.fma(&n, &m.c(-std::f64::consts::LN_2 / 2.0), &size);
+    let p = m.polynomial(&r, &[4.462_927_2e-2, 1.338_671_6e-1, 3.333_302_4e-1, 6.666_616_8e-1, 1.0]);
+    let square = m.mul(&r, &r);
+    let s = m.fma(&p, &square, &r);
+    let n = m.bits_of(&shifted);
+    let power = m.power_of_two(&n);
+    let less = m.fma(&power, &m.c(0.5), &m.c(-0.5));
+    let h = m.fma(&power, &s, &less);
+    let more = m.add(&h, &m.c(1.0));
+    let result = m.div(&h, &more);
     m.code.intrinsic("copysign", m.ty, &[&result, "%a"])
 }
 

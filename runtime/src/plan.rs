@@ -3,7 +3,11 @@
 //! The compiler makes it, an executable carries it, and [`crate::exec`] runs it. Sizes that are known only at run time are
 //! polynomials over named variables; the runtime solves them once for each binding.
 
+mod recipe;
+
 use serde::{Deserialize, Serialize};
+
+pub use recipe::{Data, Recipe, Tokenizer};
 
 /// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
 pub const FORMAT: u32 = 4;
@@ -384,74 +388,4 @@ pub enum Count {
         /// Number of places.
         modulus: u32,
     },
-}
-
-/// How the specification is trained (a `train` item), as far as the runtime needs to know.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Its name.
-    pub name: String,
-    /// Where batches come from.
-    pub data: Data,
-    /// Sequences in a batch.
-    pub batch: u64,
-    /// Tokens in a sequence.
-    pub time: u64,
-    /// Optimizer steps in all.
-    pub steps: u64,
-    /// Micro-batches in a step.
-    pub accumulate: u64,
-    /// Largest gradient norm; `None`: no clipping. The step's program clips; this is for reports.
-    pub clip: Option<f64>,
-    /// Seed of everything drawn by chance.
-    pub seed: u64,
-    /// Steps between evaluations; 0: none.
-    pub evaluate_every: u64,
-    /// Batches in one evaluation; 0: the whole held-out text once.
-    pub evaluate_batches: u64,
-    /// Steps between checkpoints; 0: only at the end.
-    pub checkpoint_every: u64,
-    /// Names of the objective's metrics, in the order of the outputs `metric.NAME`.
-    pub metrics: Vec<String>,
-}
-
-impl Recipe {
-    /// The programs of a step: at once, or in micro-batches.
-    pub const STEP: [&str; 4] = ["train_step", "weigh", "accumulate", "update"];
-
-    /// A size of its batches, where it says it.
-    pub fn size(&self, name: &str) -> Option<i64> {
-        let size = match name {
-            "batch" => self.batch,
-            "time" => self.time,
-            _ => 0,
-        };
-        i64::try_from(size).ok().filter(|&size| size > 0)
-    }
-}
-
-/// Where batches come from.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub enum Data {
-    /// Given tensors only (`--batches FILE`).
-    #[default]
-    Batches,
-    /// Text files; their last part is held out.
-    Text {
-        /// Paths as written, relative to the specification.
-        paths: Vec<String>,
-        /// Share of the text that is held out, at its end.
-        held_out: f64,
-    },
-}
-
-/// How text becomes indices.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Tokenizer {
-    /// One index a character, in the order given.
-    Characters(Vec<char>),
-    /// One index a byte.
-    Bytes,
-    /// A `tokenizer.json`, whole.
-    Json(String),
 }

@@ -375,7 +375,7 @@ fn planned(
         let start = Instant::now();
         let program = crate::plan::program(name, graph, limits, &machine, &mut kernels, &mut slots)?;
         watch(&format!("{name}.plan"), &|| format!("{program:#?}"), start.elapsed());
-        plan.programs.push(program);
+        plan.programs.push(if options.checked { crate::plan::apart(program) } else { program });
     }
     plan.slots = slots.list;
     plan.params = slots.params;

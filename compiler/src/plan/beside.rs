@@ -1,6 +1,6 @@
 //! Which launches may run beside one another: a thread that has done its part of one begins with the next, and nobody waits.
 
-use weft_runtime::plan::MOST_BESIDE;
+use weft_runtime::plan::{MOST_BESIDE, Program, Step};
 
 use super::steps::Ref;
 
@@ -28,6 +28,21 @@ impl Beside {
         self.written.extend(writes.iter().map(|r| r.buffer));
         beside
     }
+}
+
+/// The program with each launch alone: code that checks itself says which argument was wrong, but not whose.
+pub fn apart(mut program: Program) -> Program {
+    fn alone(steps: &mut [Step]) {
+        for step in steps {
+            match step {
+                Step::Launch(launch) => launch.beside = false,
+                Step::Prepare { .. } => {}
+                Step::Loop { body, .. } => alone(body),
+            }
+        }
+    }
+    alone(&mut program.steps);
+    program
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod steps;
 mod updates;
 mod work;
 
+pub use beside::apart;
 pub use layout::Layouts;
 
 use std::collections::HashMap;

@@ -68,7 +68,8 @@ pub fn bench(compiled: Compiled, args: &BenchArgs) -> Result<Exit> {
     let (least, median, most) = (times[0], times[times.len() / 2], times[times.len() - 1]);
     println!("{}: median {median:.3} ms, least {least:.3}, most {most:.3}, {} runs", args.program, times.len());
     args.common.report(&mut bench.machine)?;
-    if let (Work::Texts(prompts), Some(token)) = (&bench.work, bench.token) {
+    bench.tokens.sort_by(f64::total_cmp);
+    if let (Work::Texts(prompts), Some(&token)) = (&bench.work, bench.tokens.get(bench.tokens.len() / 2)) {
         memory_speed(&mut bench.machine, prompts, token)?;
     }
     Ok(Exit::Done)
@@ -82,8 +83,8 @@ pub struct Bench<'a> {
     work: Work,
     /// How often it ran: the step of training.
     done: u64,
-    /// Milliseconds of each token behind the first, in the last run that wrote several.
-    token: Option<f64>,
+    /// Milliseconds of each token behind the first, in each run that wrote several.
+    tokens: Vec<f64>,
 }
 
 impl<'a> Bench<'a> {
@@ -121,7 +122,7 @@ impl<'a> Bench<'a> {
             Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
             None => machine.initialise(0)?,
         }
-        Ok(Self { machine, args, work, done: 0, token: None })
+        Ok(Self { machine, args, work, done: 0, tokens: Vec::new() })
     }
 
     /// The answer to a line of standard input.
@@ -140,7 +141,7 @@ impl<'a> Bench<'a> {
                     "operations": ceilings.operations,
                     "bandwidth": ceilings.bandwidth,
                     "parameters": parameters(&self.machine),
-                    "token": self.token,
+                    "token": self.tokens.last(),
                 })
                 .to_string())
             }
@@ -168,7 +169,7 @@ impl<'a> Bench<'a> {
             }
             Work::Texts(prompts) => {
                 let (first, all, outputs) = writes(&mut self.machine, self.args.tokens, prompts)?;
-                self.token = (self.args.tokens > 1).then(|| (all - first) / (self.args.tokens - 1) as f64);
+                self.tokens.extend((self.args.tokens > 1).then(|| (all - first) / (self.args.tokens - 1) as f64));
                 return Ok((all, outputs));
             }
         };

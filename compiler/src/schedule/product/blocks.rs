@@ -93,7 +93,7 @@ impl Blocks {
             // where it lies along that, else many columns.
             let passes = k.div_ceil(4096);
             // Places are taken up to eight at a time, and only the last block may have some over.
-            let kc = k.div_ceil(passes).next_multiple_of(width.max(8));
+            let kc = k.div_ceil(passes).next_multiple_of((2 * width).max(8));
             let nc = match problem.b_along {
                 Along::Own if !ready => n.div_ceil(4).clamp(384, 1024),
                 // Small ones; packed columns some more at a time, because the rows are evaluated again and the outputs finished for

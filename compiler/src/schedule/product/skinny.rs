@@ -98,7 +98,8 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
                 next
             });
         }
-        if block.sum.volume().known().is_none_or(|n| n % i64::from(step) != 0) {
+        let whole = |n: i64| n % i64::from(step) == 0;
+        if !block.sum.volume().known().is_some_and(whole) || !whole(i64::from(blocks.kc)) {
             sums = w.repeat((full, block.kc, u32::from(lanes)), &sums, |w, k, sums| {
                 let mut next = sums.to_vec();
                 let iota = w.iota(Dtype::I64, lanes);

@@ -78,11 +78,15 @@ fn few_rows() {
 /// Several blocks of a sum whose places are taken some at a time.
 #[test]
 fn few_rows_of_a_long_sum() {
-    let mut c = Case::default();
-    let (t, o, i) = (c.axis("time", 2), c.axis("out", 40), c.axis("in", 4104));
-    let (x, y) = (c.float(&[t, i]), c.float(&[i, o]));
-    let z = c.op(Op::Contract(vec![i]), &[x, y]);
-    check(&c.finish(vec![z]));
+    for (rows, sum) in [(2, 4104), (1, 4112), (1, 4128)] {
+        for along_the_sum in [false, true] {
+            let mut c = Case::default();
+            let (t, o, i) = (c.axis("time", rows), c.axis("out", 40), c.axis("in", sum));
+            let (x, y) = (c.float(&[t, i]), c.float(&if along_the_sum { [o, i] } else { [i, o] }));
+            let z = c.op(Op::Contract(vec![i]), &[x, y]);
+            check(&c.finish(vec![z]));
+        }
+    }
 }
 
 #[test]

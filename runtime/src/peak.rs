@@ -100,6 +100,13 @@ pub fn of_training(plan: &Plan, threads: usize) -> Result<Option<Peak>> {
     Ok((!programs.is_empty()).then_some(peak))
 }
 
+/// A size of training that the recipe does not tell, so that nobody knows how much it takes.
+pub fn unknown_size(plan: &Plan) -> Option<&str> {
+    let recipe = plan.recipe.as_ref()?;
+    let sizes = plan.programs.iter().filter(|program| trains(recipe, &program.name)).flat_map(|program| &program.sizes);
+    sizes.map(String::as_str).find(|name| recipe.size(name).is_none())
+}
+
 /// Whether training runs a program.
 fn trains(recipe: &Recipe, program: &str) -> bool {
     match program {

@@ -45,6 +45,10 @@ impl Specification {
         let mut peaks = Vec::new();
         for thrift in Thrift::choices() {
             let planned = self.plan_with(subject, wanted, options, thrift, watch)?;
+            if let Some(size) = peak::unknown_size(&planned.0) {
+                let message = "how much memory training takes depends on a size that the recipe does not state";
+                return Err(anyhow::anyhow!("{message}: with `--memory` it needs `{size} = …`").into());
+            }
             match peak::of_training(&planned.0, threads)? {
                 Some(peak) if peak.total() > limit => peaks.push(peak),
                 _ => return Ok(planned),

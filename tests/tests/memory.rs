@@ -132,3 +132,18 @@ fn what_is_stated_is_taken() {
     let (stated, taken) = said_and_taken("specs/many_values.weft");
     assert!((stated / taken - 1.0).abs() < 0.03, "stated {stated:.3e}, taken {taken:.3e}");
 }
+
+#[test]
+fn a_limit_needs_sizes_that_the_recipe_states() {
+    let text = include_str!("../specs/train_bert.weft");
+    let without: Vec<&str> = text.lines().filter(|line| !line.trim().starts_with("time =")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("without.weft");
+    std::fs::write(&path, without.join("\n")).unwrap();
+    let specification = specification(&path).unwrap_or_else(|e| panic!("{e:#}"));
+    let subject = Subject::Recipe("bert".into());
+    let compile = |memory| specification.compile_only(&subject, &|_| true, &options(memory, false), &mut |_, _, _| {});
+    assert!(compile(None).is_ok());
+    let refused = shown(compile(Some(1 << 40)).err().expect("nobody knows how much it takes"));
+    assert!(format!("{refused:#}").contains("it needs `time = …`"), "{refused:#}");
+}

@@ -58,21 +58,25 @@ fn of_few_rows_and_of_many_batches() {
     }
 }
 
-/// Plain layouts of a product of 64 rows: its kernel's product, as told.
-fn product(axes: i64, tuning: Arc<Tuning>) -> Product {
+/// A product of so many rows, columns and places of the sum in plain layouts, made behind some other axes; its kernel.
+fn kernel(axes: i64, [rows, columns, sum]: [i64; 3], tuning: Arc<Tuning>) -> Kernel {
     let mut c = Case::default();
     for _ in 0..axes {
         c.axis("another", 3);
     }
-    let (t, o, i) = (c.axis("time", 64), c.axis("out", 48), c.axis("in", 96));
+    let (t, o, i) = (c.axis("time", rows), c.axis("out", columns), c.axis("in", sum));
     let (x, y) = (c.float(&[t, i]), c.float(&[o, i]));
     let z = c.op(Op::Contract(vec![i]), &[x, y]);
     let ready = c.finish(vec![z]);
-    let fused = Fused { form: Form::Product, body: ready.body.clone() };
+    let fused = Fused { form: Form::Product, body: ready.body };
     let layouts = [vec![t, i], vec![o, i], vec![t, o]].map(Layout);
     let machine = Machine { lanes: 16, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning };
-    let scheduled = schedule(&fused, &ready.axes, &layouts[..2], &layouts[2..], &machine).unwrap();
-    scheduled.kernel.product.expect("it is named")
+    schedule(&fused, &ready.axes, &layouts[..2], &layouts[2..], &machine).unwrap().kernel
+}
+
+/// What the kernel of a product of 64 rows says that it is.
+fn product(axes: i64, tuning: Arc<Tuning>) -> Product {
+    kernel(axes, [64, 48, 96], tuning).product.expect("it is named")
 }
 
 #[test]
@@ -96,24 +100,10 @@ fn a_name_says_what_a_product_is_and_not_where_it_stands() {
 
 #[test]
 fn far_too_large_blocks_are_the_models() {
-    let model = product(0, Tuning::default().trying(None));
-    let mut c = Case::default();
-    let (t, o, i) = (c.free("time", 20), c.axis("out", 9000), c.axis("in", 9000));
-    let (x, y) = (c.float(&[t, i]), c.float(&[o, i]));
-    let z = c.op(Op::Contract(vec![i]), &[x, y]);
-    let ready = c.finish(vec![z]);
-    let fused = Fused { form: Form::Product, body: ready.body.clone() };
-    let layouts = [vec![t, i], vec![o, i], vec![t, o]].map(Layout);
-    let machine = Machine { lanes: 16, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Arc::default() };
-    let of = |machine: &Machine| schedule(&fused, &ready.axes, &layouts[..2], &layouts[2..], machine).unwrap();
-    let all = u32::MAX;
-    let scheduled = told_by(&of, &machine, Choice { rows: all, columns: all, sum: all, ..model.choice });
-    assert_eq!(scheduled.kernel.scratch, of(&machine).kernel.scratch);
-}
-
-fn told_by(of: &dyn Fn(&Machine) -> Scheduled, machine: &Machine, choice: Choice) -> Scheduled {
-    let named = Machine { tuning: Tuning::default().trying(None), ..machine.clone() };
-    let name = of(&named).kernel.product.expect("it is named").name;
-    let tuning = Arc::new(Tuning { chosen: BTreeMap::from([(name, choice)]), ..Tuning::default() });
-    of(&Machine { tuning, ..machine.clone() })
+    let (sizes, all) = ([20, 9000, 9000], u32::MAX);
+    let model = kernel(0, sizes, Tuning::default().trying(None));
+    let Product { name, choice, .. } = model.product.expect("it is named");
+    let told = Choice { rows: all, columns: all, sum: all, ..choice };
+    let found = kernel(0, sizes, Arc::new(Tuning { chosen: BTreeMap::from([(name, told)]), ..Tuning::default() }));
+    assert_eq!((found.product.expect("it is named").choice, found.scratch), (choice, model.scratch));
 }

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn tuning() -> Tuning {
-        let choice = Choice { rows: 256, columns: 384, sum: 192, by_rows: false, in_place: true };
+        let choice = Choice { rows: 256, columns: 384, sum: 192, in_place: true };
         Tuning { chosen: BTreeMap::from([("8 x 16 by 32, 0123".to_string(), choice)]), ..Tuning::default() }
     }
 

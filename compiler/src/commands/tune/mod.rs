@@ -184,9 +184,6 @@ fn shown(old: &Choice, new: &Choice) -> String {
             out.push(format!("{what} {old} → {new}"));
         }
     }
-    if old.by_rows != new.by_rows {
-        out.push(if new.by_rows { "rows outside".into() } else { "columns outside".into() });
-    }
     if old.in_place != new.in_place {
         out.push("rows packed".into());
     }

@@ -14,6 +14,8 @@ const TYPICAL: [u64; 2] = [128, 768];
 /// Elements of scratch memory that a tile may use: somewhat more than the usual second-level cache, of which a part is
 /// touched once a pass.
 const MOST_SCRATCH: u64 = 10 << 15;
+/// Elements of the columns' operand that all rows of a tile meet: they stay in the second-level cache while rows pass by.
+const MOST_COLUMNS: u64 = 5 << 15;
 
 /// Hundredths of a vector operation for each vector of a block that is copied while it is packed; most of it is waiting for memory.
 const COPY: u64 = 800;
@@ -50,10 +52,6 @@ pub struct Blocks {
     pub nc: u32,
     /// Places of the summed dimension taken at a time; a multiple of the lanes.
     pub kc: u32,
-    /// Whether rows in place are so long that those of a register block begin in few sets of the first-level cache. That holds
-    /// them and nothing else then: columns come from the second level, and longer passes pay. Otherwise it holds some columns,
-    /// which all rows are multiplied with.
-    pub crowded: bool,
 }
 
 impl Blocks {
@@ -83,8 +81,7 @@ impl Blocks {
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
         // Passes over the summed dimension of about equal length.
-        let crowded = problem.rows_in_place().is_some() && k > 768;
-        let passes = k.div_ceil(if crowded { 384 } else { 192 });
+        let passes = k.div_ceil(if problem.a_along == Along::Own { 192 } else { 768 });
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u128::MAX, step, width);
@@ -104,16 +101,14 @@ impl Blocks {
             let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.
             let nc = nc.next_multiple_of(width.max(8));
-            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32, crowded };
+            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
         }
-        // Where nothing is packed, few rows cost little.
-        let most = if ready && crowded { together(k, machine).clamp(mr, 512) } else { 512 };
-        for mc in candidates(m, step, most) {
+        for mc in candidates(m, step, 1024) {
             for nc in candidates(n, width, 768) {
                 let packed = if ready { 0 } else { nc * (kc + 1) };
-                let rows = if problem.rows_in_place().is_some() { 0 } else { mc * (kc + width) };
-                let scratch = rows + packed + mc * nc;
-                if scratch > MOST_SCRATCH {
+                let rows = if problem.a_along == Along::Own { mc * (kc + 1) } else { mr * (kc + width) };
+                let sums = nc * if passes == 1 { mr } else { mc };
+                if packed.max(nc * kc) > MOST_COLUMNS || rows + packed + sums > MOST_SCRATCH {
                     continue;
                 }
                 // Relative to the work that there is, so that both count alike.
@@ -127,7 +122,7 @@ impl Blocks {
                 }
             }
         }
-        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32, crowded }
+        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
     }
 
     /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.
@@ -148,14 +143,6 @@ impl Blocks {
     pub fn stream(&self) -> u32 {
         self.kc + 1
     }
-}
-
-/// How many rows of so many elements, one behind another, half of the second-level cache holds: it has sixteen ways, and rows
-/// whose length has a large power of two in common with a way begin in few places of it.
-fn together(length: u64, machine: &Machine) -> u64 {
-    let way = u64::from(machine.l2 / 16).next_power_of_two();
-    let common = 1 << (4 * length).trailing_zeros().min(way.trailing_zeros());
-    8 * way / common
 }
 
 /// Block lengths to be tried: equal parts of a dimension, up to a most.

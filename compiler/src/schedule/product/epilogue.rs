@@ -1,23 +1,52 @@
-//! What follows a tile's sums: the outputs, evaluated row by row in vectors along the columns.
+//! What follows the sums of some rows: the outputs, evaluated row by row in vectors along the columns.
+
+use weft_dsl::types::Type;
 
 use super::blocks::Blocks;
 use super::group::{place, vectors};
 use super::problem::Problem;
-use crate::graph::NodeId;
+use crate::graph::{Kind, NodeId};
 use crate::kernel::{Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, dtype};
 
-/// A finished tile of sums.
+/// Finished sums.
 pub struct Sums {
-    /// The sums, row by row.
+    /// Where they are, row by row.
     pub place: Place,
-    /// The tile's first row and column.
+    /// The row there that is the first.
+    pub at: Reg,
+    /// The first row and column.
     pub from: (Reg, Reg),
     /// How many rows and columns are there.
     pub count: (Reg, Reg),
 }
 
-/// Writes the outputs of a tile.
+/// Asks for what the outputs of some rows will read, so that it comes while their sums are computed.
+pub fn fetch(w: &mut Writer, e: &mut Exprs, (problem, blocks): (&Problem, &Blocks), base: &Env, sums: &Sums) {
+    let (Some(row), Some(column)) = (problem.rows.inner(), problem.columns.inner()) else { return };
+    let is_read = |ty: &Type| ty.has(row) && ty.has(column);
+    let read: Vec<NodeId> =
+        e.body.iter().filter(|(_, n)| matches!(n.kind, Kind::Argument(_)) && is_read(&n.ty)).map(|(id, _)| id).collect();
+    if read.is_empty() {
+        return;
+    }
+    let zero = w.int(0);
+    w.repeat((zero, sums.count.0, 1), &[], |w, row, _| {
+        let mut env = base.clone();
+        let at = w.add(sums.from.0, row);
+        problem.rows.at(w, e, &mut env, at);
+        w.repeat((zero, sums.count.1, u32::from(blocks.lanes)), &[], |w, column, _| {
+            let mut env = env.clone();
+            let at = w.add(sums.from.1, column);
+            problem.columns.lanes(w, e, &mut env, at);
+            read.iter().for_each(|&node| e.fetch(w, node, env.clone()));
+            Vec::new()
+        });
+        Vec::new()
+    });
+}
+
+/// Writes the outputs of some rows.
 pub fn finish(
     w: &mut Writer,
     e: &mut Exprs,
@@ -28,13 +57,13 @@ pub fn finish(
 ) {
     let zero = w.int(0);
     let roots: Vec<NodeId> = outputs.iter().map(|o| o.0).collect();
-    e.hoist(w, &roots, base);
     w.repeat((zero, sums.count.0, 1), &[], |w, row, _| {
         let mut env = base.clone();
         let at = w.add(sums.from.0, row);
         problem.rows.at(w, e, &mut env, at);
         e.hoist(w, &roots, &env);
-        let start = place(w, row, blocks.nc, zero);
+        let start = w.add(sums.at, row);
+        let start = place(w, start, blocks.nc, zero);
         vectors(w, blocks.lanes, sums.count.1, problem.columns.is_whole(blocks.lanes), |w, column, mask| {
             let mut env = env.clone();
             env.mask = mask;

@@ -23,15 +23,15 @@ pub struct Packed {
     pub c: Place,
 }
 
-/// `C += A · B` for a packed block; where `goes_on` (a Bool vector) is false, `C = A · B`. `starts` tells where the rows of a
-/// register block begin, of which the first is given.
+/// `C += A · B` for the rows of a register block, which begin at `starts`, and all columns of a packed block, from a row of `c`;
+/// where `goes_on` (a Bool vector) is false, `C = A · B`.
 pub fn multiply(
     w: &mut Writer,
     blocks: &Blocks,
     packed: &Packed,
-    (rows, columns, kc): (Reg, Reg, Reg),
+    (starts, row): (&[Reg], Reg),
+    (columns, kc): (Reg, Reg),
     goes_on: Option<Reg>,
-    mut starts: impl FnMut(&mut Writer, Reg) -> Vec<Reg>,
 ) {
     let lanes = u32::from(blocks.lanes);
     let zero = w.int(0);
@@ -52,15 +52,8 @@ pub fn multiply(
         }
         let length = w.mul(count, by);
         let to = w.add(from, length);
-        let (down, across) = ((zero, rows, blocks.mr), (from, to, width));
-        let (outer, inner) = if blocks.crowded { (down, across) } else { (across, down) };
-        w.repeat(outer, &[], |w, outer, _| {
-            w.repeat(inner, &[], |w, inner, _| {
-                let (row, v) = if blocks.crowded { (outer, inner) } else { (inner, outer) };
-                let starts = starts(w, row);
-                block(w, blocks, packed, &starts, (row, v, width), kc, goes_on);
-                Vec::new()
-            });
+        w.repeat((from, to, width), &[], |w, v, _| {
+            block(w, blocks, packed, starts, (row, v, width), kc, goes_on);
             Vec::new()
         });
         from = to;
@@ -120,17 +113,12 @@ fn block(
     }
 }
 
-/// Where the rows of a register block begin that were packed.
+/// Where the rows of a register block begin that were packed, from a row.
 pub fn packed_rows(w: &mut Writer, blocks: &Blocks, along: Along, row: Reg) -> Vec<Reg> {
-    let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
+    let zero = w.int(0);
     let (start, by) = match along {
-        Along::Sum => (place(w, row, blocks.row_stride(), zero), blocks.row_stride()),
-        Along::Own => {
-            let by = w.int(i64::from(lanes));
-            let within = w.map(Elementwise::MOD, &[row, by]);
-            let stream = w.sub(row, within);
-            (place(w, stream, blocks.stream(), within), 1)
-        }
+        Along::Sum => (zero, blocks.row_stride()),
+        Along::Own => (place(w, row, blocks.stream(), zero), 1),
     };
     (0..blocks.mr).map(|r| offset(w, start, r * by)).collect()
 }

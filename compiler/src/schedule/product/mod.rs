@@ -31,7 +31,7 @@ use self::blocks::Blocks;
 use self::group::least;
 use self::problem::{Along, Problem};
 use super::{Env, Exprs, Layout, Machine, Scheduled, Unschedulable, dtype};
-use crate::graph::Fused;
+use crate::graph::{Fused, NodeId};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 
 /// The kernel of a body with one contraction: `Σ a · b` of two expressions, and outputs that are expressions of it over its axes.
@@ -95,14 +95,9 @@ fn with_blocks(
         .map(|(number, (&node, layout))| (node, Place::Arg(number), layout.clone()))
         .collect();
 
-    let sums = w.scratch(Dtype::F32, blocks.mc * blocks.nc);
     let of_rows = problem.segment.is_some_and(|s| s.of_rows);
     let tile = Tile::new(&mut w, &mut e, problem, blocks);
-    let mut write = |w: &mut Writer, tile: &Tile| {
-        tile.multiply(w, &mut e, (problem, blocks), sums, ready);
-        let finished = epilogue::Sums { place: sums, from: (tile.m0, tile.n0), count: (tile.rows, tile.columns) };
-        epilogue::finish(w, &mut e, (problem, blocks), &tile.env, &finished, &results);
-    };
+    let mut write = |w: &mut Writer, tile: &Tile| tile.write(w, &mut e, (problem, blocks), ready, &results);
     if of_rows {
         // All of a segment, block after block: another tile would not know how many there are.
         w.repeat((tile.m0, tile.m, blocks.mc), &[], |w, m0, _| {
@@ -156,6 +151,10 @@ struct Tile {
     sum: (Reg, Reg),
 }
 
+/// Where the last part of the sum is added, writes the outputs of rows (where their sums are, the first of the tile's rows, how
+/// many) if they are done, and otherwise asks for what the outputs read.
+type Finish<'a> = dyn FnMut(&mut Writer, &mut Exprs, (Reg, Reg, Reg), bool) + 'a;
+
 impl Tile {
     fn new(w: &mut Writer, e: &mut Exprs, problem: &Problem, blocks: &Blocks) -> Self {
         let (m, n) = (e.sizes.reg(w, &problem.rows.volume()), e.sizes.reg(w, &problem.columns.volume()));
@@ -183,23 +182,36 @@ impl Tile {
         Self { env, m0, n0, rows, columns, m, n, sum }
     }
 
-    /// The tile's sums into scratch memory, row by row.
-    fn multiply(
+    /// The tile's outputs. Rows are finished as soon as their sums are: a register block's at a time, unless they are few.
+    fn write(
         &self,
         w: &mut Writer,
         e: &mut Exprs,
         (problem, blocks): (&Problem, &Blocks),
-        sums: Place,
         ready: Option<&Ready>,
+        results: &[(NodeId, Place, Layout)],
     ) {
-        let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
         let (first, k) = self.sum;
-        let length = problem.sum.volume().known().filter(|_| problem.segment.is_none_or(|s| s.of_rows));
-        let once = length.is_some_and(|n| n <= i64::from(blocks.kc));
+        let known = problem.sum.volume().known().filter(|_| problem.segment.is_none_or(|s| s.of_rows));
+        let once = known.is_some_and(|n| n <= i64::from(blocks.kc));
+        let kept = if once && problem.few().is_none() { blocks.mr } else { blocks.mc };
+        let sums = w.scratch(Dtype::F32, kept * blocks.nc);
         let mut packed = Packing::new(w, problem, blocks, sums, ready);
-        let roots = [problem.a, problem.b];
-        e.hoist(w, if ready.is_some() { &roots[..1] } else { &roots }, &self.env);
-        w.repeat((first, k, blocks.kc), &[], |w, k0, _| {
+        let roots: Vec<NodeId> = results.iter().map(|r| r.0).chain([problem.a]).collect();
+        e.hoist(w, &roots, &self.env);
+        if ready.is_none() {
+            e.hoist(w, &[problem.b], &self.env);
+        }
+        // A sum of nothing is one pass over nothing.
+        let end = match known {
+            Some(1..) => k,
+            _ => {
+                let one = w.int(1);
+                let least = w.add(first, one);
+                w.map(Elementwise::MAX, &[k, least])
+            }
+        };
+        w.repeat((first, end, blocks.kc), &[], |w, k0, _| {
             let kc = part(w, k, k0, blocks.kc);
             let goes_on = (!once).then(|| w.map(Elementwise::GT, &[k0, first]));
             let sum = &problem.sum;
@@ -210,28 +222,31 @@ impl Tile {
             if let Some(ready) = ready {
                 packed.tile.b_from = ready.from(w, self.n0, k0);
             }
+            let ends = (!once).then(|| {
+                let next = w.add(k0, kc);
+                w.map(Elementwise::GE, &[next, k])
+            });
+            let mut finish = |w: &mut Writer, e: &mut Exprs, (at, row, rows): (Reg, Reg, Reg), done: bool| {
+                let from = w.add(self.m0, row);
+                let sums = epilogue::Sums { place: sums, at, from: (from, self.n0), count: (rows, self.columns) };
+                let mut finish = |w: &mut Writer| match done {
+                    true => epilogue::finish(w, e, (problem, blocks), &self.env, &sums, results),
+                    false => epilogue::fetch(w, e, (problem, blocks), &self.env, &sums),
+                };
+                match ends {
+                    Some(ends) => w.when(ends, finish),
+                    None => finish(w),
+                }
+            };
             match problem.few() {
-                Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on)),
-                None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on),
+                Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on), &mut finish),
+                None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on, &mut finish),
             }
             Vec::new()
         });
-        if length.is_none_or(|n| n == 0) {
-            let empty = w.map(Elementwise::EQ, &[first, k]);
-            w.when(empty, |w| {
-                let all = w.int(i64::from(blocks.mc * blocks.nc));
-                let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
-                w.repeat((zero, all, lanes), &[], |w, at, _| {
-                    w.store(sums, at, nothing, None);
-                    Vec::new()
-                });
-            });
-        }
     }
-}
 
-impl Tile {
-    /// A block of the sum, both operands packed.
+    /// A block of the sum, both operands packed or read where they lie.
     fn many(
         &self,
         w: &mut Writer,
@@ -240,25 +255,36 @@ impl Tile {
         packed: &Packing,
         (a, b): (pack::Block, pack::Block),
         goes_on: Option<Reg>,
+        finish: &mut Finish,
     ) {
         let zero = w.int(0);
-        let padded = group::blocks(w, self.rows, blocks.mr);
-        let padded = group::place(w, padded, blocks.mr, zero);
         match problem.b_along {
             _ if packed.ready => {}
-            Along::Own => pack::streams(w, e, blocks, &self.env, &b, packed.tile.b),
+            Along::Own => pack::streams(w, e, blocks, &self.env, &b, (packed.tile.b, u32::from(blocks.lanes))),
             Along::Sum => pack::transposes(w, e, blocks, &self.env, &b, (packed.tile.b, packed.staged)),
         }
-        let lies = problem.rows_in_place();
-        match problem.a_along {
-            _ if lies.is_some() => {}
-            Along::Own => pack::streams(w, e, blocks, &self.env, &a, packed.tile.a),
-            Along::Sum => pack::rows(w, e, blocks, &self.env, &pack::Block { count: padded, ..a }, packed.tile.a),
+        if problem.a_along == Along::Own {
+            pack::streams(w, e, blocks, &self.env, &a, (packed.tile.a, blocks.mr));
         }
-        let goes_on = goes_on.map(|g| w.splat(g, blocks.lanes));
-        micro::multiply(w, blocks, &packed.tile, (padded, self.columns, b.kc), goes_on, |w, row| match lies {
-            Some((_, layout)) => pack::starts(w, e, blocks, &self.env, (&a, layout), row),
-            None => micro::packed_rows(w, blocks, problem.a_along, row),
+        let lies = problem.rows_in_place();
+        let goes_on_everywhere = goes_on.map(|g| w.splat(g, blocks.lanes));
+        w.repeat((zero, self.rows, blocks.mr), &[], |w, row, _| {
+            let starts = match lies {
+                Some((_, layout)) => pack::starts(w, e, blocks, &self.env, (&a, layout), row),
+                None => {
+                    if problem.a_along == Along::Sum {
+                        let (from, count) = (w.add(self.m0, row), w.int(i64::from(blocks.mr)));
+                        pack::rows(w, e, blocks, &self.env, &pack::Block { from, count, ..a }, packed.tile.a);
+                    }
+                    micro::packed_rows(w, blocks, problem.a_along, row)
+                }
+            };
+            let at = if goes_on.is_some() { row } else { zero };
+            let rows = part(w, self.rows, row, blocks.mr);
+            finish(w, e, (at, row, rows), false);
+            micro::multiply(w, blocks, &packed.tile, (&starts, at), (self.columns, b.kc), goes_on_everywhere);
+            finish(w, e, (at, row, rows), true);
+            Vec::new()
         });
     }
 
@@ -271,6 +297,7 @@ impl Tile {
         packed: &Packing,
         (a, b): (&pack::Block, &pack::Block),
         (count, goes_on): (u32, Option<Reg>),
+        finish: &mut Finish,
     ) {
         pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
         let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
@@ -279,6 +306,19 @@ impl Tile {
             Along::Own => skinny::sweeps(w, e, blocks, &self.env, b, &rows),
             Along::Sum => skinny::dots(w, e, blocks, &self.env, b, &rows),
         }
+        let zero = w.int(0);
+        if problem.sum.volume().known().is_none_or(|n| n == 0) {
+            let empty = w.map(Elementwise::EQ, &[b.kc, zero]);
+            w.when(empty, |w| {
+                let (all, lanes) = (w.int(i64::from(blocks.mc * blocks.nc)), blocks.lanes);
+                let nothing = w.constant(Dtype::F32, lanes, 0.0);
+                w.repeat((zero, all, u32::from(lanes)), &[], |w, at, _| {
+                    w.store(packed.tile.c, at, nothing, None);
+                    Vec::new()
+                });
+            });
+        }
+        finish(w, e, (zero, zero, self.rows), true);
     }
 }
 
@@ -296,8 +336,8 @@ impl Packing {
     fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&Ready>) -> Self {
         let (a, a_step) = match (problem.rows_in_place(), problem.a_along) {
             (Some((argument, _)), _) => (Place::Arg(argument), 1),
-            (None, Along::Sum) => (w.scratch(Dtype::F32, blocks.mc * blocks.row_stride()), 1),
-            (None, Along::Own) => (w.scratch(Dtype::F32, blocks.mc * blocks.stream()), u32::from(blocks.lanes)),
+            (None, Along::Sum) => (w.scratch(Dtype::F32, blocks.mr * blocks.row_stride()), 1),
+            (None, Along::Own) => (w.scratch(Dtype::F32, blocks.mc * blocks.stream()), blocks.mr),
         };
         let packs = problem.few().is_none() && ready.is_none();
         let stages = packs && problem.b_along == Along::Sum && problem.b_heavy;

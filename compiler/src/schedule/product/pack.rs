@@ -28,9 +28,9 @@ pub struct Block<'a> {
     pub kc: Reg,
 }
 
-/// An operand that lies along its own dimension: streams of one vector's width, one after another; element `(i, k)` lies at
-/// `(i / lanes · stream + k) · lanes + i mod lanes`.
-pub fn streams(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, to: Place) {
+/// An operand that lies along its own dimension: streams of some width that divides the lanes, one after another; element
+/// `(i, k)` lies at `(i / width · stream + k) · width + i mod width`.
+pub fn streams(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, (to, width): (Place, u32)) {
     let lanes = blocks.lanes;
     let zero = w.int(0);
     w.repeat((zero, block.kc, 1), &[], |w, k, _| {
@@ -38,7 +38,7 @@ pub fn streams(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block
         let at = w.add(block.k0, k);
         block.sum.at(w, e, &mut env, at);
         e.hoist(w, &[block.node], &env);
-        let row = place(w, k, u32::from(lanes), zero);
+        let row = place(w, k, width, zero);
         vectors(w, lanes, block.count, block.own.is_whole(lanes), |w, i, mask| {
             let mut env = env.clone();
             env.mask = mask;
@@ -46,7 +46,12 @@ pub fn streams(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block
             block.own.lanes(w, e, &mut env, at);
             let value = value(w, e, block.node, &env);
             let index = place(w, i, blocks.stream(), row);
-            w.store(to, index, value, None);
+            for part in 0..u32::from(lanes) / width {
+                let (first, by) = (part * width, w.int(i64::from(part * width * blocks.stream())));
+                let lanes = (first..first + width).map(|lane| lane as u16).collect();
+                let (value, index) = (w.shuffle(value, value, lanes), w.add(index, by));
+                w.store(to, index, value, None);
+            }
         });
         Vec::new()
     });

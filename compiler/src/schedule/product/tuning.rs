@@ -14,7 +14,7 @@ use super::blocks::Blocks;
 use super::problem::{Along, Problem};
 use crate::kernel::Kernel;
 
-/// How much of a product is done at a time, in elements, and in which order.
+/// How much of a product is done at a time, in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
@@ -24,8 +24,6 @@ pub struct Choice {
     pub columns: u32,
     /// Places of the summed dimension that are taken at a time.
     pub sum: u32,
-    /// Whether a few rows meet all columns of a tile before the next ones do; otherwise a few columns meet all rows.
-    pub by_rows: bool,
     /// Whether rows are read where they lie, which not all can be; otherwise they are packed.
     pub in_place: bool,
 }
@@ -55,7 +53,7 @@ pub struct Tuning {
 /// A change of a choice, in words.
 pub type Variation = (&'static str, fn(&mut Choice));
 
-/// What is tried: each blocking dimension halved and doubled, the other order, rows packed.
+/// What is tried: each blocking dimension halved and doubled, rows packed.
 pub const VARIATIONS: &[Variation] = &[
     ("half the rows", |c| c.rows /= 2),
     ("twice the rows", |c| c.rows *= 2),
@@ -63,7 +61,6 @@ pub const VARIATIONS: &[Variation] = &[
     ("twice the columns", |c| c.columns *= 2),
     ("half the sum", |c| c.sum /= 2),
     ("twice the sum", |c| c.sum *= 2),
-    ("the other order", |c| c.by_rows = !c.by_rows),
     ("rows packed", |c| c.in_place = false),
 ];
 
@@ -97,7 +94,7 @@ impl Choice {
     /// That of some blocks.
     pub(super) fn of(problem: &Problem, blocks: &Blocks) -> Self {
         let in_place = problem.rows_in_place().is_some();
-        Self { rows: blocks.mc, columns: blocks.nc, sum: blocks.kc, by_rows: blocks.crowded, in_place }
+        Self { rows: blocks.mc, columns: blocks.nc, sum: blocks.kc, in_place }
     }
 
     /// The blocks nearest to the choice that a product can have; `model` where it asks for far too much memory.
@@ -115,8 +112,7 @@ impl Choice {
         let (nc, kc) = (near(self.columns, n, MOST[1], width), near(self.sum, k, MOST[2], width));
         let [rows, columns, sum] = [mc, nc, kc].map(u64::from);
         let scratch = rows * columns + (rows + columns) * (sum + u64::from(lanes));
-        let crowded = if few { model.crowded } else { self.by_rows };
-        if scratch > MOST_SCRATCH { *model } else { Blocks { mc, nc, kc, crowded, ..*model } }
+        if scratch > MOST_SCRATCH { *model } else { Blocks { mc, nc, kc, ..*model } }
     }
 }
 

@@ -18,7 +18,7 @@ fn told<const ROWS: u32, const COLUMNS: u32, const SUM: u32, const PLAIN: bool>(
 ) -> Result<Scheduled, Unschedulable> {
     let with = |tuning: Arc<Tuning>| schedule(fused, axes, inputs, outputs, &Machine { tuning, ..machine.clone() });
     let model = with(Tuning::default().trying(None))?.kernel.product.expect("it is named");
-    let choice = Choice { rows: ROWS, columns: COLUMNS, sum: SUM, by_rows: PLAIN, in_place: PLAIN };
+    let choice = Choice { rows: ROWS, columns: COLUMNS, sum: SUM, in_place: PLAIN };
     let chosen = BTreeMap::from([(model.name.clone(), choice)]);
     let scheduled = with(Arc::new(Tuning { chosen, ..Tuning::default() }))?;
     let product = scheduled.kernel.product.as_ref().expect("it is named");

@@ -16,17 +16,19 @@ const TYPICAL: [u64; 2] = [128, 768];
 const MOST_SCRATCH: u64 = 10 << 15;
 /// Elements of the columns' operand that all rows of a tile meet: they stay in the second-level cache while rows pass by.
 const MOST_COLUMNS: u64 = 5 << 15;
+/// The same where they lie packed, and so cost little to begin anew: soon rows meet what was fetched meanwhile.
+const MOST_READY: u64 = 5 << 13;
 
 /// Hundredths of a vector operation for each vector of a block that is copied while it is packed; most of it is waiting for memory.
-const COPY: u64 = 800;
+const COPY: u64 = 1600;
 /// The same where squares are transposed.
-const TRANSPOSE: u64 = 1050;
-/// Both are half of that where the whole operand stays in the second-level cache from tile to tile.
-const NEAR: u64 = 2;
+const TRANSPOSE: u64 = 1850;
+/// Both are a quarter of that where the whole operand stays in the second-level cache from tile to tile.
+const NEAR: u64 = 4;
 /// Where it need not be packed and is fetched while it is used.
 const FETCH: u64 = 150;
 /// For each vector of results.
-const FINISH: u64 = 2300;
+const FINISH: u64 = 1000;
 
 /// Elements of the columns' operand that a tile of few rows reads: as much as the first-level cache holds.
 const FEW_READ: u64 = 8192;
@@ -81,7 +83,11 @@ impl Blocks {
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
         // Passes over the summed dimension of about equal length.
-        let passes = k.div_ceil(if problem.a_along == Along::Own { 192 } else { 768 });
+        let passes = k.div_ceil(match problem.a_along {
+            Along::Own => 192,
+            Along::Sum if ready => 384,
+            Along::Sum => 768,
+        });
         let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         let mut best = (u128::MAX, step, width);
@@ -105,16 +111,17 @@ impl Blocks {
         }
         for mc in candidates(m, step, 1024) {
             for nc in candidates(n, width, 768) {
-                let packed = if ready { 0 } else { nc * (kc + 1) };
+                let (packed, most) = if ready { (0, MOST_READY) } else { (nc * (kc + 1), MOST_COLUMNS) };
                 let rows = if problem.a_along == Along::Own { mc * (kc + 1) } else { mr * (kc + width) };
                 let sums = nc * if passes == 1 { mr } else { mc };
-                if packed.max(nc * kc) > MOST_COLUMNS || rows + packed + sums > MOST_SCRATCH {
+                if nc * kc > most.max(width * kc) || rows + packed + sums > MOST_SCRATCH {
                     continue;
                 }
                 // Relative to the work that there is, so that both count alike.
                 let relative = |size: (u64, u64, u64, u64)| {
                     let work = u128::from(size.0) * u128::from(size.1) * u128::from(size.2) * u128::from(size.3);
-                    u128::from(time(problem, size, (mc, nc), (mr, width), (ready, machine))) * 1_000_000 / work.max(1)
+                    u128::from(time(problem, size, (mc, nc), (mr, u64::from(nr), width), (ready, machine))) * 1_000_000
+                        / work.max(1)
                 };
                 let time = relative(few) + relative(many);
                 if time < best.0 {
@@ -149,7 +156,7 @@ impl Blocks {
 fn candidates(size: u64, step: u64, most: u64) -> Vec<u64> {
     let mut out: Vec<u64> = (1..=16)
         .map(|parts| size.div_ceil(parts).next_multiple_of(step))
-        .chain([64, 128, 192, 256, 384].map(|n: u64| n.next_multiple_of(step)))
+        .chain([48, 64, 96, 128, 192, 256, 384].map(|n: u64| n.next_multiple_of(step)))
         .filter(|&n| n <= most.next_multiple_of(step) && n <= size.next_multiple_of(step))
         .collect();
     out.sort_unstable();
@@ -162,7 +169,7 @@ fn time(
     problem: &Problem,
     (batch, m, n, k): (u64, u64, u64, u64),
     (mc, nc): (u64, u64),
-    (mr, lanes): (u64, u64),
+    (mr, nr, lanes): (u64, u64, u64),
     (ready, machine): (bool, &Machine),
 ) -> u64 {
     let packed = |own: u64, cost: u64| {
@@ -178,8 +185,12 @@ fn time(
     let tiles = batch.saturating_mul(tiles_m).saturating_mul(tiles_n);
     let (rows, columns) = (mc.min(m).next_multiple_of(mr), nc.min(n).next_multiple_of(lanes));
     let vectors = columns / lanes;
-    // A register block of few vectors waits for loads.
-    let multiply = rows * vectors * k * if vectors == 1 { 75 } else { 54 };
+    // A register block of few vectors waits for loads; see [`super::micro::multiply`] for how many there are.
+    let narrow = match vectors % nr {
+        1 if nr > 2 => (nr + 1).min(vectors),
+        rest => rest,
+    };
+    let multiply = rows * k * if vectors == 1 { 75 } else { 54 * (vectors - narrow) + 60 * narrow };
     let of_a = if problem.rows_in_place().is_some() { FETCH } else { packed(m, COPY) };
     let packing = (rows * of_a + columns * of_b) * k / lanes;
     let one = multiply.saturating_add(packing).saturating_add(rows * vectors * FINISH).saturating_add(20_000);

@@ -23,8 +23,12 @@ pub struct Packed {
     pub c: Place,
 }
 
+/// Asks for what is read next: gets the first vector of columns of a register block and its place of the sum, in whole vectors and
+/// places beyond.
+pub type Fetch<'a> = dyn FnMut(&mut Writer, Reg, (Reg, u32)) + 'a;
+
 /// `C += A · B` for the rows of a register block, which begin at `starts`, and all columns of a packed block, from a row of `c`;
-/// where `goes_on` (a Bool vector) is false, `C = A · B`.
+/// where `goes_on` (a Bool vector) is false, `C = A · B`. Where there is `fetch`, the sum is a whole number of vectors.
 pub fn multiply(
     w: &mut Writer,
     blocks: &Blocks,
@@ -32,6 +36,7 @@ pub fn multiply(
     (starts, row): (&[Reg], Reg),
     (columns, kc): (Reg, Reg),
     goes_on: Option<Reg>,
+    mut fetch: Option<&mut Fetch>,
 ) {
     let lanes = u32::from(blocks.lanes);
     let zero = w.int(0);
@@ -53,7 +58,9 @@ pub fn multiply(
         let length = w.mul(count, by);
         let to = w.add(from, length);
         w.repeat((from, to, width), &[], |w, v, _| {
-            block(w, blocks, packed, starts, (row, v, width), kc, goes_on);
+            // Narrower ones are few.
+            let fetch = fetch.as_deref_mut().filter(|_| width == blocks.nr);
+            block(w, blocks, packed, starts, (row, v, width), kc, goes_on, fetch);
             Vec::new()
         });
         from = to;
@@ -69,6 +76,7 @@ fn block(
     (row, v, width): (Reg, Reg, u32),
     kc: Reg,
     goes_on: Option<Reg>,
+    fetch: Option<&mut Fetch>,
 ) {
     let lanes = u32::from(blocks.lanes);
     let zero = w.int(0);
@@ -88,7 +96,7 @@ fn block(
         })
         .collect();
     let b_start = place(w, column, packed.b_stream, packed.b_from);
-    let done = w.repeat((zero, kc, 1), &init, |w, k, sums| {
+    let step = |w: &mut Writer, k: Reg, sums: &[Reg]| -> Vec<Reg> {
         let along = place(w, k, packed.a_step, zero);
         let b_at = place(w, k, lanes, b_start);
         let b: Vec<Reg> = (0..width)
@@ -107,7 +115,17 @@ fn block(
             }
         }
         next
-    });
+    };
+    let done = match fetch {
+        None => w.repeat((zero, kc, 1), &init, step),
+        Some(fetch) => w.repeat((zero, kc, lanes), &init, |w, k, sums| {
+            (0..lanes).fold(sums.to_vec(), |sums, i| {
+                fetch(w, v, (k, i));
+                let k = offset(w, k, i);
+                step(w, k, &sums)
+            })
+        }),
+    };
     for (&(_, index), &sum) in sums.iter().zip(&done) {
         w.store(packed.c, index, sum, None);
     }

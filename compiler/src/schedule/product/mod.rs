@@ -6,6 +6,7 @@
 //! are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
 //! `a · b + c`, so that neither blocks nor where they are packed change a bit.
 
+mod ahead;
 mod blocks;
 mod epilogue;
 pub(super) mod group;
@@ -27,6 +28,7 @@ pub(super) use transpose::transposed;
 use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axes;
 
+use self::ahead::{Ahead, At};
 use self::blocks::Blocks;
 use self::group::least;
 use self::problem::{Along, Problem};
@@ -240,7 +242,10 @@ impl Tile {
             };
             match problem.few() {
                 Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on), &mut finish),
-                None => self.many(w, e, (problem, blocks), &packed, (a, b), goes_on, &mut finish),
+                None => {
+                    let ahead = ready.map(|ready| Ahead::new(w, (problem, blocks), self, &a, ready, ends));
+                    self.many(w, e, (problem, blocks), &packed, (&a, &b), (goes_on, ahead.as_ref()), &mut finish);
+                }
             }
             Vec::new()
         });
@@ -253,28 +258,28 @@ impl Tile {
         e: &mut Exprs,
         (problem, blocks): (&Problem, &Blocks),
         packed: &Packing,
-        (a, b): (pack::Block, pack::Block),
-        goes_on: Option<Reg>,
+        (a, b): (&pack::Block, &pack::Block),
+        (goes_on, ahead): (Option<Reg>, Option<&Ahead>),
         finish: &mut Finish,
     ) {
         let zero = w.int(0);
         match problem.b_along {
             _ if packed.ready => {}
-            Along::Own => pack::streams(w, e, blocks, &self.env, &b, (packed.tile.b, u32::from(blocks.lanes))),
-            Along::Sum => pack::transposes(w, e, blocks, &self.env, &b, (packed.tile.b, packed.staged)),
+            Along::Own => pack::streams(w, e, blocks, &self.env, b, (packed.tile.b, u32::from(blocks.lanes))),
+            Along::Sum => pack::transposes(w, e, blocks, &self.env, b, (packed.tile.b, packed.staged)),
         }
         if problem.a_along == Along::Own {
-            pack::streams(w, e, blocks, &self.env, &a, (packed.tile.a, blocks.mr));
+            pack::streams(w, e, blocks, &self.env, a, (packed.tile.a, blocks.mr));
         }
         let lies = problem.rows_in_place();
         let goes_on_everywhere = goes_on.map(|g| w.splat(g, blocks.lanes));
         w.repeat((zero, self.rows, blocks.mr), &[], |w, row, _| {
             let starts = match lies {
-                Some((_, layout)) => pack::starts(w, e, blocks, &self.env, (&a, layout), row),
+                Some((_, layout)) => pack::starts(w, e, blocks, &self.env, (a, layout), row),
                 None => {
                     if problem.a_along == Along::Sum {
                         let (from, count) = (w.add(self.m0, row), w.int(i64::from(blocks.mr)));
-                        pack::rows(w, e, blocks, &self.env, &pack::Block { from, count, ..a }, packed.tile.a);
+                        pack::rows(w, e, blocks, &self.env, &pack::Block { from, count, ..*a }, packed.tile.a);
                     }
                     micro::packed_rows(w, blocks, problem.a_along, row)
                 }
@@ -282,7 +287,9 @@ impl Tile {
             let at = if goes_on.is_some() { row } else { zero };
             let rows = part(w, self.rows, row, blocks.mr);
             finish(w, e, (at, row, rows), false);
-            micro::multiply(w, blocks, &packed.tile, (&starts, at), (self.columns, b.kc), goes_on_everywhere);
+            let mut fetch = ahead.map(|ahead| |w: &mut Writer, vector, k| ahead.fetch(w, e, At { row, vector, k }));
+            let fetch = fetch.as_mut().map(|fetch| fetch as &mut micro::Fetch);
+            micro::multiply(w, blocks, &packed.tile, (&starts, at), (self.columns, b.kc), goes_on_everywhere, fetch);
             finish(w, e, (at, row, rows), true);
             Vec::new()
         });

@@ -29,6 +29,8 @@ const NEAR: u64 = 4;
 const FETCH: u64 = 150;
 /// For each vector of results.
 const FINISH: u64 = 1000;
+/// For each vector of sums that is fetched and put back in a pass.
+const PASS: u64 = 900;
 
 /// Elements of the columns' operand that a tile of few rows reads: as much as the first-level cache holds.
 const FEW_READ: u64 = 8192;
@@ -82,15 +84,7 @@ impl Blocks {
             }
         });
         let ((_, m, n, k), width) = (many, u64::from(lanes));
-        // Passes over the summed dimension of about equal length.
-        let passes = k.div_ceil(match problem.a_along {
-            Along::Own => 192,
-            Along::Sum if ready => 384,
-            Along::Sum => 768,
-        });
-        let kc = k.div_ceil(passes).next_multiple_of(width);
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
-        let mut best = (u128::MAX, step, width);
         if problem.few().is_some() {
             // Tiles for several threads; each packs the rows anew. What is read of a tile should lie together: all of the sum
             // where it lies along that, else many columns.
@@ -109,27 +103,40 @@ impl Blocks {
             let nc = nc.next_multiple_of(width.max(8));
             return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
         }
-        for mc in candidates(m, step, 1024) {
-            for nc in candidates(n, width, 768) {
-                let (packed, most) = if ready { (0, MOST_READY) } else { (nc * (kc + 1), MOST_COLUMNS) };
-                let rows = if problem.a_along == Along::Own { mc * (kc + 1) } else { mr * (kc + width) };
-                let sums = nc * if passes == 1 { mr } else { mc };
-                if nc * kc > most.max(width * kc) || rows + packed + sums > MOST_SCRATCH {
-                    continue;
-                }
-                // Relative to the work that there is, so that both count alike.
-                let relative = |size: (u64, u64, u64, u64)| {
-                    let work = u128::from(size.0) * u128::from(size.1) * u128::from(size.2) * u128::from(size.3);
-                    u128::from(time(problem, size, (mc, nc), (mr, u64::from(nr), width), (ready, machine))) * 1_000_000
-                        / work.max(1)
-                };
-                let time = relative(few) + relative(many);
-                if time < best.0 {
-                    best = (time, mc, nc);
+        let most = if ready { MOST_READY } else { MOST_COLUMNS };
+        let longest: &[u64] = match problem.a_along {
+            Along::Own => &[192],
+            Along::Sum if ready => &[384],
+            Along::Sum => &[768, 384],
+        };
+        let mut best = (u128::MAX, step, width, width);
+        for &longest in longest {
+            // Passes over the summed dimension of about equal length.
+            let passes = k.div_ceil(longest);
+            let kc = k.div_ceil(passes).next_multiple_of(width);
+            for mc in candidates(m, step, 1024) {
+                for nc in candidates(n, width, 768) {
+                    let packed = if ready { 0 } else { nc * (kc + 1) };
+                    let rows = if problem.a_along == Along::Own { mc * (kc + 1) } else { mr * (kc + width) };
+                    let sums = nc * if passes == 1 { mr } else { mc };
+                    if nc * kc > most.max(width * kc) || rows + packed + sums > MOST_SCRATCH {
+                        continue;
+                    }
+                    // Relative to the work that there is, so that both count alike.
+                    let relative = |size: (u64, u64, u64, u64)| {
+                        let work = u128::from(size.0) * u128::from(size.1) * u128::from(size.2) * u128::from(size.3);
+                        let blocks = (mc, nc, size.3.div_ceil(kc));
+                        u128::from(time(problem, size, blocks, (mr, u64::from(nr), width), (ready, machine))) * 1_000_000
+                            / work.max(1)
+                    };
+                    let time = relative(few) + relative(many);
+                    if time < best.0 {
+                        best = (time, mc, nc, kc);
+                    }
                 }
             }
         }
-        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: kc as u32 }
+        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: best.3 as u32 }
     }
 
     /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.
@@ -168,7 +175,7 @@ fn candidates(size: u64, step: u64, most: u64) -> Vec<u64> {
 fn time(
     problem: &Problem,
     (batch, m, n, k): (u64, u64, u64, u64),
-    (mc, nc): (u64, u64),
+    (mc, nc, passes): (u64, u64, u64),
     (mr, nr, lanes): (u64, u64, u64),
     (ready, machine): (bool, &Machine),
 ) -> u64 {
@@ -193,7 +200,8 @@ fn time(
     let multiply = rows * k * if vectors == 1 { 75 } else { 54 * (vectors - narrow) + 60 * narrow };
     let of_a = if problem.rows_in_place().is_some() { FETCH } else { packed(m, COPY) };
     let packing = (rows * of_a + columns * of_b) * k / lanes;
-    let one = multiply.saturating_add(packing).saturating_add(rows * vectors * FINISH).saturating_add(20_000);
+    let one =
+        multiply.saturating_add(packing).saturating_add(rows * vectors * (FINISH + passes * PASS)).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.
     let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;
     let rounds = if large { tiles.div_ceil(4) * 4 } else { tiles };

@@ -60,7 +60,7 @@ pub fn multiply(
         w.repeat((from, to, width), &[], |w, v, _| {
             // Narrower ones are few.
             let fetch = fetch.as_deref_mut().filter(|_| width == blocks.nr);
-            block(w, blocks, packed, starts, (row, v, width), kc, goes_on, fetch);
+            block(w, blocks, packed, starts, (row, v, width), (kc, goes_on), fetch);
             Vec::new()
         });
         from = to;
@@ -74,8 +74,7 @@ fn block(
     packed: &Packed,
     starts: &[Reg],
     (row, v, width): (Reg, Reg, u32),
-    kc: Reg,
-    goes_on: Option<Reg>,
+    (kc, goes_on): (Reg, Option<Reg>),
     fetch: Option<&mut Fetch>,
 ) {
     let lanes = u32::from(blocks.lanes);

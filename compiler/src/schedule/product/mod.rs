@@ -241,10 +241,14 @@ impl Tile {
                 }
             };
             match problem.few() {
-                Some(count) => self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on), &mut finish),
+                Some(count) => {
+                    self.few(w, e, (problem, blocks), &packed, (&a, &b), (count, goes_on));
+                    let zero = w.int(0);
+                    finish(w, e, (zero, zero, self.rows), true);
+                }
                 None => {
                     let ahead = ready.map(|ready| Ahead::new(w, (problem, blocks), self, &a, ready, ends));
-                    self.many(w, e, (problem, blocks), &packed, (&a, &b), (goes_on, ahead.as_ref()), &mut finish);
+                    self.many(w, e, (problem, blocks), &packed, (&a, &b), (goes_on, ahead.as_ref(), &mut finish));
                 }
             }
             Vec::new()
@@ -259,8 +263,7 @@ impl Tile {
         (problem, blocks): (&Problem, &Blocks),
         packed: &Packing,
         (a, b): (&pack::Block, &pack::Block),
-        (goes_on, ahead): (Option<Reg>, Option<&Ahead>),
-        finish: &mut Finish,
+        (goes_on, ahead, finish): (Option<Reg>, Option<&Ahead>, &mut Finish),
     ) {
         let zero = w.int(0);
         match problem.b_along {
@@ -304,7 +307,6 @@ impl Tile {
         packed: &Packing,
         (a, b): (&pack::Block, &pack::Block),
         (count, goes_on): (u32, Option<Reg>),
-        finish: &mut Finish,
     ) {
         pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
         let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
@@ -325,7 +327,6 @@ impl Tile {
                 });
             });
         }
-        finish(w, e, (zero, zero, self.rows), true);
     }
 }
 

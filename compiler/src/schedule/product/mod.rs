@@ -1,10 +1,11 @@
 //! Matrix products, after Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008).
 //!
-//! A tile is a block of rows by a block of columns. For each block of the summed dimension both operands are packed into scratch
-//! memory ([`pack`]), which is where their expressions are evaluated, and multiplied in register blocks ([`micro`]); a product
-//! of a few rows packs those alone ([`skinny`]), and so does one whose columns were packed before ([`ready`]). Then the outputs
-//! are evaluated from the tile's sums ([`epilogue`]). Sums run over the summed dimension in order, one rounding for each
-//! `a · b + c`, so that neither blocks nor where they are packed change a bit.
+//! A tile is a block of rows by a block of columns. For each block of the summed dimension columns are packed into scratch memory
+//! ([`pack`]), which is where their expressions are evaluated, unless they were packed before ([`ready`]); rows are packed too
+//! where they do not lie along the sum. The rows of a register block ([`micro`]) meet all columns of the tile, and then their
+//! outputs are evaluated ([`epilogue`]), while sums and what they need lie in the first-level cache; what is read next is asked for
+//! meanwhile ([`ahead`]). A product of a few rows packs those alone ([`skinny`]). Sums run over the summed dimension in order, one
+//! rounding for each `a · b + c`, so that neither blocks nor where they are packed change a bit.
 
 mod ahead;
 mod blocks;

@@ -4,7 +4,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::types::Axis;
 
 use super::micro::Tile;
-use super::problem::Problem;
+use super::problem::{Problem, underneath};
 use crate::graph::NodeId;
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::product::transposed;
@@ -84,7 +84,7 @@ impl Problem<'_> {
         let up = w.add(rows.count, most);
         let up = w.map(Elementwise::IDIV, &[up, unit]);
         let count = w.mul(up, unit);
-        if layout.0.last() != Some(&rows.within.0) {
+        if layout.0.last() != Some(&underneath(self.body, rows.node, rows.within.0)) {
             let (size, inner) = (e.extent(w, rows.along), w.int(i64::from(rows.within.1)));
             w.repeat((zero, inner, 1), &[], |w, k, _| {
                 let env = env.with(rows.within.0, Position::Scalar(k));

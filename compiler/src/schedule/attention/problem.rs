@@ -327,3 +327,12 @@ pub fn beneath(body: &Region, mut id: NodeId) -> NodeId {
     }
     id
 }
+
+/// What an axis of a value is called beneath a chain of renames.
+pub fn underneath(body: &Region, mut id: NodeId, mut axis: Axis) -> Axis {
+    while let Kind::Op(Op::Rename(from, to)) = body[id].kind {
+        axis = if axis == to { from } else { axis };
+        id = body[id].operands[0];
+    }
+    axis
+}

@@ -3,7 +3,7 @@
 use crate::plan::Target;
 use anyhow::{Result, ensure};
 
-/// Checks that the processor has every feature that the code uses, and enables those that the system must be asked for.
+/// Checks that the processor has every feature that the code uses; those that the system must be asked for are asked for.
 ///
 /// # Errors
 /// When some are missing, all of them named.
@@ -21,21 +21,24 @@ pub fn check(target: &Target) -> Result<()> {
         "this was compiled for a processor with features that this one lacks: {}; compile it here, or for a lesser processor",
         lacking.join(", ")
     );
-    if target.features.iter().any(|feature| feature.contains("amx")) {
-        enable_tiles()?;
-    }
     Ok(())
 }
 
-/// Whether the processor has a feature, by LLVM's name.
+/// Whether code for a target computes products on a matrix unit, which this processor has.
+pub fn uses_tiles(target: &Target) -> bool {
+    target.features.iter().any(|feature| feature == "amx-bf16") && has("amx-bf16")
+}
+
+/// Whether the processor has a feature that this process may use, by LLVM's name.
 #[cfg(target_arch = "x86_64")]
-fn has(feature: &str) -> bool {
+pub fn has(feature: &str) -> bool {
     macro_rules! detected {
         ($($llvm:literal = $rust:tt),* $(,)?) => {
             match feature {
                 // Every processor of this architecture has these.
                 "64bit" | "cmov" | "cx8" | "fxsr" | "mmx" | "sse" | "sse2" | "x87" => true,
                 $($llvm => std::arch::is_x86_feature_detected!($rust),)*
+                _ if feature.starts_with("amx") => listed(feature) && enable_tiles().is_ok(),
                 _ => listed(feature),
             }
         };
@@ -56,7 +59,7 @@ fn has(feature: &str) -> bool {
 
 /// Whether the processor has a feature, by LLVM's name.
 #[cfg(not(target_arch = "x86_64"))]
-fn has(feature: &str) -> bool {
+pub fn has(feature: &str) -> bool {
     listed(feature)
 }
 

@@ -43,7 +43,8 @@ pub struct CompileArgs {
     /// Train in so much memory, such as 2GB, the process itself not counted: what does not fit is made in chunks or computed again
     #[arg(long, value_name = "LIMIT", value_parser = bytes)]
     pub memory: Option<u64>,
-    /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4, aarch64
+    /// The processor: native, x86-64, x86-64-v2, x86-64-v3, x86-64-v4,
+    /// x86-64-v4-amx (products of float32 on the matrix unit), aarch64
     #[arg(long, value_name = "NAME", default_value = "native", hide_default_value = true)]
     pub target_cpu: String,
     /// What `weft build --tune` found [default: beside the specification, with the ending `.tuned.json`]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use weft_dsl::elementwise::{Elementwise, Signature};
 
-use super::{Dtype, Inst, Kernel, Place, Reg, Shape, Stmt};
+use super::{Dtype, Inst, Kernel, Place, Reg, Shape, Stmt, tiles};
 use crate::graph::philox::philox;
 
 /// What went wrong: a register read before it was assigned, shapes that do not fit, a place outside its memory.
@@ -106,6 +106,7 @@ impl Machine<'_> {
                 self.write(*place, at, *value, *mask)
             }
             Stmt::Fetch(_, index) => self.one(*index).map(drop),
+            Stmt::Tiles(strip) => self.tiles(strip),
             Stmt::For { var, from, to, step, carried, body } => {
                 let (from, to) = (self.one(*from)?, self.one(*to)?);
                 let mut values = carried.iter().map(|c| self.get(c.init)).collect::<Result<Vec<_>, _>>()?;
@@ -236,6 +237,12 @@ impl Machine<'_> {
                 }
                 value
             }
+            Inst::Upper(value) => self.get(*value)?.iter().map(|&v| f64::from(tiles::upper(v as f32))).collect(),
+            Inst::Uppers(below, above) => {
+                let upper = |v: f64| (v as f32).to_bits() >> 16;
+                let pairs = self.get(*below)?.into_iter().zip(self.get(*above)?);
+                pairs.map(|(b, a)| f64::from((upper(b) | upper(a) << 16) as i32)).collect()
+            }
             Inst::Philox(key, counter, word) => {
                 let lane = |r: &Reg, i: usize| -> Result<u32, Fault> { Ok(self.get(*r)?[i] as i64 as u32) };
                 (0..usize::from(lanes))
@@ -248,6 +255,46 @@ impl Machine<'_> {
                     .collect::<Result<_, Fault>>()?
             }
         })
+    }
+
+    /// What was never written is no number: of rows and columns beyond the operands', whose sums nobody reads.
+    fn tiles(&mut self, strip: &tiles::Strip) -> Result<(), Fault> {
+        let (sums, rows, columns) = (strip.sums, strip.rows, strip.columns);
+        let (
+            Place::Scratch(of_sums, Dtype::F32),
+            Place::Scratch(of_rows, Dtype::I32),
+            Place::Scratch(of_columns, Dtype::I32),
+        ) = (sums.0, rows.0, columns.0)
+        else {
+            return fault("tiles lie in scratch memory".into());
+        };
+        let (first, left, right) = (self.one(sums.1)?, self.one(rows.1)?, self.one(columns.1)?);
+        let (blocks, steps) = (self.one(strip.blocks)?, self.one(strip.steps)?);
+        let goes_on = strip.goes_on.map(|r| self.one(r)).transpose()? == Some(1);
+        let (side, square) = (i64::from(tiles::SIDE), i64::from(tiles::SQUARE));
+        let part = |scratch: &HashMap<(u32, i64), f64>, from: u32, at: i64| {
+            scratch.get(&(from, at)).map_or([f64::NAN; 2], |&element| tiles::halves(element as i32).map(f64::from))
+        };
+        for (i, j) in (0..side).flat_map(|i| (0..blocks * side).map(move |j| (i, j))) {
+            let at = first + i * i64::from(strip.stride) + j;
+            let (block, j) = (j / side * i64::from(columns.2), j % side);
+            let mut sum = if goes_on { self.scratch.get(&(of_sums, at)).copied().unwrap_or(0.0) } else { 0.0 };
+            for (step, (p, q)) in (0..steps).flat_map(|step| tiles::PAIRS.map(|pair| (step, pair))) {
+                let plane = |part: u32| step * i64::from(tiles::VOLUME) + i64::from(part * tiles::PLANE);
+                for k in 0..square {
+                    let x = part(&self.scratch, of_rows, left + plane(p) + i * square + k);
+                    let row = (j / square * square + k) * square + j % square;
+                    let y = part(&self.scratch, of_columns, right + block + plane(q) + row);
+                    sum += x[0] * y[0] + x[1] * y[1];
+                }
+            }
+            if at < 0 || i64::from(of_sums) + (at + 1) * 4 > i64::from(self.kernel.scratch) {
+                return fault(format!("scratch {of_sums} is written at {at}"));
+            }
+            let sum = self.rounded(sum, Dtype::F32);
+            self.scratch.insert((of_sums, at), sum);
+        }
+        Ok(())
     }
 
     fn map(&self, op: Elementwise, operands: &[Reg], lanes: u16) -> Result<Vec<f64>, Fault> {

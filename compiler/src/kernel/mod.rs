@@ -11,6 +11,8 @@ mod multiples;
 mod write;
 pub mod interpret;
 
+pub mod tiles;
+
 pub use multiples::multiples;
 pub use write::{Block, Writer};
 
@@ -107,6 +109,10 @@ pub enum Inst {
     /// Philox 4x32-10 (Salmon et al., 2011): the register is I32, of any lanes; key and counter words are I32 of the same
     /// lanes: key 0, 1, counter 0 to 3, and which word of the result.
     Philox([Reg; 2], [Reg; 4], u8),
+    /// F32 rounded to the 16 upper bits of its form (bfloat16), ties away from zero.
+    Upper(Reg),
+    /// The 16 upper bits of two F32 in an I32: the first's below, the second's above.
+    Uppers(Reg, Reg),
 }
 
 /// A value that a loop hands from step to step.
@@ -133,6 +139,8 @@ pub enum Stmt {
     Scatter(Place, Reg, Reg, Option<Reg>),
     /// What lies at an index will be read soon: brings its line nearer, and computes nothing. The index may lie beyond the end.
     Fetch(Place, Reg),
+    /// Blocks of sums of a matrix product.
+    Tiles(tiles::Strip),
     /// `for var in (from..to).step_by(step)`
     For {
         /// I64 scalar.

@@ -20,7 +20,7 @@ fn block(kernel: &Kernel, body: &[Stmt], found: &mut [u64]) {
             Stmt::Let(reg, inst) if kernel.registers[reg.0 as usize] == (Shape { dtype: Dtype::I64, lanes: 1 }) => {
                 found[reg.0 as usize] = of(inst, found);
             }
-            Stmt::Let(..) | Stmt::Store(..) | Stmt::Scatter(..) | Stmt::Fetch(..) => {}
+            Stmt::Let(..) | Stmt::Store(..) | Stmt::Scatter(..) | Stmt::Fetch(..) | Stmt::Tiles(..) => {}
             Stmt::For { var, from, step, body, .. } => {
                 found[var.0 as usize] = found[from.0 as usize].min(power(i64::from(*step)));
                 block(kernel, body, found);

@@ -214,6 +214,23 @@ impl Writer {
         self.push(Stmt::Fetch(place, index));
     }
 
+    /// The upper bits of F32, rounded, as F32.
+    pub fn upper(&mut self, value: Reg) -> Reg {
+        let lanes = self.shape(value).lanes;
+        self.assign(Dtype::F32, lanes, Inst::Upper(value))
+    }
+
+    /// The upper bits of two F32, the first's below.
+    pub fn uppers(&mut self, below: Reg, above: Reg) -> Reg {
+        let lanes = self.shape(below).lanes;
+        self.assign(Dtype::I32, lanes, Inst::Uppers(below, above))
+    }
+
+    /// Blocks of sums of a matrix product.
+    pub fn tiles(&mut self, strip: super::tiles::Strip) {
+        self.push(Stmt::Tiles(strip));
+    }
+
     /// A loop. The body gets the variable and the carried values, and gives those for the next step; the loop gives the last.
     pub fn repeat(
         &mut self,

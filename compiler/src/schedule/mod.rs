@@ -44,6 +44,8 @@ pub struct Machine {
     pub lanes: u16,
     /// Vector registers.
     pub registers: u16,
+    /// Whether it has a matrix unit, see [`crate::kernel::tiles`].
+    pub tiles: bool,
     /// Bytes of first-level data cache.
     pub l1: u32,
     /// Bytes of second-level cache of one core.

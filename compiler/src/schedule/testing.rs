@@ -13,6 +13,7 @@ use super::native::{Buffer, Native};
 use super::{Layout, Machine, Scheduled, Unschedulable, dtype};
 use crate::graph::{Array, Form, Fused, NodeId, Region, RegionBuilder, Sizes, eval_region};
 use crate::kernel::{Dtype, interpret};
+use crate::target::cpu::Cpu;
 
 /// A writer of kernels of one form.
 pub type Schedule = fn(&Fused, &Axes, &[Layout], &[Layout], &Machine) -> Result<Scheduled, Unschedulable>;
@@ -24,7 +25,7 @@ pub enum With {
     Interpreter,
     /// The interpreter without the rounding of f32: the logic alone, whatever the sizes of numbers.
     Wide,
-    /// Code for this processor; with 4 lanes it checks its indices.
+    /// Code for this processor; with 4 lanes and for a matrix unit it checks its indices.
     Machine,
 }
 
@@ -182,9 +183,28 @@ impl Ready {
         arguments: &[Rc<Array>],
         with: With,
     ) -> Scheduled {
-        let machine = Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+        let machine = Machine { lanes, registers: 32, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+        let scheduled = self.compare_for(schedule, form, &machine, (inputs, outputs), arguments, with);
+        if form == Form::Product && lanes == 16 {
+            let machine = Machine { tiles: true, ..machine };
+            let here = Cpu::host().machine().tiles;
+            let with = if with == With::Wide || !here { With::Interpreter } else { with };
+            self.compare_for(schedule, form, &machine, (inputs, outputs), arguments, with);
+        }
+        scheduled
+    }
+
+    fn compare_for(
+        &self,
+        schedule: Schedule,
+        form: Form,
+        machine: &Machine,
+        (inputs, outputs): (&[Layout], &[Layout]),
+        arguments: &[Rc<Array>],
+        with: With,
+    ) -> Scheduled {
         let fused = Fused { form, body: self.body.clone() };
-        let scheduled = schedule(&fused, &self.axes, inputs, outputs, &machine).unwrap_or_else(|e| panic!("{e}\n{self:?}"));
+        let scheduled = schedule(&fused, &self.axes, inputs, outputs, machine).unwrap_or_else(|e| panic!("{e}\n{self:?}"));
         let sizes = Sizes::new(&self.axes, &self.bound);
         let laid = |array: &Array, layout: &Layout| array.in_order(&sizes.dims(&layout.0).unwrap()).unwrap();
         let mut memory: Vec<Vec<f64>> = arguments.iter().zip(inputs).map(|(a, l)| laid(a, l)).collect();
@@ -197,7 +217,8 @@ impl Ready {
         if with == With::Machine {
             let mut buffers: Vec<Buffer> =
                 scheduled.kernel.args.iter().zip(&memory).map(|(&d, values)| Buffer::new(d, values)).collect();
-            let status = Native::new(&scheduled.kernel, lanes == 4).run(&mut buffers, &values, tiles);
+            let status =
+                Native::new(&scheduled.kernel, machine.lanes == 4 || machine.tiles).run(&mut buffers, &values, tiles);
             assert_eq!(status, (0, 0), "a place outside its buffer: {inputs:?} {outputs:?}\n{self:?}");
             memory = buffers.iter().map(Buffer::values).collect();
         } else {

@@ -80,7 +80,8 @@ fn one_kernel_for_several() {
             let ready = ready(&graph, &bindings.sizes);
             let layouts = |types: &[weft_dsl::types::Type]| types.iter().map(|t| Layout(t.axes.clone())).collect::<Vec<_>>();
             let fused = Fused { form: Form::Attention, body: ready.body.clone() };
-            let machine = Machine { lanes: 16, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+            let machine =
+                Machine { lanes: 16, registers: 32, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
             let (inputs, outputs) = (layouts(&ready.body.arguments), layouts(&ready.body.results()));
             schedule(&fused, &ready.axes, &inputs, &outputs, &machine).unwrap()
         })

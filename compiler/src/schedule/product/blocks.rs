@@ -1,10 +1,10 @@
 //! How much of a product one tile, one pass and one register block take: functions of sizes and of the kind of processor alone.
 
-use weft_dsl::size::Size;
 use weft_dsl::types::Axes;
 
 use super::group::Group;
 use super::problem::{Along, Problem};
+use crate::kernel::tiles::{SIDE, SQUARE};
 use crate::kernel::{Reg, Writer};
 use crate::schedule::Machine;
 
@@ -14,6 +14,8 @@ const TYPICAL: [u64; 2] = [128, 768];
 /// Elements of scratch memory that a tile may use: somewhat more than the usual second-level cache, of which a part is
 /// touched once a pass.
 const MOST_SCRATCH: u64 = 10 << 15;
+/// The same for a matrix unit's operands, which are larger: as much as such processors have.
+const MOST_TILES: u64 = 15 << 15;
 /// Elements of the columns' operand that all rows of a tile meet: they stay in the second-level cache while rows pass by.
 const MOST_COLUMNS: u64 = 5 << 15;
 /// The same where they lie packed, and so cost little to begin anew: soon rows meet what was fetched meanwhile.
@@ -27,6 +29,8 @@ const TRANSPOSE: u64 = 1850;
 const NEAR: u64 = 4;
 /// Where it need not be packed and is fetched while it is used.
 const FETCH: u64 = 150;
+/// What making three parts of each number adds for a matrix unit, and writing them where much comes from memory.
+const PARTS: u64 = 1000;
 /// For each vector of results.
 const FINISH: u64 = 1000;
 /// For each vector of sums that is fetched and put back in a pass.
@@ -46,7 +50,9 @@ pub struct Blocks {
     pub lanes: u16,
     /// Whether a multiplication and an addition are one instruction; otherwise they round one after the other.
     pub fuses: bool,
-    /// Rows of a register block; divides the lanes.
+    /// Whether a matrix unit computes the sums, see [`super::tiles`]: register blocks are its blocks.
+    pub tiles: bool,
+    /// Rows of a register block; divides the lanes, save those of a matrix unit.
     pub mr: u32,
     /// Vectors of a register block.
     pub nr: u32,
@@ -61,9 +67,30 @@ pub struct Blocks {
 impl Blocks {
     /// Blocks for a product; `ready` says that the columns' operand lies packed in memory.
     pub fn choose(problem: &Problem, axes: &Axes, machine: &Machine, ready: bool) -> Self {
+        let (time, vectors) = Self::of(problem, axes, machine, (ready, false));
+        let (_, m, n, k) = estimate(problem, axes, 1);
+        let fits = u32::from(machine.lanes) == SQUARE && problem.few().is_none() && m.min(n).min(k) >= u64::from(SIDE);
+        if machine.tiles && fits {
+            let (less, tiles) = Self::of(problem, axes, machine, (ready, true));
+            if less < time {
+                return tiles;
+            }
+        }
+        vectors
+    }
+
+    /// The same blocks for vectors, where the rows turn out to be fewer than those of a block of a matrix unit.
+    pub fn for_vectors(&self, problem: &Problem, axes: &Axes, machine: &Machine) -> Self {
+        let (_, vectors) = Self::of(problem, axes, machine, (true, false));
+        Self { mc: self.mc, nc: self.nc, ..vectors }
+    }
+
+    /// The best blocks with or without a matrix unit, and an estimate of their time.
+    fn of(problem: &Problem, axes: &Axes, machine: &Machine, (ready, tiles): (bool, bool)) -> (u128, Self) {
         let (lanes, fuses) = (machine.lanes, machine.fuses());
         // Registers: `mr · nr` sums, `nr` vectors of `b`, one of `a`.
         let (mr, nr) = match (lanes, machine.registers) {
+            _ if tiles => (u64::from(SIDE), SIDE / u32::from(lanes)),
             (16, _) => (8, 3),
             (8, 32..) => (8, 3),
             (8, _) => (4, 3),
@@ -71,19 +98,10 @@ impl Blocks {
             // One more for what is multiplied before it is added.
             _ => (4, 2),
         };
-        let estimates = |size: Size| axes.typically(&size).map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2]);
-        // Segments are of uneven length: half as long again as they would be, were all alike.
-        let uneven = |all: u64, segments: u64| (all * 3 / 2).div_ceil(segments);
-        let [few, many] = [0, 1].map(|i| {
-            let at = |group: &Group| estimates(group.volume())[i];
-            let (batch, m, n, k) = (at(&problem.batch), at(&problem.rows), at(&problem.columns), at(&problem.sum));
-            match problem.segment {
-                Some(segment) if segment.of_rows => (batch, uneven(m, batch), n, k),
-                Some(_) => (batch, m, n, uneven(k, batch)),
-                None => (batch, m, n, k),
-            }
-        });
-        let ((_, m, n, k), width) = (many, u64::from(lanes));
+        let [few, many] = [0, 1].map(|i| estimate(problem, axes, i));
+        let (_, m, n, k) = many;
+        // Columns are a whole number of vectors, or of blocks; so is the sum.
+        let width = if tiles { u64::from(SIDE) } else { u64::from(lanes) };
         let step = if problem.a_along == Along::Own { width.max(mr) } else { mr };
         if problem.few().is_some() {
             // Tiles for several threads; each packs the rows anew. What is read of a tile should lie together: all of the sum
@@ -101,12 +119,14 @@ impl Blocks {
             let nc = nc.clamp(1, n.max(1));
             // Columns are taken up to eight at a time.
             let nc = nc.next_multiple_of(width.max(8));
-            return Self { lanes, fuses, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 };
+            return (0, Self { lanes, fuses, tiles, mr: mr as u32, nr, mc: m as u32, nc: nc as u32, kc: kc as u32 });
         }
-        let most = if ready { MOST_READY } else { MOST_COLUMNS };
+        let packs = tiles || !ready;
+        let most = if !packs { MOST_READY } else { MOST_COLUMNS };
         let longest: &[u64] = match problem.a_along {
+            Along::Own if tiles => &[384, 192],
             Along::Own => &[192],
-            Along::Sum if ready => &[384],
+            Along::Sum if !packs => &[384],
             Along::Sum => &[768, 384],
         };
         let mut best = (u128::MAX, step, width, width);
@@ -116,18 +136,20 @@ impl Blocks {
             let kc = k.div_ceil(passes).next_multiple_of(width);
             for mc in candidates(m, step, 1024) {
                 for nc in candidates(n, width, 768) {
-                    let packed = if ready { 0 } else { nc * (kc + 1) };
+                    let packed = if packs { nc * (kc + 1) } else { 0 };
                     let rows = if problem.a_along == Along::Own { mc * (kc + 1) } else { mr * (kc + width) };
                     let sums = nc * if passes == 1 { mr } else { mc };
-                    if nc * kc > most.max(width * kc) || rows + packed + sums > MOST_SCRATCH {
+                    // Parts of a number take half as much again.
+                    let packed = if tiles { (packed + rows) * 3 / 2 } else { packed + rows };
+                    if nc * kc > most.max(width * kc) || packed + sums > if tiles { MOST_TILES } else { MOST_SCRATCH } {
                         continue;
                     }
                     // Relative to the work that there is, so that both count alike.
                     let relative = |size: (u64, u64, u64, u64)| {
                         let work = u128::from(size.0) * u128::from(size.1) * u128::from(size.2) * u128::from(size.3);
                         let blocks = (mc, nc, size.3.div_ceil(kc));
-                        u128::from(time(problem, size, blocks, (mr, u64::from(nr), width), (ready, machine))) * 1_000_000
-                            / work.max(1)
+                        let register = (mr, u64::from(nr), u64::from(lanes));
+                        u128::from(time(problem, size, blocks, register, (ready, tiles, machine))) * 1_000_000 / work.max(1)
                     };
                     let time = relative(few) + relative(many);
                     if time < best.0 {
@@ -136,7 +158,9 @@ impl Blocks {
                 }
             }
         }
-        Self { lanes, fuses, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: best.3 as u32 }
+        let blocks =
+            Self { lanes, fuses, tiles, mr: mr as u32, nr, mc: best.1 as u32, nc: best.2 as u32, kc: best.3 as u32 };
+        (best.0, blocks)
     }
 
     /// Elements from one row of packed `a` to the next, where it lies along the sum; not a power of two.
@@ -159,6 +183,19 @@ impl Blocks {
     }
 }
 
+/// Batch, rows, columns and places of the sum, each the smaller or the larger one that is expected.
+fn estimate(problem: &Problem, axes: &Axes, which: usize) -> (u64, u64, u64, u64) {
+    let at = |group: &Group| axes.typically(&group.volume()).map_or(TYPICAL, |n| [n.clamp(1, 1 << 32) as u64; 2])[which];
+    // Segments are of uneven length: half as long again as they would be, were all alike.
+    let uneven = |all: u64, segments: u64| (all * 3 / 2).div_ceil(segments);
+    let (batch, m, n, k) = (at(&problem.batch), at(&problem.rows), at(&problem.columns), at(&problem.sum));
+    match problem.segment {
+        Some(segment) if segment.of_rows => (batch, uneven(m, batch), n, k),
+        Some(_) => (batch, m, n, uneven(k, batch)),
+        None => (batch, m, n, k),
+    }
+}
+
 /// Block lengths to be tried: equal parts of a dimension, up to a most.
 fn candidates(size: u64, step: u64, most: u64) -> Vec<u64> {
     let mut out: Vec<u64> = (1..=16)
@@ -177,28 +214,39 @@ fn time(
     (batch, m, n, k): (u64, u64, u64, u64),
     (mc, nc, passes): (u64, u64, u64),
     (mr, nr, lanes): (u64, u64, u64),
-    (ready, machine): (bool, &Machine),
+    (ready, unit, machine): (bool, bool, &Machine),
 ) -> u64 {
     let packed = |own: u64, cost: u64| {
         let stays = own.saturating_mul(k).saturating_mul(4) <= u64::from(machine.l2);
         if stays { cost / NEAR } else { cost }
     };
-    let of_b = match problem.b_along {
-        _ if ready => FETCH,
-        Along::Sum => packed(n, TRANSPOSE),
-        Along::Own => packed(n, COPY),
+    let of_b = match (problem.b_along, unit) {
+        (_, false) if ready => FETCH,
+        (_, true) if ready => PARTS,
+        (Along::Sum, false) => packed(n, TRANSPOSE),
+        (Along::Own, false) => packed(n, COPY),
+        (_, true) => PARTS + packed(n, TRANSPOSE + 2 * PARTS),
     };
     let (tiles_m, tiles_n) = (m.div_ceil(mc), n.div_ceil(nc));
     let tiles = batch.saturating_mul(tiles_m).saturating_mul(tiles_n);
-    let (rows, columns) = (mc.min(m).next_multiple_of(mr), nc.min(n).next_multiple_of(lanes));
+    let width = if unit { nr * lanes } else { lanes };
+    let (rows, columns) = (mc.min(m).next_multiple_of(mr), nc.min(n).next_multiple_of(width));
     let vectors = columns / lanes;
     // A register block of few vectors waits for loads; see [`super::micro::multiply`] for how many there are.
     let narrow = match vectors % nr {
         1 if nr > 2 => (nr + 1).min(vectors),
         rest => rest,
     };
-    let multiply = rows * k * if vectors == 1 { 75 } else { 54 * (vectors - narrow) + 60 * narrow };
-    let of_a = if problem.rows_in_place().is_some() { FETCH } else { packed(m, COPY) };
+    let multiply = match vectors {
+        _ if unit => rows * k * vectors * 22,
+        1 => rows * k * 75,
+        _ => rows * k * (54 * (vectors - narrow) + 60 * narrow),
+    };
+    let of_a = match problem.rows_in_place() {
+        _ if unit => PARTS + packed(m, COPY + PARTS),
+        Some(_) => FETCH,
+        None => packed(m, COPY),
+    };
     let packing = (rows * of_a + columns * of_b) * k / lanes;
     let one =
         multiply.saturating_add(packing).saturating_add(rows * vectors * (FINISH + passes * PASS)).saturating_add(20_000);

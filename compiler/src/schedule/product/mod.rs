@@ -5,7 +5,8 @@
 //! where they do not lie along the sum. The rows of a register block ([`micro`]) meet all columns of the tile, and then their
 //! outputs are evaluated ([`epilogue`]), while sums and what they need lie in the first-level cache; what is read next is asked for
 //! meanwhile ([`ahead`]). A product of a few rows packs those alone ([`skinny`]). Sums run over the summed dimension in order, one
-//! rounding for each `a · b + c`, so that neither blocks nor where they are packed change a bit.
+//! rounding for each `a · b + c`, so that neither blocks nor where they are packed change a bit. Nor do they on a matrix unit ([`tiles`]),
+//! which takes a step of many places at once.
 
 mod ahead;
 mod blocks;
@@ -21,6 +22,7 @@ mod spelled;
 #[cfg(test)]
 mod tests;
 mod transpose;
+mod tiles;
 pub mod tuning;
 
 pub use ready::{Ready, ready};
@@ -100,16 +102,23 @@ fn with_blocks(
 
     let of_rows = problem.segment.is_some_and(|s| s.of_rows);
     let tile = Tile::new(&mut w, &mut e, problem, blocks);
-    let mut write = |w: &mut Writer, tile: &Tile| tile.write(w, &mut e, (problem, blocks), ready, &results);
+    let mut write = |w: &mut Writer, tile: &Tile, blocks: &Blocks| tile.write(w, &mut e, (problem, blocks), ready, &results);
     if of_rows {
         // All of a segment, block after block: another tile would not know how many there are.
         w.repeat((tile.m0, tile.m, blocks.mc), &[], |w, m0, _| {
             let rows = part(w, tile.m, m0, blocks.mc);
-            write(w, &Tile { m0, rows, ..tile.clone() });
+            write(w, &Tile { m0, rows, ..tile.clone() }, blocks);
             Vec::new()
         });
+    } else if let (true, Some(_), None) = (blocks.tiles, ready, problem.rows.volume().known()) {
+        // Few rows, such as a token of each of some texts, do not fill a matrix unit.
+        let vectors = blocks.for_vectors(problem, axes, machine);
+        let least = w.int(i64::from(blocks.mr));
+        let (few, many) = (w.map(Elementwise::LT, &[tile.m, least]), w.map(Elementwise::GE, &[tile.m, least]));
+        w.when(many, |w| write(w, &tile, blocks));
+        w.when(few, |w| write(w, &tile, &vectors));
     } else {
-        write(&mut w, &tile);
+        write(&mut w, &tile, blocks);
     }
 
     let length = problem.sum.volume().known().unwrap_or(1024).max(1) as f64;
@@ -248,7 +257,8 @@ impl Tile {
                     finish(w, e, (zero, zero, self.rows), true);
                 }
                 None => {
-                    let ahead = ready.map(|ready| Ahead::new(w, (problem, blocks), self, &a, ready, ends));
+                    let ahead =
+                        ready.filter(|_| !blocks.tiles).map(|ready| Ahead::new(w, (problem, blocks), self, &a, ready, ends));
                     self.many(w, e, (problem, blocks), &packed, (&a, &b), (goes_on, ahead.as_ref(), &mut finish));
                 }
             }
@@ -268,9 +278,34 @@ impl Tile {
     ) {
         let zero = w.int(0);
         match problem.b_along {
-            _ if packed.ready => {}
+            along if blocks.tiles => match packed.ready {
+                Some(ready) => tiles::from_ready(w, blocks, (ready, packed.tile.b_from), b, packed.tile.b),
+                None => tiles::pack(w, e, blocks, &self.env, (b, along), packed.tile.b, false),
+            },
+            _ if packed.ready.is_some() => {}
             Along::Own => pack::streams(w, e, blocks, &self.env, b, (packed.tile.b, u32::from(blocks.lanes))),
             Along::Sum => pack::transposes(w, e, blocks, &self.env, b, (packed.tile.b, packed.staged)),
+        }
+        if blocks.tiles {
+            if problem.a_along == Along::Own {
+                tiles::pack(w, e, blocks, &self.env, (a, Along::Own), packed.tile.a, true);
+            }
+            w.repeat((zero, self.rows, blocks.mr), &[], |w, row, _| {
+                let (at, rows) = (if goes_on.is_some() { row } else { zero }, part(w, self.rows, row, blocks.mr));
+                let mut strip = row;
+                if problem.a_along == Along::Sum {
+                    let (from, count) = (w.add(self.m0, row), w.int(i64::from(blocks.mr)));
+                    let own = pack::Block { from, count, ..*a };
+                    tiles::pack(w, e, blocks, &self.env, (&own, Along::Sum), packed.tile.a, true);
+                    strip = zero;
+                }
+                finish(w, e, (at, row, rows), false);
+                let (rows_of, columns) = ((packed.tile.a, strip), (packed.tile.b, self.columns));
+                tiles::multiply(w, blocks, rows_of, columns, (packed.tile.c, at), (b.kc, goes_on));
+                finish(w, e, (at, row, rows), true);
+                Vec::new()
+            });
+            return;
         }
         if problem.a_along == Along::Own {
             pack::streams(w, e, blocks, &self.env, a, (packed.tile.a, blocks.mr));
@@ -312,7 +347,7 @@ impl Tile {
         pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
         let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
         match problem.b_along {
-            _ if packed.ready => skinny::streams(w, blocks, b, &packed.tile, &rows),
+            _ if packed.ready.is_some() => skinny::streams(w, blocks, b, &packed.tile, &rows),
             Along::Own => skinny::sweeps(w, e, blocks, &self.env, b, &rows),
             Along::Sum => skinny::dots(w, e, blocks, &self.env, b, &rows),
         }
@@ -332,17 +367,23 @@ impl Tile {
 }
 
 /// Scratch memory of packed operands.
-struct Packing {
+struct Packing<'a> {
     /// The tile.
     tile: micro::Packed,
     /// Rows of a square that are evaluated before they are transposed.
     staged: Option<Place>,
-    /// Whether the columns need not be packed.
-    ready: bool,
+    /// Where the columns lie packed.
+    ready: Option<&'a Ready>,
 }
 
-impl Packing {
-    fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&Ready>) -> Self {
+impl<'a> Packing<'a> {
+    fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&'a Ready>) -> Self {
+        if blocks.tiles {
+            let own = if problem.a_along == Along::Own { blocks.mc } else { blocks.mr };
+            let (a, b) = (tiles::scratch(w, blocks, own), tiles::scratch(w, blocks, blocks.nc));
+            let tile = micro::Packed { a, a_step: 0, b, b_from: w.int(0), b_stream: 0, c };
+            return Self { tile, staged: None, ready };
+        }
         let (a, a_step) = match (problem.rows_in_place(), problem.a_along) {
             (Some((argument, _)), _) => (Place::Arg(argument), 1),
             (None, Along::Sum) => (w.scratch(Dtype::F32, blocks.mr * blocks.row_stride()), 1),
@@ -357,7 +398,7 @@ impl Packing {
         };
         let b_from = w.int(0);
         let tile = micro::Packed { a, a_step, b, b_from, b_stream, c };
-        Self { tile, staged, ready: ready.is_some() }
+        Self { tile, staged, ready }
     }
 }
 

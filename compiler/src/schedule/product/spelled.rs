@@ -31,6 +31,8 @@ fn innermost(processor: &str, multiply_add: &str) -> Vec<String> {
 fn the_innermost_loop_stays_in_registers() {
     // Sums in registers: rows by vectors of the register block.
     for (processor, multiply_add, register, sums) in [
+        // Four blocks of sums, six pairs of parts.
+        ("x86-64-v4-amx", "tdpbf16ps", "tmm", 24),
         ("x86-64-v4", "vfmadd", "zmm", 24),
         ("x86-64-v3", "vfmadd", "ymm", 12),
         ("aarch64", "fmla\tv", ".4s", 16),

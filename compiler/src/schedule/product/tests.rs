@@ -14,14 +14,14 @@ use crate::schedule::{Layout, Machine};
 use crate::target::cpu::{Cpu, Loaded, compile};
 
 /// Several layouts, of each kind of operand, for each number of lanes.
-fn check(ready: &Ready) {
+pub(super) fn check(ready: &Ready) {
     for seed in 0..6 {
         ready.check(schedule, Form::Product, [16, 4, 8][seed % 3], seed as u64 + 1);
     }
 }
 
 /// `x [rows, sum]`, `y [columns, sum]`, their product.
-fn product(c: &mut Case, (rows, columns, sum): (i64, i64, i64)) -> (NodeId, NodeId, NodeId) {
+pub(super) fn product(c: &mut Case, (rows, columns, sum): (i64, i64, i64)) -> (NodeId, NodeId, NodeId) {
     let (t, o, i) = (c.free("time", rows), c.axis("out", columns), c.axis("in", sum));
     let (x, y) = (c.float(&[t, i]), c.float(&[o, i]));
     let z = c.op(Op::Contract(vec![i]), &[x, y]);
@@ -207,7 +207,7 @@ fn other_bodies_are_refused() {
     let ready = c.finish(vec![sum]);
     let fused = Fused { form: Form::Product, body: ready.body };
     let layouts = [Layout(vec![t, i]), Layout(vec![t])];
-    let machine = Machine { lanes: 8, registers: 16, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+    let machine = Machine { lanes: 8, registers: 16, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
     assert!(schedule(&fused, &ready.axes, &layouts[..1], &layouts[1..], &machine).is_err());
 }
 

@@ -93,7 +93,7 @@ impl Tuning {
 impl Choice {
     /// That of some blocks.
     pub(super) fn of(problem: &Problem, blocks: &Blocks) -> Self {
-        let in_place = problem.rows_in_place().is_some();
+        let in_place = problem.rows_in_place().is_some() && !blocks.tiles;
         Self { rows: blocks.mc, columns: blocks.nc, sum: blocks.kc, in_place }
     }
 
@@ -102,7 +102,11 @@ impl Choice {
         let lanes = u32::from(model.lanes);
         let few = problem.few().is_some();
         let step = if problem.a_along == Along::Own { lanes.max(model.mr) } else { model.mr };
-        let width = if few { lanes.max(8) } else { lanes };
+        let width = match few {
+            true => lanes.max(8),
+            false if model.tiles => model.mr,
+            false => lanes,
+        };
         let near = |wanted: u32, all: Option<i64>, most: u32, step: u32| {
             let all = all.map_or(most, |n| n.clamp(1, i64::from(most)) as u32);
             wanted.clamp(1, all).next_multiple_of(step)

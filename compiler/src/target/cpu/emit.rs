@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
 
+use super::processor::Cpu;
 use super::text::{Code, Elem, Shared, Ty, Value};
 use crate::kernel::{Carried, Kernel, Place, Reg, Shape, Stmt, multiples};
 
@@ -14,6 +15,8 @@ pub(super) struct Emit<'k, 'm> {
     pub code: Code<'m>,
     /// Whether accesses are checked.
     pub checked: bool,
+    /// Whether the processor has a matrix unit.
+    pub is_amx: bool,
     /// Of which power of two each register is a multiple, where some results lie far.
     pub multiples: Vec<u64>,
     /// What each register is called.
@@ -24,14 +27,15 @@ pub(super) struct Emit<'k, 'm> {
 ///
 /// # Errors
 /// When the kernel is not well formed; the statement is named.
-pub(super) fn function(name: &str, kernel: &Kernel, checked: bool, shared: &mut Shared) -> Result<String> {
+pub(super) fn function(name: &str, kernel: &Kernel, cpu: &Cpu, checked: bool, shared: &mut Shared) -> Result<String> {
     ensure!(
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_.$".contains(c)),
         "`{name}` is not a symbol"
     );
     let far = !kernel.far.is_empty();
     let multiples = if far { multiples(kernel) } else { Vec::new() };
-    let mut emit = Emit { kernel, code: Code::new(shared), checked, multiples, values: vec![None; kernel.registers.len()] };
+    let (code, values) = (Code::new(shared), vec![None; kernel.registers.len()]);
+    let mut emit = Emit { kernel, code, checked, is_amx: cpu.machine().tiles, multiples, values };
     emit.arguments();
     let from = emit.code.block();
     let (head, body, done) = ("tiles", "tile", "done");
@@ -125,6 +129,7 @@ impl Emit<'_, '_> {
                 self.known(*place).and_then(|()| self.store(*place, *index, *value, *mask))
             }
             Stmt::Fetch(place, index) => self.known(*place).and_then(|()| self.fetch(*place, *index)),
+            Stmt::Tiles(strip) => self.tiles(strip),
             Stmt::For { var, from, to, step, carried, body } => self.repeat(*var, (*from, *to, *step), carried, body),
             Stmt::If { cond, then, otherwise } => self.when(*cond, then, otherwise),
         }

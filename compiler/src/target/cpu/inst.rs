@@ -58,6 +58,18 @@ impl Emit<'_, '_> {
                 let (value, from) = self.operand(*value)?;
                 self.fold(*monoid, value, from)?
             }
+            Inst::Upper(value) => {
+                let (value, bits) = (self.bits(*value)?, ty.with(Elem::I32));
+                let more = self.code.binary("add", bits, &value, &bits.int(0x8000));
+                let upper = self.code.binary("and", bits, &more, &bits.int(-0x1_0000));
+                self.code.cast("bitcast", bits, &upper, ty)
+            }
+            Inst::Uppers(below, above) => {
+                let (below, above) = (self.bits(*below)?, self.bits(*above)?);
+                let below = self.code.binary("lshr", ty, &below, &ty.int(16));
+                let above = self.code.binary("and", ty, &above, &ty.int(-0x1_0000));
+                self.code.binary("or", ty, &below, &above)
+            }
             Inst::Philox(key, counter, word) => {
                 let key = [self.value(key[0])?, self.value(key[1])?];
                 let counter =
@@ -66,6 +78,14 @@ impl Emit<'_, '_> {
                 philox(&mut self.code, ty, key, counter)[usize::from(*word)].clone()
             }
         })
+    }
+
+    /// The bits of an F32.
+    fn bits(&mut self, reg: Reg) -> Result<Value> {
+        let (value, shape) = self.operand(reg)?;
+        ensure!(shape.dtype == Dtype::F32, "{reg:?} is not F32");
+        let ty = Ty::of(shape);
+        Ok(self.code.cast("bitcast", ty, &value, ty.with(Elem::I32)))
     }
 
     fn operand(&self, reg: Reg) -> Result<(Value, Shape)> {

@@ -147,8 +147,14 @@ impl Emit<'_, '_> {
         self.element(access.place, &access.index, Ty::of(access.shape), inbounds)
     }
 
+    /// Whether an element is within its buffer; one that is not is reported.
+    pub fn is_within(&mut self, place: Place, index: Value) -> Value {
+        let shape = Shape { dtype: Dtype::I64, lanes: 1 };
+        self.check(&Access { place, index, shape, lanes: 1, mask: None })
+    }
+
     /// The address of an element, or of several.
-    fn element(&mut self, place: Place, index: &str, ty: Ty, inbounds: &str) -> Value {
+    pub fn element(&mut self, place: Place, index: &str, ty: Ty, inbounds: &str) -> Value {
         let (base, dtype) = match place {
             Place::Arg(number) => (format!("%arg{number}"), self.kernel.args[number as usize]),
             Place::Scratch(at, dtype) => {

@@ -17,6 +17,7 @@ mod processor;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tiles;
 mod trigonometry;
 
 pub use jit::Loaded;

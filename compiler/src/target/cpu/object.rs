@@ -67,13 +67,13 @@ pub fn text<K: Borrow<Kernel>>(kernels: &[(String, K)], cpu: &Cpu, checked: bool
     let mut shared = Shared::default();
     let mut text = String::new();
     for (name, kernel) in kernels {
-        let function = function(name, kernel.borrow(), checked, &mut shared);
+        let function = function(name, kernel.borrow(), cpu, checked, &mut shared);
         text += &function.with_context(|| format!("the kernel `{name}` is not well formed"))?;
     }
     text += &shared.finish();
     text += &format!(
         "attributes #0 = {{ nounwind \"target-cpu\"=\"{}\" \"target-features\"=\"{}\" \"prefer-vector-width\"=\"{}\" }}\n",
-        cpu.name,
+        cpu.llvm_name(),
         cpu.feature_string(),
         cpu.vector_bits()
     );
@@ -121,7 +121,7 @@ fn machine(cpu: &Cpu) -> Result<TargetMachine> {
     let triple = TargetTriple::create(cpu.triple);
     let target = Target::from_triple(&triple).map_err(|e| anyhow!("LLVM: {e}"))?;
     let options = TargetMachineOptions::new()
-        .set_cpu(cpu.name)
+        .set_cpu(cpu.llvm_name())
         .set_features(&cpu.feature_string())
         .set_level(OptimizationLevel::Default)
         .set_reloc_mode(RelocMode::PIC);

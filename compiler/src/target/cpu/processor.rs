@@ -2,6 +2,8 @@
 
 use anyhow::{Result, bail};
 
+use weft_runtime::capability::has;
+
 use crate::schedule::Machine;
 
 /// A processor to make code for.
@@ -12,7 +14,7 @@ use crate::schedule::Machine;
 pub struct Cpu {
     /// Such as `x86_64-unknown-linux-gnu`.
     pub triple: &'static str,
-    /// LLVM's name of the level, such as `x86-64-v4`.
+    /// The level, such as `x86-64-v4`: LLVM's name, or that and the set of instructions that come on top.
     pub name: &'static str,
     /// What the level adds to the architecture's baseline, by LLVM's names.
     features: Vec<&'static str>,
@@ -25,31 +27,14 @@ pub struct Cpu {
 const X86: &str = "x86_64-unknown-linux-gnu";
 const ARM: &str = "aarch64-unknown-linux-gnu";
 
-/// Levels of x86-64, highest first: name, what it adds to the next, lanes, registers.
+/// Levels of x86-64, highest first; AMX, which LLVM counts with no level, is one more: name, what it adds to the next, lanes, registers.
 const LEVELS: &[(&str, &[&str], u16, u16)] = &[
+    ("x86-64-v4-amx", &["amx-tile", "amx-bf16"], 16, 32),
     ("x86-64-v4", &["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"], 16, 32),
     ("x86-64-v3", &["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"], 8, 16),
     ("x86-64-v2", &["cx16", "popcnt", "sse3", "sse4.1", "sse4.2", "ssse3"], 4, 16),
     ("x86-64", &[], 4, 16),
 ];
-
-#[cfg(target_arch = "x86_64")]
-fn has(feature: &str) -> bool {
-    macro_rules! detected {
-        ($($llvm:literal $rust:tt),*) => {
-            match feature { $($llvm => std::arch::is_x86_feature_detected!($rust),)* _ => false }
-        };
-    }
-    detected!("avx512f" "avx512f", "avx512bw" "avx512bw", "avx512cd" "avx512cd", "avx512dq" "avx512dq", "avx512vl" "avx512vl",
-        "avx" "avx", "avx2" "avx2", "bmi" "bmi1", "bmi2" "bmi2", "f16c" "f16c", "fma" "fma", "lzcnt" "lzcnt", "movbe" "movbe",
-        "xsave" "xsave", "cx16" "cmpxchg16b", "popcnt" "popcnt", "sse3" "sse3", "sse4.1" "sse4.1", "sse4.2" "sse4.2",
-        "ssse3" "ssse3")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has(_feature: &str) -> bool {
-    false
-}
 
 impl Cpu {
     /// The highest level of this processor.
@@ -63,7 +48,7 @@ impl Cpu {
         Self::level((level.unwrap_or(LEVELS.len() - 1)..LEVELS.len()).find(sound).unwrap_or(LEVELS.len() - 1))
     }
 
-    /// By name: `native`, `x86-64`, `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `aarch64`.
+    /// By name: `native`, `x86-64`, `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `x86-64-v4-amx`, `aarch64`.
     ///
     /// # Errors
     /// Another name.
@@ -92,12 +77,25 @@ impl Cpu {
     /// What schedules may know. Cache sizes are usual ones, not this machine's: tiles decide in which order sums are made, and
     /// the same bits are to come out everywhere.
     pub fn machine(&self) -> Machine {
-        Machine { lanes: self.lanes, registers: self.registers, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
+        let tiles = self.features.contains(&"amx-bf16");
+        Machine {
+            lanes: self.lanes,
+            registers: self.registers,
+            tiles,
+            l1: 32 << 10,
+            l2: 1 << 20,
+            tuning: Default::default(),
+        }
     }
 
     /// What the code needs beyond the architecture's baseline, by LLVM's names; executables look for it when they start.
     pub fn features(&self) -> Vec<String> {
         if self.triple == ARM { Vec::new() } else { self.features.iter().map(|f| (*f).to_string()).collect() }
+    }
+
+    /// What LLVM calls the level.
+    pub(super) fn llvm_name(&self) -> &'static str {
+        self.name.trim_end_matches("-amx")
     }
 
     /// LLVM's string of features.

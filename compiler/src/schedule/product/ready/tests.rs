@@ -12,8 +12,8 @@ use crate::schedule::product::schedule;
 use crate::schedule::testing::{Case, Chance};
 use crate::schedule::{Layout, Machine, Scheduled};
 
-fn machine(lanes: u16) -> Machine {
-    Machine { lanes, registers: 32, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
+fn machine(lanes: u16, tiles: bool) -> Machine {
+    Machine { lanes, registers: 32, tiles, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
 }
 
 /// Rows, both column axes, sum.
@@ -46,16 +46,17 @@ fn few_rows_of_packed_columns() {
 /// Computes products from plain columns and from packed ones; each pair of results must be alike.
 fn both(shapes: &[Shape], known: bool, alike: &dyn Fn(f64, f64) -> bool) {
     for (seed, &shape) in (1..).zip(shapes) {
-        for lanes in [16, 8, 4] {
+        for (lanes, tiles) in [(16, true), (16, false), (8, false), (4, false)] {
             let (body, [t, h, o, i]) = case(shape, known);
             for columns in [vec![h, o, i], vec![i, h, o]] {
                 let inputs = [vec![t, i], columns, vec![h, o]].map(Layout);
                 let output = Layout(vec![t, h, o]);
                 let fused = Fused { form: Form::Product, body: body.body.clone() };
                 let layouts = (&inputs[..], std::slice::from_ref(&output));
-                let plain = schedule(&fused, &body.axes, layouts.0, layouts.1, &machine(lanes)).unwrap();
-                let (ready, packed) =
-                    ready(&fused, &body.axes, layouts.0, layouts.1, &machine(lanes)).unwrap().expect("it can be packed");
+                let plain = schedule(&fused, &body.axes, layouts.0, layouts.1, &machine(lanes, tiles)).unwrap();
+                let (ready, packed) = ready(&fused, &body.axes, layouts.0, layouts.1, &machine(lanes, tiles))
+                    .unwrap()
+                    .expect("it can be packed");
                 assert_eq!(ready.argument, 1);
 
                 let sizes = Sizes::new(&body.axes, &body.bound);
@@ -80,8 +81,11 @@ fn both(shapes: &[Shape], known: bool, alike: &dyn Fn(f64, f64) -> bool) {
                 packed_memory[1] = both[1].split_off(ready.packed_volume() as usize);
                 run(&plain, &mut memory);
                 run(&packed, &mut packed_memory);
+                // What is packed already may be for a matrix unit where the other is not.
+                let close = |plain: f64, packed: f64| tiles && (plain - packed).abs() < 1e-3;
                 let mut pairs = memory[3].iter().zip(&packed_memory[3]);
-                assert!(pairs.all(|(&plain, &packed)| alike(plain, packed)), "{shape:?} {lanes} {inputs:?}");
+                let same = pairs.all(|(&plain, &packed)| alike(plain, packed) || close(plain, packed));
+                assert!(same, "{shape:?} {lanes} {inputs:?}");
             }
         }
     }
@@ -93,7 +97,7 @@ fn what_is_not_packed() {
         let body = case.finish(outputs);
         let fused = Fused { form: Form::Product, body: body.body.clone() };
         let inputs: Vec<Layout> = inputs.iter().cloned().map(Layout).collect();
-        assert!(ready(&fused, &body.axes, &inputs, &[Layout(output)], &machine(16)).unwrap().is_none());
+        assert!(ready(&fused, &body.axes, &inputs, &[Layout(output)], &machine(16, false)).unwrap().is_none());
     };
     // Rows, columns and places of the sum; whether the columns' operand is scaled, read a second time, of the batch.
     for (rows, sum, scaled, twice) in [(50, 17, false, false), (50, 16, true, false), (40, 16, false, true)] {

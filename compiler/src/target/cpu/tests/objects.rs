@@ -36,9 +36,15 @@ fn objects_do_not_depend_on_threads() {
 #[test]
 fn every_processor_has_an_object() {
     let kernel = kernel();
-    for (name, machine) in
-        [("x86-64", 62u8), ("x86-64-v2", 62), ("x86-64-v3", 62), ("x86-64-v4", 62), ("aarch64", 183), ("native", 0)]
-    {
+    for (name, machine) in [
+        ("x86-64", 62u8),
+        ("x86-64-v2", 62),
+        ("x86-64-v3", 62),
+        ("x86-64-v4", 62),
+        ("x86-64-v4-amx", 62),
+        ("aarch64", 183),
+        ("native", 0),
+    ] {
         let cpu = Cpu::named(name).unwrap();
         let objects = compile(&[("k".to_string(), &kernel)], &cpu, false).unwrap();
         assert!(objects[0].starts_with(b"\x7fELF"), "{name}");

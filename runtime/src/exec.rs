@@ -434,7 +434,7 @@ impl Machine {
     /// # Errors
     /// When the system refuses memory for the measurement.
     pub fn ceilings(&mut self) -> Result<Ceilings> {
-        Ceilings::measure(&mut self.pool)
+        Ceilings::measure(&mut self.pool, crate::capability::uses_tiles(&self.compiled.plan.target))
     }
 }
 

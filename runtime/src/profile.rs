@@ -240,7 +240,7 @@ mod tests {
         Report { kernels, spans: vec![("product 1".into(), span)], wall: Duration::from_millis(50) }
     }
 
-    const CEILINGS: Ceilings = Ceilings { operations: 300e9, bandwidth: 20e9, threads: 2 };
+    const CEILINGS: Ceilings = Ceilings { operations: 300e9, products: 0.0, bandwidth: 20e9, threads: 2 };
 
     #[test]
     fn a_table_says_what_was_reached() {

@@ -139,6 +139,7 @@ impl<'a> Bench<'a> {
                 let ceilings = self.machine.ceilings()?;
                 Ok(serde_json::json!({
                     "operations": ceilings.operations,
+                    "products": ceilings.products,
                     "bandwidth": ceilings.bandwidth,
                     "parameters": parameters(&self.machine),
                     "token": self.tokens.last(),

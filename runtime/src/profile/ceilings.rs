@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use super::KernelTime;
 use crate::memory::Region;
 use crate::pool::Pool;
 
@@ -19,6 +20,8 @@ const TIMES: usize = 5;
 pub struct Ceilings {
     /// Float32 operations a second; a multiply-add is two.
     pub operations: f64,
+    /// The same in products on a matrix unit of 16-bit numbers, six of whose multiplications make one; 0 where there is none.
+    pub products: f64,
     /// Bytes read a second.
     pub bandwidth: f64,
     /// Number of threads.
@@ -26,30 +29,82 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// Measures, in about a second.
+    /// Measures, in about a second; the matrix unit where code uses it.
     ///
     /// # Errors
     /// When the system refuses memory.
-    pub fn measure(pool: &mut Pool) -> Result<Self> {
+    pub fn measure(pool: &mut Pool, unit: bool) -> Result<Self> {
         let threads = pool.threads();
-        let operations = (0..TIMES).map(|_| {
-            let start = Instant::now();
-            pool.run(threads, &|begin, end, _| {
-                for _ in begin..end {
-                    std::hint::black_box(chains());
-                }
+        let mut best = |work: fn() -> f32, operations: usize| {
+            let times = (0..TIMES).map(|_| {
+                let start = Instant::now();
+                pool.run(threads, &|begin, end, _| {
+                    for _ in begin..end {
+                        std::hint::black_box(work());
+                    }
+                });
+                (threads * operations) as f64 / start.elapsed().as_secs_f64()
             });
-            (threads * STEPS * chain_operations()) as f64 / start.elapsed().as_secs_f64()
-        });
-        let operations = operations.fold(0.0, f64::max);
+            times.fold(0.0, f64::max)
+        };
+        let operations = best(chains, STEPS * chain_operations());
+        let products = if unit { best(tiles, TILE_STEPS * TILE_OPERATIONS) } else { 0.0 };
         let bandwidth = bandwidth(pool)?;
-        Ok(Self { operations, bandwidth, threads })
+        Ok(Self { operations, products, bandwidth, threads })
     }
 
-    /// The least seconds that so much work takes by the roofline.
-    pub fn least_time(&self, operations: f64, bytes: f64) -> f64 {
-        (operations / self.operations).max(bytes / self.bandwidth)
+    /// Operations a second that a kernel can reach.
+    pub(super) fn of(&self, kernel: &KernelTime) -> f64 {
+        if kernel.name.starts_with("product") { self.operations.max(self.products) } else { self.operations }
     }
+
+    /// The least seconds that a kernel takes by the roofline.
+    pub(super) fn least_time(&self, kernel: &KernelTime) -> f64 {
+        (kernel.operations / self.of(kernel)).max(kernel.bytes / self.bandwidth)
+    }
+}
+
+/// Steps on a matrix unit.
+const TILE_STEPS: usize = 200_000;
+/// Operations of a step: four squares of 16 × 16 sums of 32 products, of which six make one.
+const TILE_OPERATIONS: usize = 4 * 16 * 16 * 32 * 2 / 6;
+
+/// Multiplications of tiles from registers; the compiler's intrinsics for them are not stable yet.
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+fn tiles() -> f32 {
+    #[repr(align(64))]
+    struct Shape([u8; 64]);
+    // The palette; bytes of a row, two each, from byte 16; rows from byte 48.
+    let mut shape = Shape([0; 64]);
+    shape.0[0] = 1;
+    for tile in 0..8 {
+        (shape.0[16 + 2 * tile], shape.0[48 + tile]) = (64, 16);
+    }
+    // SAFETY: only called where the processor has the instructions and the system allows them; no memory is written.
+    unsafe {
+        std::arch::asm!(
+            ".byte 0xc4, 0xe2, 0x78, 0x49, 0x00", // ldtilecfg [rax]
+            ".byte 0xc4, 0xe2, 0x7b, 0x49, 0xe0", // tilezero tmm4
+            ".byte 0xc4, 0xe2, 0x7b, 0x49, 0xf0", // tilezero tmm6
+            "2:",
+            ".byte 0xc4, 0xe2, 0x4a, 0x5c, 0xc4", // tdpbf16ps tmm0, tmm4, tmm6, and tmm1 to tmm3
+            ".byte 0xc4, 0xe2, 0x4a, 0x5c, 0xcc",
+            ".byte 0xc4, 0xe2, 0x4a, 0x5c, 0xd4",
+            ".byte 0xc4, 0xe2, 0x4a, 0x5c, 0xdc",
+            "dec rcx",
+            "jnz 2b",
+            ".byte 0xc4, 0xe2, 0x78, 0x49, 0xc0", // tilerelease
+            in("rax") &raw const shape,
+            inout("rcx") TILE_STEPS => _,
+            options(readonly, nostack),
+        );
+    }
+    0.0
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn tiles() -> f32 {
+    0.0
 }
 
 /// Bytes a second that all threads together read of memory, the best of some times.

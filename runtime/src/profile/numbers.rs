@@ -10,12 +10,13 @@ pub fn json(kernels: &[KernelTime], ceilings: &Ceilings) -> String {
     let kernel = |k: &KernelTime| {
         json!({
             "kernel": k.name, "parameters": k.reads, "calls": k.calls, "seconds": k.time.as_secs_f64(), "operations": k.operations,
-            "bytes": k.bytes, "least_seconds": ceilings.least_time(k.operations, k.bytes),
+            "bytes": k.bytes, "least_seconds": ceilings.least_time(k),
         })
     };
     json!({
         "threads": ceilings.threads,
         "operations_per_second": ceilings.operations,
+        "products_per_second": ceilings.products,
         "bytes_per_second": ceilings.bandwidth,
         "kernels": kernels.iter().map(kernel).collect::<Vec<Value>>(),
     })

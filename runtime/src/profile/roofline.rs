@@ -32,7 +32,7 @@ fn draw(
     points: &[(f64, f64, f64, &str)],
     ceilings: &Ceilings,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
-    let (peak, bandwidth) = (ceilings.operations / 1e9, ceilings.bandwidth / 1e9);
+    let (peak, bandwidth) = (ceilings.operations.max(ceilings.products) / 1e9, ceilings.bandwidth / 1e9);
     let low = points.iter().map(|p| p.1).fold(peak, f64::min) / 2.0;
     let ends =
         points.iter().map(|p| p.0).fold((0.05, 500.0), |(low, high): (f64, f64), x| (low.min(x / 2.0), high.max(x * 2.0)));

@@ -11,9 +11,13 @@ const LISTED: usize = 24;
 pub fn table(report: &Report, ceilings: &Ceilings) -> String {
     let all: f64 = report.kernels.iter().map(|k| k.time.as_secs_f64()).sum();
     let mut out = String::new();
+    let unit = match ceilings.products {
+        0.0 => String::new(),
+        products => format!(" ({:.0} in products, on its matrix unit)", products / 1e9),
+    };
     let _ = writeln!(
         out,
-        "kernels {:.1} ms of {:.1} ms; this machine: {:.0} GFLOP/s, {:.1} GB/s ({} threads, float32, measured now)",
+        "kernels {:.1} ms of {:.1} ms; this machine: {:.0} GFLOP/s{unit}, {:.1} GB/s ({} threads, float32, measured now)",
         all * 1e3,
         report.wall.as_secs_f64() * 1e3,
         ceilings.operations / 1e9,
@@ -42,7 +46,7 @@ fn line(out: &mut String, kernel: &KernelTime, all: f64, ceilings: &Ceilings) {
         kernel.calls,
         kernel.operations / time / 1e9,
         kernel.bytes / time / 1e9,
-        100.0 * ceilings.least_time(kernel.operations, kernel.bytes) / time,
+        100.0 * ceilings.least_time(kernel) / time,
         kernel.name,
         kernel.reads
     );

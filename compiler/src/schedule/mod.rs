@@ -44,14 +44,25 @@ pub struct Machine {
     pub lanes: u16,
     /// Vector registers.
     pub registers: u16,
-    /// Whether it has a matrix unit, see [`crate::kernel::tiles`].
-    pub tiles: bool,
+    /// Its matrix unit.
+    pub unit: Unit,
     /// Bytes of first-level data cache.
     pub l1: u32,
     /// Bytes of second-level cache of one core.
     pub l2: u32,
     /// What was measured on it.
     pub tuning: Arc<Tuning>,
+}
+
+/// What a matrix unit is used for, see [`crate::kernel::tiles`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// There is none.
+    Absent,
+    /// Products that it is estimated to compute faster.
+    Chosen,
+    /// All products that fill a block: what tests want.
+    Always,
 }
 
 impl Machine {

@@ -10,7 +10,7 @@ use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Axis, Elem, Type};
 
 use super::native::{Buffer, Native};
-use super::{Layout, Machine, Scheduled, Unschedulable, dtype};
+use super::{Layout, Machine, Scheduled, Unit, Unschedulable, dtype};
 use crate::graph::{Array, Form, Fused, NodeId, Region, RegionBuilder, Sizes, eval_region};
 use crate::kernel::{Dtype, interpret};
 use crate::target::cpu::Cpu;
@@ -183,11 +183,12 @@ impl Ready {
         arguments: &[Rc<Array>],
         with: With,
     ) -> Scheduled {
-        let machine = Machine { lanes, registers: 32, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+        let machine =
+            Machine { lanes, registers: 32, unit: Unit::Absent, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
         let scheduled = self.compare_for(schedule, form, &machine, (inputs, outputs), arguments, with);
         if form == Form::Product && lanes == 16 {
-            let machine = Machine { tiles: true, ..machine };
-            let here = Cpu::host().machine().tiles;
+            let machine = Machine { unit: Unit::Always, ..machine };
+            let here = Cpu::host().machine().unit != Unit::Absent;
             let with = if with == With::Wide || !here { With::Interpreter } else { with };
             self.compare_for(schedule, form, &machine, (inputs, outputs), arguments, with);
         }
@@ -217,8 +218,11 @@ impl Ready {
         if with == With::Machine {
             let mut buffers: Vec<Buffer> =
                 scheduled.kernel.args.iter().zip(&memory).map(|(&d, values)| Buffer::new(d, values)).collect();
-            let status =
-                Native::new(&scheduled.kernel, machine.lanes == 4 || machine.tiles).run(&mut buffers, &values, tiles);
+            let status = Native::new(&scheduled.kernel, machine.lanes == 4 || machine.unit != Unit::Absent).run(
+                &mut buffers,
+                &values,
+                tiles,
+            );
             assert_eq!(status, (0, 0), "a place outside its buffer: {inputs:?} {outputs:?}\n{self:?}");
             memory = buffers.iter().map(Buffer::values).collect();
         } else {

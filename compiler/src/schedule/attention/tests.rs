@@ -11,7 +11,7 @@ use crate::passes::attention::shape;
 use crate::passes::attention::tests::{SCORES, SMALL, VARIANTS, Writing, attention, found};
 use crate::passes::differentiate::gradient;
 use crate::schedule::testing::{Chance, Ready, With};
-use crate::schedule::{Layout, Machine};
+use crate::schedule::{Layout, Machine, Unit};
 
 /// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block and tile of each.
 const SIZES: &[[i64; 7]] = &[
@@ -80,8 +80,14 @@ fn one_kernel_for_several() {
             let ready = ready(&graph, &bindings.sizes);
             let layouts = |types: &[weft_dsl::types::Type]| types.iter().map(|t| Layout(t.axes.clone())).collect::<Vec<_>>();
             let fused = Fused { form: Form::Attention, body: ready.body.clone() };
-            let machine =
-                Machine { lanes: 16, registers: 32, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+            let machine = Machine {
+                lanes: 16,
+                registers: 32,
+                unit: Unit::Absent,
+                l1: 32 << 10,
+                l2: 1 << 20,
+                tuning: Default::default(),
+            };
             let (inputs, outputs) = (layouts(&ready.body.arguments), layouts(&ready.body.results()));
             schedule(&fused, &ready.axes, &inputs, &outputs, &machine).unwrap()
         })

@@ -6,7 +6,7 @@ use super::group::Group;
 use super::problem::{Along, Problem};
 use crate::kernel::tiles::{SIDE, SQUARE};
 use crate::kernel::{Reg, Writer};
-use crate::schedule::Machine;
+use crate::schedule::{Machine, Unit};
 
 /// What a free size (tokens of a batch) is taken to be where blocks are chosen and no recipe says: they must do for both.
 const TYPICAL: [u64; 2] = [128, 768];
@@ -70,9 +70,9 @@ impl Blocks {
         let (time, vectors) = Self::of(problem, axes, machine, (ready, false));
         let (_, m, n, k) = estimate(problem, axes, 1);
         let fits = u32::from(machine.lanes) == SQUARE && problem.few().is_none() && m.min(n).min(k) >= u64::from(SIDE);
-        if machine.tiles && fits {
+        if machine.unit != Unit::Absent && fits {
             let (less, tiles) = Self::of(problem, axes, machine, (ready, true));
-            if less < time {
+            if less < time || machine.unit == Unit::Always {
                 return tiles;
             }
         }

@@ -10,7 +10,7 @@ use weft_dsl::types::{Axis, Elem};
 use super::schedule;
 use crate::graph::{Array, Form, Fused, NodeId, Sizes, eval_region};
 use crate::schedule::testing::{Case, Chance, Ready, With};
-use crate::schedule::{Layout, Machine};
+use crate::schedule::{Layout, Machine, Unit};
 use crate::target::cpu::{Cpu, Loaded, compile};
 
 /// Several layouts, of each kind of operand, for each number of lanes.
@@ -207,7 +207,8 @@ fn other_bodies_are_refused() {
     let ready = c.finish(vec![sum]);
     let fused = Fused { form: Form::Product, body: ready.body };
     let layouts = [Layout(vec![t, i]), Layout(vec![t])];
-    let machine = Machine { lanes: 8, registers: 16, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
+    let machine =
+        Machine { lanes: 8, registers: 16, unit: Unit::Absent, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() };
     assert!(schedule(&fused, &ready.axes, &layouts[..1], &layouts[1..], &machine).is_err());
 }
 

@@ -6,6 +6,7 @@ use std::fmt::Write;
 use super::processor::Cpu;
 use super::text::{Code, Elem, Shared, Ty, Value};
 use crate::kernel::{Carried, Kernel, Place, Reg, Shape, Stmt, multiples};
+use crate::schedule::Unit;
 
 /// What is being written.
 pub(super) struct Emit<'k, 'm> {
@@ -35,7 +36,7 @@ pub(super) fn function(name: &str, kernel: &Kernel, cpu: &Cpu, checked: bool, sh
     let far = !kernel.far.is_empty();
     let multiples = if far { multiples(kernel) } else { Vec::new() };
     let (code, values) = (Code::new(shared), vec![None; kernel.registers.len()]);
-    let mut emit = Emit { kernel, code, checked, is_amx: cpu.machine().tiles, multiples, values };
+    let mut emit = Emit { kernel, code, checked, is_amx: cpu.machine().unit != Unit::Absent, multiples, values };
     emit.arguments();
     let from = emit.code.block();
     let (head, body, done) = ("tiles", "tile", "done");

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use weft_runtime::capability::has;
 
-use crate::schedule::Machine;
+use crate::schedule::{Machine, Unit};
 
 /// A processor to make code for.
 ///
@@ -77,15 +77,8 @@ impl Cpu {
     /// What schedules may know. Cache sizes are usual ones, not this machine's: tiles decide in which order sums are made, and
     /// the same bits are to come out everywhere.
     pub fn machine(&self) -> Machine {
-        let tiles = self.features.contains(&"amx-bf16");
-        Machine {
-            lanes: self.lanes,
-            registers: self.registers,
-            tiles,
-            l1: 32 << 10,
-            l2: 1 << 20,
-            tuning: Default::default(),
-        }
+        let unit = if self.features.contains(&"amx-bf16") { Unit::Chosen } else { Unit::Absent };
+        Machine { lanes: self.lanes, registers: self.registers, unit, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
     }
 
     /// What the code needs beyond the architecture's baseline, by LLVM's names; executables look for it when they start.

@@ -10,10 +10,11 @@ use crate::graph::{Array, Form, Fused, Sizes};
 use crate::kernel::interpret;
 use crate::schedule::product::schedule;
 use crate::schedule::testing::{Case, Chance};
-use crate::schedule::{Layout, Machine, Scheduled};
+use crate::schedule::{Layout, Machine, Scheduled, Unit};
 
 fn machine(lanes: u16, tiles: bool) -> Machine {
-    Machine { lanes, registers: 32, tiles, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
+    let unit = if tiles { Unit::Always } else { Unit::Absent };
+    Machine { lanes, registers: 32, unit, l1: 32 << 10, l2: 1 << 20, tuning: Default::default() }
 }
 
 /// Rows, both column axes, sum.
@@ -81,8 +82,8 @@ fn both(shapes: &[Shape], known: bool, alike: &dyn Fn(f64, f64) -> bool) {
                 packed_memory[1] = both[1].split_off(ready.packed_volume() as usize);
                 run(&plain, &mut memory);
                 run(&packed, &mut packed_memory);
-                // What is packed already may be for a matrix unit where the other is not.
-                let close = |plain: f64, packed: f64| tiles && (plain - packed).abs() < 1e-3;
+                // Few rows of a product of packed columns take vectors.
+                let close = |plain: f64, packed: f64| tiles && shape.0 < 32 && (plain - packed).abs() < 1e-3;
                 let mut pairs = memory[3].iter().zip(&packed_memory[3]);
                 let same = pairs.all(|(&plain, &packed)| alike(plain, packed) || close(plain, packed));
                 assert!(same, "{shape:?} {lanes} {inputs:?}");

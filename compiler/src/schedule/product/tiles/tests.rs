@@ -11,7 +11,7 @@ use crate::schedule::native::{Buffer, Native};
 use crate::schedule::product::schedule;
 use crate::schedule::product::tests::{check, product};
 use crate::schedule::testing::{Case, Chance, With};
-use crate::schedule::{Layout, Machine};
+use crate::schedule::{Layout, Machine, Unit};
 use crate::target::cpu::Cpu;
 
 /// Sizes that a matrix unit's blocks fit, and not.
@@ -44,7 +44,7 @@ fn half_steps_of_several_axes() {
 /// Sums of three parts of each number lie as close to the exact ones as those of fused multiplications and additions.
 #[test]
 fn parts_lose_nothing() {
-    if !Cpu::host().machine().tiles {
+    if Cpu::host().machine().unit == Unit::Absent {
         return;
     }
     let (rows, columns, sum) = (64, 96, 1024);
@@ -59,11 +59,12 @@ fn parts_lose_nothing() {
         (0..count).map(|_| one(&mut chance)).collect()
     };
     let (x, y) = (draw(rows * sum), draw(columns * sum));
-    let error = |tiles: bool| {
-        let machine = Machine { tiles, ..Cpu::host().machine() };
+    let error = |unit: Unit| {
+        let machine = Machine { unit, ..Cpu::host().machine() };
         let layouts = |types: &[Type]| types.iter().map(|ty| Layout(ty.axes.clone())).collect::<Vec<_>>();
         let (inputs, outputs) = (layouts(&ready.body.arguments), layouts(&ready.body.results()));
         let scheduled = schedule(&fused, &ready.axes, &inputs, &outputs, &machine).unwrap();
+        assert_eq!(format!("{:?}", scheduled.kernel.body).contains("Tiles"), unit == Unit::Always);
         let sizes = Sizes::new(&ready.axes, &ready.bound);
         let values: Vec<i64> = scheduled.sizes.iter().map(|s| sizes.value(s).unwrap()).collect();
         let count = |(size, block): &(Size, u64)| (sizes.value(size).unwrap() as u64).div_ceil(*block) as i64;
@@ -79,6 +80,6 @@ fn parts_lose_nothing() {
         };
         (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| at(i, j)).fold(0.0, f64::max)
     };
-    let (parts, fused) = (error(true), error(false));
-    assert!(parts <= fused && fused < 1e-6, "{parts:e} with parts, {fused:e} without");
+    let (parts, fused) = (error(Unit::Always), error(Unit::Absent));
+    assert!(parts != fused && parts <= fused && fused < 1e-6, "{parts:e} with parts, {fused:e} without");
 }

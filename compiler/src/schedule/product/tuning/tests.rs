@@ -6,7 +6,7 @@ use super::*;
 use crate::graph::{Form, Fused};
 use crate::schedule::product::schedule;
 use crate::schedule::testing::{Case, Ready};
-use crate::schedule::{Layout, Machine, Scheduled, Unschedulable};
+use crate::schedule::{Layout, Machine, Scheduled, Unit, Unschedulable};
 
 /// A schedule in the given blocks: small ones, so that small products have several.
 fn told<const ROWS: u32, const COLUMNS: u32, const SUM: u32, const PLAIN: bool>(
@@ -70,7 +70,7 @@ fn kernel(axes: i64, [rows, columns, sum]: [i64; 3], tuning: Arc<Tuning>) -> Ker
     let ready = c.finish(vec![z]);
     let fused = Fused { form: Form::Product, body: ready.body };
     let layouts = [vec![t, i], vec![o, i], vec![t, o]].map(Layout);
-    let machine = Machine { lanes: 16, registers: 32, tiles: false, l1: 32 << 10, l2: 1 << 20, tuning };
+    let machine = Machine { lanes: 16, registers: 32, unit: Unit::Absent, l1: 32 << 10, l2: 1 << 20, tuning };
     schedule(&fused, &ready.axes, &layouts[..2], &layouts[2..], &machine).unwrap().kernel
 }
 

@@ -131,13 +131,13 @@ fn block(
 }
 
 /// Where the rows of a register block begin that were packed, from a row.
-pub fn packed_rows(w: &mut Writer, blocks: &Blocks, along: Along, row: Reg) -> Vec<Reg> {
+pub fn packed_rows(w: &mut Writer, blocks: &Blocks, along: Along, row: Reg, count: u32) -> Vec<Reg> {
     let zero = w.int(0);
     let (start, by) = match along {
         Along::Sum => (zero, blocks.row_stride()),
         Along::Own => (place(w, row, blocks.stream(), zero), 1),
     };
-    (0..blocks.mr).map(|r| offset(w, start, r * by)).collect()
+    (0..count).map(|r| offset(w, start, r * by)).collect()
 }
 
 /// A place a known distance further on.

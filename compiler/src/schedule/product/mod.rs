@@ -314,13 +314,13 @@ impl Tile {
         let goes_on_everywhere = goes_on.map(|g| w.splat(g, blocks.lanes));
         w.repeat((zero, self.rows, blocks.mr), &[], |w, row, _| {
             let starts = match lies {
-                Some((_, layout)) => pack::starts(w, e, blocks, &self.env, (a, layout), row),
+                Some((_, layout)) => pack::starts(w, e, &self.env, (a, layout), row, blocks.mr),
                 None => {
                     if problem.a_along == Along::Sum {
                         let (from, count) = (w.add(self.m0, row), w.int(i64::from(blocks.mr)));
                         pack::rows(w, e, blocks, &self.env, &pack::Block { from, count, ..*a }, packed.tile.a);
                     }
-                    micro::packed_rows(w, blocks, problem.a_along, row)
+                    micro::packed_rows(w, blocks, problem.a_along, row, blocks.mr)
                 }
             };
             let at = if goes_on.is_some() { row } else { zero };
@@ -344,14 +344,20 @@ impl Tile {
         (a, b): (&pack::Block, &pack::Block),
         (count, goes_on): (u32, Option<Reg>),
     ) {
-        pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
-        let rows = skinny::Rows { a: packed.tile.a, c: packed.tile.c, count, goes_on };
+        let zero = w.int(0);
+        let starts = match problem.rows_in_place() {
+            Some((_, layout)) => pack::starts(w, e, &self.env, (a, layout), zero, count),
+            None => {
+                pack::rows(w, e, blocks, &self.env, a, packed.tile.a);
+                micro::packed_rows(w, blocks, Along::Sum, zero, count)
+            }
+        };
+        let rows = skinny::Rows { a: packed.tile.a, starts, c: packed.tile.c, goes_on };
         match problem.b_along {
             _ if packed.ready.is_some() => skinny::streams(w, blocks, b, &packed.tile, &rows),
             Along::Own => skinny::sweeps(w, e, blocks, &self.env, b, &rows),
             Along::Sum => skinny::dots(w, e, blocks, &self.env, b, &rows),
         }
-        let zero = w.int(0);
         if problem.sum.volume().known().is_none_or(|n| n == 0) {
             let empty = w.map(Elementwise::EQ, &[b.kc, zero]);
             w.when(empty, |w| {

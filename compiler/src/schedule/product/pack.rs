@@ -149,12 +149,12 @@ pub fn row(w: &mut Writer, e: &mut Exprs, base: &Env, block: &Block, i: Reg) -> 
 pub fn starts(
     w: &mut Writer,
     e: &mut Exprs,
-    blocks: &Blocks,
     base: &Env,
     (block, layout): (&Block, &Layout),
     first: Reg,
+    count: u32,
 ) -> Vec<Reg> {
-    let rows = (0..blocks.mr).map(|i| {
+    let rows = (0..count).map(|i| {
         let by = w.int(i64::from(i));
         let at = w.add(first, by);
         let mut env = row(w, e, base, block, at);

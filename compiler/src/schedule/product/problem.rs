@@ -68,11 +68,11 @@ const FEW: i64 = 4;
 const NEAR: i64 = 4096;
 
 impl Problem {
-    /// Where the rows lie that need not be packed: the register block reads them a place of the sum at a time.
+    /// Where the rows lie that need not be packed: they are read a place of the sum at a time.
     pub fn rows_in_place(&self) -> Option<(u32, &Layout)> {
-        let near = self.sum.volume().known().is_some_and(|n| n <= NEAR);
-        let many = self.few().is_none() && self.a_along == Along::Sum;
-        self.a_plain.as_ref().filter(|_| many && near).map(|(argument, layout)| (*argument, layout))
+        let near = self.few().is_some() || self.sum.volume().known().is_some_and(|n| n <= NEAR);
+        let near = near && self.a_along == Along::Sum;
+        self.a_plain.as_ref().filter(|_| near).map(|(argument, layout)| (*argument, layout))
     }
 
     /// How many rows, where they are known to be few.

@@ -12,41 +12,56 @@ use super::pack::{Block, along_sum, row, value};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs};
 
-/// The rows, packed by [`super::pack::rows`], and where the sums go, `nc` to a row.
+/// The rows, along the sum, and where the sums go, `nc` to a row.
 pub struct Rows {
     /// The rows.
     pub a: Place,
+    /// Where each begins.
+    pub starts: Vec<Reg>,
     /// The sums.
     pub c: Place,
-    /// How many rows; known.
-    pub count: u32,
     /// Whether the block adds to the sums (a Bool scalar); otherwise it begins them.
     pub goes_on: Option<Reg>,
 }
 
+impl Rows {
+    /// How many there are.
+    fn count(&self) -> u32 {
+        self.starts.len() as u32
+    }
+
+    /// Places of the row that begins somewhere.
+    fn load(&self, w: &mut Writer, start: Reg, k: Reg, (lanes, mask): (u16, Option<Reg>)) -> Reg {
+        let at = w.add(start, k);
+        w.load(self.a, at, lanes, mask)
+    }
+}
+
 /// How many vectors ahead of what is read a packed operand is fetched, in each of the places where it is read side by side.
 const AHEAD: u32 = 16;
-/// In so many places side by side memory is read fastest: more than in one by a tenth.
-const SIDE_BY_SIDE: u32 = 4;
+/// In so many places side by side memory is read fastest.
+const SIDE_BY_SIDE: u32 = 2;
+/// Columns side by side.
+const COLUMNS: u32 = 4;
 
 /// `C += A · B` where `B` lies along the sum: a few columns side by side, each a vector or two of partial sums, folded at the end.
 pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
-    let (lanes, parts) = (blocks.lanes, if rows.count == 1 { 2 } else { 1 });
+    let (lanes, parts) = (blocks.lanes, if rows.count() == 1 { 2 } else { 1 });
     let (zero, step) = (w.int(0), u32::from(lanes) * parts);
-    w.repeat((zero, block.count, SIDE_BY_SIDE), &[], |w, column, _| {
+    w.repeat((zero, block.count, COLUMNS), &[], |w, column, _| {
         let from = |w: &mut Writer, i: u32| {
             let i = w.int(i64::from(i));
             w.add(column, i)
         };
         let mut envs = Vec::new();
-        for i in 0..SIDE_BY_SIDE {
+        for i in 0..COLUMNS {
             let i = from(w, i);
             let env = row(w, e, base, block, i);
             e.hoist(w, &[block.node], &env);
             envs.push(env);
         }
         // The columns behind these.
-        let behind: Vec<Env> = (SIDE_BY_SIDE..2 * SIDE_BY_SIDE)
+        let behind: Vec<Env> = (COLUMNS..2 * COLUMNS)
             .map(|i| {
                 let (mut env, at) = (base.clone(), from(w, i));
                 let at = w.add(block.from, at);
@@ -55,13 +70,7 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
             })
             .collect();
         let add_up = |w: &mut Writer, e: &mut Exprs, (k, mask): (Reg, Option<Reg>), part: u32, sums: &mut [Reg]| {
-            let a: Vec<Reg> = (0..rows.count)
-                .map(|r| {
-                    let start = w.int(i64::from(r * blocks.row_stride()));
-                    let index = w.add(start, k);
-                    w.load(rows.a, index, lanes, mask)
-                })
-                .collect();
+            let a: Vec<Reg> = rows.starts.iter().map(|&start| rows.load(w, start, k, (lanes, mask))).collect();
             for (j, env) in envs.iter().enumerate() {
                 let mut b = along_sum(w, e, block, env, k, mask);
                 if let Some(mask) = mask {
@@ -84,7 +93,7 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
         let turn = w.sub(full, ahead);
         let back = w.sub(ahead, full);
         let nothing = w.constant(Dtype::F32, lanes, 0.0);
-        let mut sums = vec![nothing; (rows.count * SIDE_BY_SIDE * parts) as usize];
+        let mut sums = vec![nothing; (rows.count() * COLUMNS * parts) as usize];
         for (first, last, fetched, ahead) in [(zero, turn, &envs, ahead), (turn, full, &behind, back)] {
             sums = w.repeat((first, last, step), &sums, |w, k, sums| {
                 let mut next = sums.to_vec();
@@ -110,7 +119,7 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
             });
         }
         for (i, sums) in (0..).zip(sums.chunks(parts as usize)) {
-            let to = w.int(i64::from(i / SIDE_BY_SIDE * blocks.nc + i % SIDE_BY_SIDE));
+            let to = w.int(i64::from(i / COLUMNS * blocks.nc + i % COLUMNS));
             let to = w.add(to, column);
             let sum = in_pairs(w, sums);
             let sum = w.fold(Monoid::Sum, sum);
@@ -125,7 +134,7 @@ pub fn dots(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &
 pub fn streams(w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, rows: &Rows) {
     let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
     // The sum is a whole number of vectors, so also of these.
-    let parts = (8 / rows.count.next_power_of_two()).min(lanes);
+    let parts = (8 / rows.count().next_power_of_two()).min(lanes);
     let count = group::blocks(w, block.count, lanes);
     let most = parts.min(SIDE_BY_SIDE).min(1 << (blocks.nc / lanes).ilog2());
     let mut done = zero;
@@ -153,6 +162,14 @@ struct Side {
 }
 
 impl Side {
+    /// The vectors in the order in which they are read: two of a section one behind the other, as caches ask for lines in pairs.
+    fn order(&self) -> Vec<u32> {
+        let sections = self.across * self.sections;
+        let mut order: Vec<u32> = (0..self.parts).collect();
+        order.sort_by_key(|part| (part / sections / 2, part % sections));
+        order
+    }
+
     /// Adds what the streams from one on give.
     fn streams(&self, w: &mut Writer, blocks: &Blocks, block: &Block, packed: &Packed, rows: &Rows, stream: Reg) {
         let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
@@ -167,14 +184,14 @@ impl Side {
         let jump = w.sub(next, length);
         let from = place(w, stream, packed.b_stream * lanes, packed.b_from);
         let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
-        let init = vec![nothing; (rows.count * self.parts) as usize];
+        let init = vec![nothing; (rows.count() * self.parts) as usize];
         let places = self.parts / self.across / self.sections;
         let sums = w.repeat((zero, section, places), &init, |w, k, sums| {
             let mut all = sums.to_vec();
             let turned = w.map(Elementwise::GE, &[k, turn]);
             let jump = w.map(Elementwise::SELECT, &[turned, jump, zero]);
             let ahead = w.add(ahead, jump);
-            for part in 0..self.parts {
+            for part in self.order() {
                 let (of, part_of_it) = (part % self.across, part / self.across);
                 let number = w.int(i64::from(part_of_it % self.sections));
                 let start = w.mul(number, section);
@@ -187,10 +204,8 @@ impl Side {
                 let b = w.load(packed.b, at, blocks.lanes, None);
                 let at = w.add(at, ahead);
                 w.fetch(packed.b, at);
-                for row in 0..rows.count {
-                    let start = w.int(i64::from(row * blocks.row_stride()));
-                    let at = w.add(k, start);
-                    let a = w.load(rows.a, at, 1, None);
+                for (row, &start) in (0..).zip(&rows.starts) {
+                    let a = rows.load(w, start, k, (1, None));
                     let sum = &mut all[(row * self.parts + part) as usize];
                     *sum = blocks.fma(w, a, b, *sum);
                 }
@@ -224,7 +239,7 @@ fn in_pairs(w: &mut Writer, sums: &[Reg]) -> Reg {
 /// `C += A · B` where `B` lies along its columns: a few places of the sum at a time, so that rows of `B` are read side by side from
 /// end to end, as memory gives them fastest; the sums wait in the nearest cache.
 pub fn sweeps(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Block, rows: &Rows) {
-    let (zero, together) = (w.int(0), if rows.count <= 2 { 8 } else { 4 });
+    let (zero, together) = (w.int(0), if rows.count() <= 2 { 8 } else { 4 });
     let by = w.int(together);
     let number = w.map(Elementwise::IDIV, &[block.kc, by]);
     let full = w.mul(number, by);
@@ -259,18 +274,13 @@ fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Blo
         })
         .collect();
     let ahead = envs.split_off(places as usize);
-    let a: Vec<Vec<Reg>> = (0..i64::from(rows.count))
-        .map(|r| {
-            let place = |j: i64| r * i64::from(blocks.row_stride()) + j;
-            (0..places)
-                .map(|j| {
-                    let at = w.int(place(j));
-                    let at = w.add(k, at);
-                    w.load(rows.a, at, 1, None)
-                })
-                .collect()
-        })
-        .collect();
+    let mut row_value = |start: Reg, j: i64| {
+        let at = w.int(j);
+        let at = w.add(k, at);
+        rows.load(w, start, at, (1, None))
+    };
+    let a: Vec<Vec<Reg>> =
+        rows.starts.iter().map(|&start| (0..places).map(|j| row_value(start, j)).collect()).collect();
     vectors(w, lanes, block.count, block.own.is_whole(lanes), |w, column, mask| {
         let at = w.add(block.from, column);
         for env in &ahead {

@@ -3,7 +3,7 @@
 //! The order is the usual one: temperature, then top-k, then top-p (Holtzman et al. 2019, "The Curious Case of Neural Text
 //! Degeneration") on what is left. Equal logits are ordered by index, so a choice is a function of logits, seed and position.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
 use crate::shuffle::{Purpose, unit};
 
@@ -75,21 +75,19 @@ impl Sampling {
     /// The tokens that can be chosen, the most likely first, and what is proportional to their probabilities.
     fn shares(&self, logits: &[f32]) -> Result<(Vec<usize>, Vec<f64>)> {
         self.check()?;
-        // All are looked at, so that several can be at once.
-        if !logits.iter().fold(true, |all, &x| all & (x < f32::INFINITY)) {
+        let most = largest(logits);
+        if most.is_nan() || most == f32::INFINITY {
             let bad = logits.iter().position(|&x| x.is_nan() || x == f32::INFINITY).unwrap_or_default();
             bail!("the logit of token {bad} is {}: the model's numbers have run away", logits[bad]);
         }
-        let none = "no token can be chosen: every logit is -inf";
+        const NONE: &str = "no token can be chosen: every logit is -inf";
         if self.temperature == 0.0 {
-            let most = largest(logits);
-            // The first of equals.
-            let first = logits.iter().position(|&x| x == most && x > f32::NEG_INFINITY).context(none)?;
-            return Ok((vec![first], vec![1.0]));
+            ensure!(most > f32::NEG_INFINITY, NONE);
+            return Ok((vec![first(logits, most)], vec![1.0]));
         }
         let mut tokens: Vec<usize> = (0..logits.len()).filter(|&i| logits[i] > f32::NEG_INFINITY).collect();
         let by_size = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
-        ensure!(!tokens.is_empty(), "{none}");
+        ensure!(!tokens.is_empty(), NONE);
         if let Some(k) = self.top_k.filter(|&k| k < tokens.len()) {
             tokens.select_nth_unstable_by(k - 1, by_size);
             tokens.truncate(k);
@@ -114,17 +112,28 @@ impl Sampling {
     }
 }
 
-/// The largest of numbers.
+/// The largest of numbers; one that is not a number is larger than all.
 fn largest(logits: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     // Lanes that do not wait for one another.
-    let mut most = [f32::NEG_INFINITY; 32];
-    let (chunks, rest) = logits.as_chunks::<32>();
-    for chunk in chunks {
+    let (mut most, mut nan) = ([f32::NEG_INFINITY; WIDE], [0u32; WIDE]);
+    for chunk in logits.chunks(WIDE) {
         most.iter_mut().zip(chunk).for_each(|(most, &x)| *most = larger(*most, x));
+        nan.iter_mut().zip(chunk).for_each(|(nan, x)| *nan |= u32::from(x.is_nan()));
     }
-    most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+    if nan.contains(&1) { f32::NAN } else { most.into_iter().fold(f32::NEG_INFINITY, larger) }
 }
+
+/// Where a number comes first, which is there.
+fn first(logits: &[f32], number: f32) -> usize {
+    // A chunk is looked through as a whole: faster than one by one.
+    let has = |chunk: &[f32]| chunk.iter().fold(false, |has, &x| has | (x == number));
+    let before = logits.chunks(WIDE).take_while(|chunk| !has(chunk)).count() * WIDE;
+    before + logits[before..].iter().take_while(|&&x| x != number).count()
+}
+
+/// Numbers that are looked at together.
+const WIDE: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
 //! Speed of attention in the ways that users write it, and of its derivatives, on one thread, interleaved: `cargo run --release -p
-//! weft --example attention [SIZE [VARIANT]] [--json FILE]`. A variant's rate counts the work that its mask leaves: of a window its band, of
+//! weft --example attention [SIZE [VARIANT …]] [--json FILE]`. A variant's rate counts the work that its mask leaves: of a window its band, of
 //! a prefix its bounds; documents count as causal. `share` is
 //! the rate by that of plain causal attention.
 
@@ -97,10 +97,11 @@ fn main() -> Result<()> {
             filters.push(argument);
         }
     }
-    let wanted = |at: usize, name: &str| filters.get(at).is_none_or(|filter| name.contains(filter));
-    let variants: Vec<&str> = VARIANTS.iter().copied().filter(|v| wanted(1, v)).collect();
+    let wanted = |filters: &[String], name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+    let (sizes, named) = filters.split_at(filters.len().min(1));
+    let variants: Vec<&str> = VARIANTS.iter().copied().filter(|v| wanted(named, v)).collect();
     let mut rows = Vec::new();
-    for case in CASES.iter().filter(|c| wanted(0, &c.name())) {
+    for case in CASES.iter().filter(|c| wanted(sizes, &c.name())) {
         measure(case, &variants, &mut rows)?;
     }
     if let Some(path) = json {

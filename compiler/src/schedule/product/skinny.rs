@@ -279,8 +279,7 @@ fn sweep(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, block: &Blo
         let at = w.add(k, at);
         rows.load(w, start, at, (1, None))
     };
-    let a: Vec<Vec<Reg>> =
-        rows.starts.iter().map(|&start| (0..places).map(|j| row_value(start, j)).collect()).collect();
+    let a: Vec<Vec<Reg>> = rows.starts.iter().map(|&start| (0..places).map(|j| row_value(start, j)).collect()).collect();
     vectors(w, lanes, block.count, block.own.is_whole(lanes), |w, column, mask| {
         let at = w.add(block.from, column);
         for env in &ahead {

@@ -13,23 +13,13 @@ use std::path::{Path, PathBuf};
 /// When anything cannot be written; the old file stays and nothing is left beside it.
 pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
-    // Through a symbolic link the file it points at is replaced, not the link.
-    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let old = fs::metadata(&place).ok();
-    if old.as_ref().is_some_and(|m| m.is_dir()) {
-        return Err(io::Error::from(io::ErrorKind::IsADirectory)).with_context(failed);
-    }
+    let (place, old) = place(path).with_context(failed)?;
     if old.as_ref().is_some_and(|m| !m.is_file()) {
         return direct(&place, fill).with_context(failed);
     }
     let beside = beside(&place).with_context(failed)?;
     let written = (|| {
-        // A run that was killed may have left one; its content is worth nothing.
-        match fs::remove_file(&beside) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let file = OpenOptions::new().write(true).create_new(true).open(&beside)?;
+        let file = create(&beside)?;
         if let Some(old) = &old {
             file.set_permissions(old.permissions())?;
         }
@@ -49,12 +39,50 @@ pub fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     Ok(())
 }
 
+/// Finds out whether a file can be written, before the work that gives what goes there.
+///
+/// # Errors
+/// As for [`write`].
+pub fn check(path: &Path) -> Result<()> {
+    let check = || {
+        let (place, old) = place(path)?;
+        if old.is_some_and(|m| !m.is_file()) {
+            return OpenOptions::new().write(true).open(&place).map(drop);
+        }
+        let beside = beside(&place)?;
+        create(&beside)?;
+        fs::remove_file(&beside)
+    };
+    check().with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Writes bytes as a whole file; see [`write`].
 ///
 /// # Errors
 /// As for [`write`].
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |out| out.write_all(bytes))
+}
+
+/// Where a file is to lie, and what lies there.
+fn place(path: &Path) -> io::Result<(PathBuf, Option<fs::Metadata>)> {
+    // Through a symbolic link the file it points at is replaced, not the link.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let old = fs::metadata(&place).ok();
+    match &old {
+        Some(old) if old.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok((place, old)),
+    }
+}
+
+/// An unfinished file.
+fn create(beside: &Path) -> io::Result<File> {
+    // A run that was killed may have left one; its content is worth nothing.
+    match fs::remove_file(beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).open(beside)
 }
 
 fn direct(path: &Path, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
@@ -127,6 +155,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(write_bytes(&dir.path().join("no/such"), b"x").is_err());
         assert!(write_bytes(dir.path(), b"x").is_err());
+        assert!(check(&dir.path().join("no/such")).is_err() && check(dir.path()).is_err());
+        check(&dir.path().join("new")).unwrap();
         assert!(names(dir.path()).is_empty());
     }
 

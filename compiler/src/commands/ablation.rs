@@ -9,6 +9,7 @@ use weft_compiler::compile::{Failure, Options, Output, Specification, Subject};
 use weft_compiler::rewrite;
 use weft_compiler::survey;
 use weft_runtime::cli::{Bench, BenchArgs, Common};
+use weft_runtime::exec::Compiled;
 
 use super::Outcome;
 use super::compiled::loaded;
@@ -16,6 +17,8 @@ use super::run::{GRADIENTS, timed_with};
 
 /// A turn takes at least so many milliseconds.
 const TURN: f64 = 50.0;
+/// So often two programs get memory anew: which pages they have is worth a tenth of their time.
+const MEMORIES: u16 = 4;
 
 /// Options of a measurement.
 #[derive(Args, Clone, Debug)]
@@ -106,21 +109,29 @@ impl Times {
     fn of(outputs: [Output; 2], args: &BenchArgs, pairs: u16) -> Result<Self, Failure> {
         let [with, without] = outputs;
         let ((with, _code), (without, _other)) = (loaded(with)?, loaded(without)?);
-        let (mut with, mut without) = (Bench::new(with, args)?, Bench::new(without, args)?);
-        let runs = (TURN / with.times(2)?[1]).ceil() as u64;
-        without.times(2)?;
-        let turn = |bench: &mut Bench| -> Result<f64> { Ok(bench.times(runs)?.iter().sum::<f64>() / runs as f64) };
         let mut times = Self::default();
-        for pair in 0..pairs {
-            let (a, b) = if pair % 2 == 0 {
-                let a = turn(&mut with)?;
-                (a, turn(&mut without)?)
-            } else {
-                let b = turn(&mut without)?;
-                (turn(&mut with)?, b)
+        let memories = pairs.min(MEMORIES);
+        for memory in 0..memories {
+            let begin = |of: &Compiled| -> Result<Bench> {
+                let mut bench = Bench::new(Compiled { plan: of.plan.clone(), kernels: of.kernels.clone() }, args)?;
+                bench.times(1)?;
+                Ok(bench)
             };
-            times.first.push(a);
-            times.ratios.push(b / a);
+            let (mut with, mut without) = (begin(&with)?, begin(&without)?);
+            let runs = (TURN / with.times(1)?[0]).ceil() as u64;
+            without.times(1)?;
+            let turn = |bench: &mut Bench| -> Result<f64> { Ok(bench.times(runs)?.iter().sum::<f64>() / runs as f64) };
+            for pair in pairs * memory / memories..pairs * (memory + 1) / memories {
+                let (a, b) = if pair % 2 == 0 {
+                    let a = turn(&mut with)?;
+                    (a, turn(&mut without)?)
+                } else {
+                    let b = turn(&mut without)?;
+                    (turn(&mut with)?, b)
+                };
+                times.first.push(a);
+                times.ratios.push(b / a);
+            }
         }
         times.first.sort_by(f64::total_cmp);
         times.ratios.sort_by(f64::total_cmp);

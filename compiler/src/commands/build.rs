@@ -9,6 +9,7 @@ use weft_compiler::link;
 use weft_compiler::schedule::product::tuning::Tuning;
 use weft_compiler::target::cpu::Cpu;
 use weft_runtime::plan::{Data, Plan};
+use weft_runtime::whole_file;
 
 use super::compiled::CompileArgs;
 use super::tune::{TuneArgs, Tuned, Tuner};
@@ -49,6 +50,7 @@ pub struct BuildArgs {
 
 pub fn build(args: &BuildArgs) -> Outcome {
     let to = output(args)?;
+    whole_file::check(&to)?;
     let specification = args.compile.load(&args.shown)?;
     let subject = args.compile.subject(&specification)?;
     let mut options = args.compile.options(args.checked)?;

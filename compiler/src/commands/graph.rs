@@ -35,6 +35,7 @@ pub struct GraphArgs {
 }
 
 pub fn graph(args: &GraphArgs) -> Outcome {
+    args.output.as_deref().map(whole_file::check).transpose()?;
     let specification = args.compile.load(&args.shown)?;
     let subject = args.compile.subject(&specification)?;
     let options = args.compile.options(false)?;

@@ -16,6 +16,7 @@ use crate::tensor::{Data, Tensor};
 use crate::tensor_file::{read_tensors, write_tensors};
 use crate::tokenizer::{Stream, Tokenizer};
 use crate::weights;
+use crate::whole_file;
 
 /// Options of `generate`.
 #[derive(Args, Clone, Debug, Default)]
@@ -69,6 +70,7 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     let sampling = Sampling { temperature: args.temperature, top_k: args.top_k, top_p: args.top_p };
     let sampling = if args.greedy { Sampling::GREEDY } else { sampling };
     sampling.check()?;
+    args.output.as_deref().map(whole_file::check).transpose()?;
     let tokenizer = if args.ids.is_some() { None } else { Some(tokenizer(&compiled.plan)?) };
     let mut machine = args.common.machine(compiled)?;
     let prompts = match (&args.ids, &tokenizer) {

@@ -11,6 +11,7 @@ use crate::optional::with_options;
 use crate::step::{self, Specials, check_idle};
 use crate::tensor::Tensor;
 use crate::weights;
+use crate::whole_file;
 
 /// Options of `run`.
 #[derive(Args, Clone, Debug, Default)]
@@ -40,6 +41,7 @@ pub struct RunArgs {
 /// # Errors
 /// Anything that keeps it from running, in words.
 pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
+    args.output.as_deref().map(whole_file::check).transpose()?;
     let mut machine = args.common.machine(compiled)?;
     let function = args.function.as_deref().unwrap_or("forward");
     machine.program(function)?;

@@ -62,8 +62,7 @@ pub(crate) struct Profile {
 impl Profile {
     pub(crate) fn new() -> Self {
         // Written now: a page that the system gave during a launch would count as the launch's time.
-        let mut spans = vec![Span::default(); MOST_SPANS];
-        spans.fill(Span { worker: 1, ..Span::default() });
+        let mut spans = vec![Span { worker: usize::MAX, ..Span::default() }; MOST_SPANS];
         spans.clear();
         Self { started: Instant::now(), program: 0, measured: BTreeMap::new(), spans: Mutex::new(spans) }
     }

@@ -211,7 +211,7 @@ impl Ports {
         let batch = (0..logits.shape.len()).find(|&axis| axis != self.time && axis != self.vocabulary);
         let last = (logits.shape[self.time] - 1) * stride(self.time);
         let (step, count) = (stride(self.vocabulary), logits.shape[self.vocabulary]);
-        if let Data::F32(all) = &mut logits.data
+        if let (Data::F32(all), 1) = (&mut logits.data, rows.len())
             && all.len() == count
         {
             return Ok(vec![std::mem::take(all)]);

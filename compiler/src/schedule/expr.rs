@@ -132,12 +132,7 @@ impl<'a> Exprs<'a> {
             let (axis, position) = match &n.kind {
                 Kind::Argument(number) => {
                     let Some(layout) = self.inputs.get(*number as usize) else { return };
-                    if let Some(Address::One(at) | Address::Run(at)) =
-                        address(w, &mut self.sizes, self.axes, layout, &env, self.lanes)
-                    {
-                        w.fetch(Place::Arg(*number), at);
-                    }
-                    return;
+                    return self.fetch_from(w, Place::Arg(*number), layout, &env);
                 }
                 Kind::Op(Op::Rename(from, to)) => (*from, env.get(*to)),
                 Kind::Op(Op::Slice(from, start, to)) => {
@@ -149,6 +144,13 @@ impl<'a> Exprs<'a> {
             let Some(position) = position else { return };
             env.set(axis, position);
             node = n.operands[0];
+        }
+    }
+
+    /// Asks for what lies at some positions of a value.
+    pub fn fetch_from(&mut self, w: &mut Writer, place: Place, layout: &Layout, env: &Env) {
+        if let Some(Address::One(at) | Address::Run(at)) = address(w, &mut self.sizes, self.axes, layout, env, self.lanes) {
+            w.fetch(place, at);
         }
     }
 

@@ -9,14 +9,10 @@ use weft_dsl::op::Op;
 
 use super::micro::{Begin, Block, Left, Tile, scaled};
 use super::pack::{Rows, vectors};
-use super::problem::{Problem, ROWS, Roles, runs};
+use super::problem::{LEAST, Problem, ROWS, Roles, runs};
 use crate::graph::Kind;
 use crate::kernel::{Dtype, Place, Reg, Writer};
-use crate::schedule::{Address, Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
-
-/// Weights below are taken for 0, 2⁻⁸⁰: next to the others of a row, whose sum is 1, they are nothing, and arithmetic on what comes
-/// of them, which is no normal number, takes a processor a hundred times as long.
-const LEAST: f64 = 8.271_806_125_530_277e-25;
+use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable, address, load, store};
 
 /// Elements of a line of the caches.
 const LINE: u16 = 16;
@@ -52,7 +48,7 @@ pub(super) struct Tiles {
 pub fn schedule(p: &Problem, roles: &Roles, inputs: &[Layout], outputs: &[Layout]) -> Result<Scheduled, Unschedulable> {
     let mut w = Writer::new(p.arguments(), 0);
     let mut e = Exprs::new(p.body, p.axes, inputs, p.lanes);
-    let mut tile = |elements: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, elements), stride };
+    let mut tile = |elements: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, elements), stride, streams: None };
     let (columns, keys, values) = (p.wide(), p.whole(p.key.1), p.whole(p.value.1));
     let tiles = Tiles {
         q: tile(ROWS * keys, keys),
@@ -285,6 +281,7 @@ impl Backward<'_> {
         let product = |a: Tile, b: Tile, c: Tile| Block {
             a: Left { place: a.place, row: a.stride, step: 1 },
             b,
+            from: zero,
             c,
             begin: Begin::Zero,
             mr: p.mr,
@@ -407,10 +404,8 @@ impl Backward<'_> {
             for (number, within) in [(1, p.key), (2, p.value)] {
                 let env = env.with(p.source, Position::Scalar(at));
                 vectors(w, LINE, within.1, |w, v, _| {
-                    let env = self.outside(number, &env.with(within.0, Position::Lanes(v)));
-                    if let Some(Address::Run(at)) = address(w, &mut e.sizes, p.axes, &self.outputs[number], &env, p.lanes) {
-                        w.fetch(self.result(number), at);
-                    }
+                    let env = self.outside(number, &env.with(within.0, Position::Scalar(v)));
+                    e.fetch_from(w, self.result(number), &self.outputs[number], &env);
                 });
             }
         });

@@ -6,7 +6,7 @@ use weft_dsl::elementwise::Elementwise as E;
 
 use super::micro::{Begin, Block, Left, Tile, scaled};
 use super::pack::{Rows, vectors};
-use super::problem::Problem;
+use super::problem::{LEAST, Problem, VECTORS};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable};
 
@@ -40,13 +40,13 @@ pub fn schedule(p: &Problem, inputs: &[Layout], outputs: &[Layout]) -> Result<Sc
     let mut e = Exprs::new(p.body, p.axes, inputs, p.lanes);
     let heads: Vec<_> = p.outer.iter().chain(&p.members).copied().collect();
     let (volume, length) = (p.volume(&heads), p.axes.size(p.time).clone());
-    let mut tile = |rows: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, rows * stride), stride };
+    let mut tile = |rows: u32, stride: u32| Tile { place: w.scratch(Dtype::F32, rows * stride), stride, streams: None };
     let (all, band, lanes) = (p.rows(), p.band(), u32::from(p.lanes));
     let (columns, keys, values) = (p.columns(), p.whole(p.key.1), p.whole(p.value.1));
     let tiles = Tiles {
         q: tile(all, keys),
-        k: tile(p.key.1, columns),
-        v: tile(columns, values),
+        k: Tile { streams: Some(p.key.1 * lanes), ..tile(p.key.1 * p.chunk() / lanes, lanes) },
+        v: tile(p.chunk(), values),
         s: tile(band, columns),
         o: tile(all, values),
         sum: tile(all, lanes),
@@ -101,8 +101,10 @@ struct Band {
     rows: Reg,
     /// The block's first source, and how many it has.
     range: (Reg, Reg),
-    /// The vectors of sources that the band sees, counted from the block's first.
-    seen: (Reg, Reg),
+    /// The same first source, counted from the chunk's.
+    block: Reg,
+    /// How many vectors of sources it has.
+    vectors: Reg,
 }
 
 impl Forward<'_> {
@@ -133,11 +135,11 @@ impl Forward<'_> {
         // Blocks begin at whole vectors.
         let start = w.map(E::IDIV, &[start, lanes]);
         let start = w.mul(start, lanes);
-        let unit = w.int(i64::from(p.columns()));
-        // Once at least: a band is stored in the block where what it sees ends.
+        let unit = w.int(i64::from(p.chunk()));
+        // Once at least: a band is stored in the chunk where what it sees ends.
         let least = w.add(start, one);
         let to = w.map(E::MAX, &[end, least]);
-        w.repeat((start, to, p.columns()), &[], |w, from, _| {
+        w.repeat((start, to, p.chunk()), &[], |w, from, _| {
             let left = w.sub(end, from);
             let count = w.map(E::MIN, &[left, unit]);
             let next = w.add(from, unit);
@@ -145,10 +147,17 @@ impl Forward<'_> {
             p.transpose(w, e, env, &k, &self.inputs[1], t.k);
             p.pack(w, e, env, &Rows { node: values, within: p.value, ..k }, t.v);
             p.bands(w, self.rows, |w, row, rows| {
-                let (at, range) = (w.add(self.first, row), (from, count));
-                let seen = p.seen_by_band(w, e, env, at, range);
-                let some = w.map(E::LT, &[seen.0, seen.1]);
-                w.when(some, |w| self.band(w, e, env, Band { row, rows, range, seen }));
+                let at = w.add(self.first, row);
+                let (first, beyond) = p.seen_by_band(w, e, env, at, (from, count));
+                w.repeat((first, beyond, VECTORS), &[], |w, vector, _| {
+                    let (most, left) = (w.int(i64::from(VECTORS)), w.sub(beyond, vector));
+                    let vectors = w.map(E::MIN, &[left, most]);
+                    let (block, columns) = (w.mul(vector, lanes), w.int(i64::from(p.columns())));
+                    let (source, left) = (w.add(from, block), w.sub(count, block));
+                    let range = (source, w.map(E::MIN, &[left, columns]));
+                    self.band(w, e, env, Band { row, rows, range, block, vectors });
+                    Vec::new()
+                });
                 // While the next band is computed, what is stored of this one goes to memory.
                 let last = w.add(at, rows);
                 let last = w.sub(last, one);
@@ -166,7 +175,8 @@ impl Forward<'_> {
         let (p, t) = (self.p, &self.tiles);
         let zero = w.int(0);
         let a = Left { place: t.q.place, row: t.q.stride, step: 1 };
-        let products = Block { a, b: t.k, c: t.s, begin: Begin::Zero, mr: p.mr, lanes: p.lanes };
+        let from = t.k.across(w, band.block, p.lanes);
+        let products = Block { a, b: t.k, from, c: t.s, begin: Begin::Zero, mr: p.mr, lanes: p.lanes };
         let depth = (zero, w.int(i64::from(p.key.1)));
         w.repeat((zero, band.rows, p.mr), &[], |w, i, _| {
             let row = w.add(band.row, i);
@@ -182,7 +192,8 @@ impl Forward<'_> {
         self.exponentials(w, &band);
 
         let a = Left { place: t.s.place, row: t.s.stride, step: 1 };
-        let values = Block { a, b: t.v, c: t.o, begin: Begin::Scaled(t.fade), ..products };
+        let from = scaled(w, band.block, t.v.stride);
+        let values = Block { a, b: t.v, from, c: t.o, begin: Begin::Scaled(t.fade), ..products };
         w.repeat((zero, band.rows, p.mr), &[], |w, i, _| {
             let row = w.add(band.row, i);
             let at = w.add(self.first, row);
@@ -203,7 +214,8 @@ impl Forward<'_> {
     ) -> Reg {
         let (lanes, stride) = (w.int(i64::from(self.p.lanes)), w.int(i64::from(self.tiles.s.stride)));
         let start = w.mul(row, stride);
-        let done = w.repeat((band.seen.0, band.seen.1, 1), &[init], |w, v, carried| {
+        let zero = w.int(0);
+        let done = w.repeat((zero, band.vectors, 1), &[init], |w, v, carried| {
             let by = w.mul(v, lanes);
             let index = w.add(start, by);
             vec![each(w, by, index, carried[0])]
@@ -219,6 +231,8 @@ impl Forward<'_> {
         w.repeat((zero, band.rows, 1), &[], |w, i, _| {
             let row = env.with(p.time, Position::Scalar(w.add(first, i)));
             e.hoist(w, &[p.score], &row);
+            let at = w.add(first, i);
+            self.fetch(w, e, env, at);
             let lowest = w.constant(Dtype::F32, p.lanes, f64::NEG_INFINITY);
             let top = self.each_vector(w, band, i, lowest, |w, by, index, top| {
                 let at = w.add(band.range.0, by);
@@ -237,6 +251,24 @@ impl Forward<'_> {
             let at = scaled(w, i, t.top.stride);
             w.store(t.top.place, at, top, None);
             Vec::new()
+        });
+    }
+
+    /// Asks for where the results of a row are to be written soon, and for what the tile behind this one reads first.
+    fn fetch(&self, w: &mut Writer, e: &mut Exprs, env: &Env, row: Reg) {
+        let p = self.p;
+        let rows = w.int(i64::from(p.rows()));
+        let next = Position::Scalar(w.add(row, rows));
+        let own = env.with(p.time, Position::Scalar(row));
+        let [_, keys, values] = p.qkv;
+        for (node, along, (axis, size)) in [(keys, p.source, p.key), (values, p.source, p.value)] {
+            vectors(w, p.lanes, size, |w, at, _| {
+                e.fetch(w, node, env.with(along, next).with(axis, Position::Scalar(at)));
+            });
+        }
+        vectors(w, p.lanes, p.value.1, |w, at, _| {
+            let env = own.with(p.value.0, Position::Scalar(at));
+            e.fetch_from(w, Place::Arg(p.body.arguments.len() as u32), &self.outputs[0], &env);
         });
     }
 
@@ -264,6 +296,7 @@ impl Forward<'_> {
     fn exponentials(&self, w: &mut Writer, band: &Band) {
         let (p, t) = (self.p, &self.tiles);
         let zero = w.int(0);
+        let [least, none] = [LEAST, 0.0].map(|number| w.constant(Dtype::F32, p.lanes, number));
         w.repeat((zero, band.rows, 1), &[], |w, i, _| {
             let row = w.add(band.row, i);
             let at = scaled(w, row, t.sum.stride);
@@ -274,6 +307,8 @@ impl Forward<'_> {
                 let score = w.load(t.s.place, index, p.lanes, None);
                 let less = w.sub(score, shift);
                 let exp = w.map(E::EXP, &[less]);
+                let nothing = w.map(E::LT, &[exp, least]);
+                let exp = w.map(E::SELECT, &[nothing, none, exp]);
                 w.store(t.s.place, index, exp, None);
                 w.add(sum, exp)
             });

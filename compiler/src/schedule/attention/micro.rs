@@ -17,13 +17,29 @@ pub struct Left {
     pub step: u32,
 }
 
-/// A tile whose rows are vectors: element `(row, column)` lies at `row · stride + column`.
+/// A tile whose rows are vectors: element `(row, column)` lies at `row · stride + column`, or a stream for each vector of columns.
 #[derive(Clone, Copy)]
 pub struct Tile {
     /// Where it lies.
     pub place: Place,
     /// From a row to the next.
     pub stride: u32,
+    /// From a stream to the next, where there are streams.
+    pub streams: Option<u32>,
+}
+
+impl Tile {
+    /// Where the vector of a column begins that is a multiple of the lanes.
+    pub fn across(&self, w: &mut Writer, column: Reg, lanes: u16) -> Reg {
+        match self.streams {
+            None => column,
+            Some(stream) => {
+                let lanes = w.int(i64::from(lanes));
+                let number = w.map(Elementwise::IDIV, &[column, lanes]);
+                scaled(w, number, stream)
+            }
+        }
+    }
 }
 
 /// What the sums begin with.
@@ -44,6 +60,8 @@ pub struct Block {
     pub a: Left,
     /// One vector a step for each vector of columns.
     pub b: Tile,
+    /// Where the part of it begins that is multiplied.
+    pub from: Reg,
     /// The sums.
     pub c: Tile,
     /// What they begin with.
@@ -115,14 +133,16 @@ impl Block {
             }
         }
         let a_start = scaled(w, row, self.a.row);
+        let across = self.b.across(w, column, self.lanes);
+        let b_start = w.add(self.from, across);
         let sums = w.repeat((depth.0, depth.1, 1), &init, |w, k, sums| {
             let a_at = scaled(w, k, self.a.step);
             let a_at = w.add(a_start, a_at);
             let b_at = scaled(w, k, self.b.stride);
-            let b_at = w.add(b_at, column);
+            let b_at = w.add(b_start, b_at);
             let b: Vec<Reg> = (0..width)
                 .map(|v| {
-                    let index = at(w, b_at, v * lanes);
+                    let index = at(w, b_at, v * self.b.streams.unwrap_or(lanes));
                     w.load(self.b.place, index, self.lanes, None)
                 })
                 .collect();

@@ -96,7 +96,8 @@ impl Problem<'_> {
                     let places = at.places(w, self.lanes);
                     env.mask = Some(w.map(Elementwise::LT, &[places, size]));
                     let value = self.vector(w, e, rows.node, &env);
-                    let index = w.add(start, i);
+                    let across = to.across(w, i, self.lanes);
+                    let index = w.add(start, across);
                     w.store(to.place, index, value, None);
                     Vec::new()
                 });
@@ -105,6 +106,7 @@ impl Problem<'_> {
             return;
         }
         w.repeat((zero, count, lanes), &[], |w, i, _| {
+            let across = to.across(w, i, self.lanes);
             let envs: Vec<Env> = (0..lanes)
                 .map(|lane| {
                     let by = w.int(i64::from(lane));
@@ -128,7 +130,7 @@ impl Problem<'_> {
                     let (j, stride) = (w.int(j as i64), w.int(i64::from(to.stride)));
                     let row = w.add(k, j);
                     let start = w.mul(row, stride);
-                    let index = w.add(start, i);
+                    let index = w.add(start, across);
                     w.store(to.place, index, column, None);
                 }
             });

@@ -16,12 +16,18 @@ pub const ROWS: u32 = 32;
 /// Rows of a tile of an attention at most: keys and values are packed once for all of them.
 const TALL: u32 = 128;
 /// Vectors of sources of a block.
-const VECTORS: u32 = 4;
+pub const VECTORS: u32 = 6;
+/// Vectors of sources of which keys and values are packed at a time.
+const CHUNK: u32 = 32;
 /// Of a derivative's: its rows are packed again for each.
 const WIDE: u32 = 8;
 /// Vectors of a register block.
 pub const WIDTH: u32 = 2;
 const _: () = assert!(VECTORS.is_multiple_of(WIDTH) && WIDE.is_multiple_of(WIDTH));
+
+/// Weights below are taken for 0, 2⁻⁸⁰: next to the others of a row, whose sum is 1 or more, they are nothing, and arithmetic on what
+/// comes of them, which is no normal number, takes a processor a hundred times as long.
+pub const LEAST: f64 = 8.271_806_125_530_277e-25;
 
 /// The parts of an attention.
 #[derive(Debug)]
@@ -207,6 +213,11 @@ impl<'a> Problem<'a> {
     /// Sources of a block.
     pub fn columns(&self) -> u32 {
         VECTORS * u32::from(self.lanes)
+    }
+
+    /// Sources of which keys and values are packed at a time.
+    pub fn chunk(&self) -> u32 {
+        CHUNK * u32::from(self.lanes)
     }
 
     /// Sources of a block of a derivative.

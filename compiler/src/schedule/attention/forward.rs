@@ -1,6 +1,6 @@
-//! Attention: a tile of rows walks along the sources, block by block, and keeps each row's largest score, `Σ exp` and `Σ exp · v` so
-//! far. Within a block it goes band by band: a vector holds one number of each row of a band, so that joining a row's lanes is a
-//! square transposed, and a band's exponentials are of the vectors of sources that it sees.
+//! Attention: a tile of rows walks along the sources, chunk by chunk, and keeps each row's largest score, `Σ exp` and `Σ exp · v` so
+//! far. Keys and values of a chunk are packed for all of the tile's bands; each band takes blocks of the vectors of sources that it
+//! sees. A vector holds one number of each row of a band, so that joining a row's lanes is a square transposed.
 
 use weft_dsl::elementwise::Elementwise as E;
 
@@ -14,9 +14,9 @@ use crate::schedule::{Env, Exprs, Layout, Position, Scheduled, Unschedulable};
 struct Tiles {
     /// Queries.
     q: Tile,
-    /// Keys of a block, transposed.
+    /// Keys of a chunk, transposed.
     k: Tile,
-    /// Values of a block.
+    /// Values of a chunk.
     v: Tile,
     /// Scores of a band, then their exponentials.
     s: Tile,

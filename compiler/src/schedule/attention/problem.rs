@@ -23,7 +23,8 @@ const CHUNK: u32 = 32;
 const WIDE: u32 = 8;
 /// Vectors of a register block.
 pub const WIDTH: u32 = 2;
-const _: () = assert!(VECTORS.is_multiple_of(WIDTH) && WIDE.is_multiple_of(WIDTH));
+/// A band has as many rows as two vectors have lanes at most: what one sees is a whole number of such runs.
+const _: () = assert!(VECTORS.is_multiple_of(WIDTH) && CHUNK.is_multiple_of(WIDTH) && WIDE.is_multiple_of(WIDTH));
 
 /// Weights below are taken for 0, 2⁻⁸⁰: next to the others of a row, whose sum is 1 or more, they are nothing, and arithmetic on what
 /// comes of them, which is no normal number, takes a processor a hundred times as long.

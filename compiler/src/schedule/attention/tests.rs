@@ -13,7 +13,7 @@ use crate::passes::differentiate::gradient;
 use crate::schedule::testing::{Chance, Ready, With};
 use crate::schedule::{Layout, Machine, Unit};
 
-/// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block and tile of each.
+/// Sizes of batch, group, member, time, source, key, value: odd, prime, 1, 0, more than one block, tile and chunk of each.
 const SIZES: &[[i64; 7]] = &[
     [2, 2, 2, 7, 7, 5, 3],
     [1, 1, 1, 1, 1, 1, 1],
@@ -24,12 +24,14 @@ const SIZES: &[[i64; 7]] = &[
     [1, 1, 2, 67, 131, 8, 5],
     [1, 1, 1, 149, 149, 2, 3],
     [1, 1, 2, 83, 6, 3, 5],
+    [1, 1, 1, 269, 269, 2, 3],
+    [1, 1, 1, 523, 523, 2, 2],
 ];
 
 /// With which the kernels of some sizes run: compiled, and in doubles where sums are long.
 fn with(size: usize) -> With {
     match size {
-        2 => With::Machine,
+        2 | 9.. => With::Machine,
         6..=8 => With::Wide,
         _ => With::Interpreter,
     }

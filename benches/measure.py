@@ -1,6 +1,7 @@
 """A workload from its weights to its result, one file of JSON, which holds what is done so far."""
 import subprocess
 import sys
+import time
 
 from .interval import summary
 from .machine import digest, machine, versions
@@ -10,6 +11,9 @@ from .result import begun, write
 from .side import Failed, Side
 from .weft import Weft
 from .workloads import ROOT, WORKLOADS
+
+# How often Weft takes turns with what the machine can do, and seconds between.
+ROUNDS, SETTLE = 10, 5
 
 
 class Measure:
@@ -83,9 +87,11 @@ class Measure:
             "bandwidth": lambda most: most["parameters"] / (most["token"] / 1e3) if self.workload.reads else 0,
         }
         times, shares, ceilings = [], {key: [] for key in done}, {key: [] for key in done}
-        for _ in range(self.options.pairs):
-            # What is measured of the machine takes and gives back a gigabyte: a run behind it is not a warm one.
-            side.go()
+        for _ in range(min(self.options.pairs, ROUNDS)):
+            # What is measured of the machine gives back a gigabyte, which the system takes away seconds later, while others run.
+            settled = time.monotonic() + SETTLE
+            while time.monotonic() < settled:
+                side.go()
             times.append(side.go())
             most = side.ceilings()
             for key, of in done.items():

@@ -262,7 +262,8 @@ impl Specification {
             }
         };
         if let Some(settings) = &whole.settings {
-            let typical = [("batch", settings.batch), ("time", settings.time)].map(|(name, size)| (name.to_string(), size));
+            let rows = self.recipe(&whole.name, settings, &[]).rows() as i64;
+            let typical = [("batch", rows), ("time", settings.time)].map(|(name, size)| (name.to_string(), size));
             for program in &mut whole.programs {
                 program.graph.axes.typical.extend(typical.iter().filter(|(_, size)| *size > 0).cloned());
             }

@@ -372,6 +372,32 @@ fn optional_arguments() {
     assert!(!info.contains("forward?"), "{info}");
 }
 
+/// What the newcomer tries that cannot be: each is told what it is, at once.
+#[test]
+fn what_newcomers_try() {
+    let here = folder();
+    for name in ["if", "gelu"] {
+        assert!(err(&weft(here.path(), &["new", name])).contains("cannot name a project"), "{name}");
+        assert!(!here.path().join(name).exists());
+    }
+    assert_eq!(code(&weft(here.path(), &["new", "hello"])), 0);
+    let part = weft(here.path(), &["run", "hello/hello.weft", "prefill"]);
+    assert!(err(&part).contains("`prefill` cannot run alone: it is a part of `generate`"), "{}", err(&part));
+    let none = err(&weft(here.path(), &["run", "linear.weft", "dubled"]));
+    assert!(none.contains("`forward`, `doubled`"), "{none}");
+    if let Ok(full) = fs::OpenOptions::new().write(true).open("/dev/full") {
+        let output = command(here.path(), &["info", "linear.weft"]).stdout(full).output().unwrap();
+        assert_eq!((code(&output), err(&output).contains("what is to be printed cannot be written")), (1, true));
+    }
+    let memory = |accumulate: &str| {
+        let info = out(&weft(here.path(), &["info", "hello/hello.weft", "--set", "batch=400", "--set", accumulate]));
+        let values = info.split(" of values").next().unwrap().rsplit(", ").next().unwrap();
+        let (number, unit) = values.split_once(' ').unwrap();
+        number.parse::<f64>().unwrap() * if unit == "MB" { 1e6 } else { 1e3 }
+    };
+    assert!(4.0 * memory("accumulate=10") < memory("accumulate=1"));
+}
+
 /// A tensor of a file: its name, kind, shape and bytes.
 type Stored = (&'static str, &'static str, Vec<usize>, Vec<u8>);
 

@@ -41,6 +41,12 @@ pub fn end_with_reader() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
+/// Why a panic is no fault of ours, where it is none: standard output takes no more.
+pub fn excused(panic: &std::panic::PanicHookInfo) -> Option<String> {
+    let why = panic.payload_as_str()?.strip_prefix("failed printing to stdout: ")?;
+    Some(format!("what is to be printed cannot be written: {why}"))
+}
+
 /// A heading for standard output.
 pub fn heading(text: &str) -> String {
     if colored(std::io::stdout().is_terminal()) { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }

@@ -32,6 +32,14 @@ pub struct Descriptor {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn weft_main(argc: c_int, argv: *const *const c_char, descriptor: *const Descriptor) -> c_int {
     console::end_with_reader();
+    let fault = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match console::excused(panic) {
+        Some(why) => {
+            console::error(&anyhow::anyhow!(why));
+            std::process::exit(1);
+        }
+        None => fault(panic),
+    }));
     // A panic must not cross into C; its message is printed by the hook.
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as this function's own contract.

@@ -57,7 +57,7 @@ pub fn evaluate(
     tick: &mut dyn FnMut(u64, u64),
 ) -> Result<Option<Score>> {
     // Rows as a micro-batch has them, which fit into memory.
-    let rows = usize::try_from(recipe.batch.div_ceil(recipe.accumulate.max(1)))?.max(1);
+    let rows = usize::try_from(recipe.rows())?.max(1);
     let (asked, seed) = (recipe.evaluate_batches, recipe.seed);
     let count = source.held_out_batches(asked, rows)?;
     let mut totals = Outcome::default();

@@ -3,10 +3,9 @@
 use crate::bind;
 use crate::launch::{Bases, Runner};
 use crate::memory::{Region, aligned, roomy};
-use crate::nearest::hint;
 use crate::packing::Standing;
 use crate::params;
-use crate::plan::{Dtype, FORMAT, Place, Plan, Program, Role};
+use crate::plan::{Dtype, FORMAT, Place, Plan, Role};
 use crate::pool::Pool;
 use crate::prepare::prepare;
 use crate::prepared::{Prepared, STATUS, Spot};
@@ -158,22 +157,6 @@ impl Machine {
     /// Number of threads.
     pub fn threads(&self) -> usize {
         self.pool.threads()
-    }
-
-    /// A program by name.
-    ///
-    /// # Errors
-    /// When there is none, with the nearest name.
-    pub fn program(&self, name: &str) -> Result<&Program> {
-        Ok(&self.plan().programs[self.program_index(name)?])
-    }
-
-    fn program_index(&self, name: &str) -> Result<usize> {
-        let programs = &self.plan().programs;
-        programs.iter().position(|p| p.name == name).with_context(|| {
-            let names = programs.iter().map(|p| p.name.as_str());
-            format!("`{}` has no program `{name}`{}", self.plan().name, hint(name, names))
-        })
     }
 
     /// Runs a program: inputs by name, in any order; outputs by name in the program's order. Slots change in place.

@@ -1,7 +1,7 @@
 //! Tests of execution: loops, turns, stacked strides, threads, checked runs, and what wrong inputs are told.
 
 use super::*;
-use crate::plan::{Count, Launch, Packing, Port, Size, Slot, Step, Work};
+use crate::plan::{Count, Launch, Packing, Port, Program, Size, Slot, Step, Work};
 use crate::tensor::Data;
 use crate::testing::{LAYERS, WIDTH, arg, batches, buffer, compiled, constant, rows, walked};
 

@@ -38,6 +38,7 @@ pub mod launch;
 
 mod fault;
 pub mod exec;
+mod programs;
 
 pub mod initialise;
 

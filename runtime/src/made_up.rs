@@ -27,6 +27,17 @@ pub fn batch(programs: &[&Program], size: &dyn Fn(&str) -> Option<i64>) -> Resul
     Ok(batch)
 }
 
+/// A prompt of so many tokens for the program that takes prompts.
+///
+/// # Errors
+/// A program that takes none.
+pub fn prompt(program: &Program, tokens: i64) -> Result<Vec<i32>> {
+    let ids = program.inputs.iter().find(|port| port.bound.is_some()).context("it takes no tokens")?;
+    let vocabulary = ids.bound.as_ref().map_or(Ok(1), |bound| value(bound, &vec![1; program.sizes.len()]))?;
+    let stream = Stream::new(0, &ids.name);
+    Ok((0..tokens as u64).map(|i| stream.below(i, vocabulary as u64) as i32).collect())
+}
+
 fn tensor(program: &Program, port: &Port, values: &[Option<i64>]) -> Result<Tensor> {
     let known = |size: &Size| -> Result<i64> {
         let variables = size.terms.iter().flat_map(|(_, variables)| variables);

@@ -40,7 +40,7 @@ pub struct BuildArgs {
     #[arg(long, short, value_name = "EXE")]
     pub output: Option<PathBuf>,
     /// Code that checks every access to memory
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tune")]
     pub checked: bool,
     #[command(flatten)]
     pub tune: TuneArgs,
@@ -51,6 +51,9 @@ pub struct BuildArgs {
 pub fn build(args: &BuildArgs) -> Outcome {
     let to = output(args)?;
     whole_file::check(&to)?;
+    if args.tune.tune.is_some() {
+        whole_file::check(&args.compile.tuned())?;
+    }
     let specification = args.compile.load(&args.shown)?;
     let subject = args.compile.subject(&specification)?;
     let mut options = args.compile.options(args.checked)?;

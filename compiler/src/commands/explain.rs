@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use weft_compiler::compile::{self, Options};
 use weft_compiler::passes::decode::{Kept, Places};
+use weft_compiler::rewrite::FREE;
 use weft_compiler::survey;
 use weft_compiler::target::cpu::Cpu;
 use weft_dsl::codes::{self, CODES, Code};
@@ -80,6 +81,9 @@ fn rewrites(spec: &Path, args: &ExplainArgs) -> Outcome {
     for (program, report) in survey::rewrites(&specification, &subject, &wanted, &options)? {
         println!("{}\n{report}", heading(&program));
     }
+    println!(
+        "Predictions rank rewrites; they are no times to expect: of one core, with sizes that a run decides (batch, time) as {FREE}."
+    );
     Ok(0)
 }
 

@@ -30,6 +30,7 @@ use std::panic::PanicHookInfo;
 
 use clap::{Parser, Subcommand};
 use weft_compiler::compile::Failure;
+use weft_runtime::console;
 
 use shown::{Shown, report};
 
@@ -154,6 +155,10 @@ impl Command {
 
 /// Says of a panic that it is ours.
 pub fn report_fault(panic: &PanicHookInfo) {
+    if let Some(why) = console::excused(panic) {
+        console::error(&anyhow::anyhow!(why));
+        std::process::exit(FAILED);
+    }
     let what = panic.payload_as_str().unwrap_or("no reason is given");
     let place = panic.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
     eprintln!(

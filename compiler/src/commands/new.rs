@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use weft_dsl::elaborate::Program;
 use weft_runtime::whole_file;
 
 use super::{Outcome, Shown};
@@ -15,9 +16,11 @@ Example: a small model of text, trained and tried
   weft train hello/hello.weft
   weft generate hello/hello.weft --tokens 100";
 
+const SPECIFICATION: &str = include_str!("new/model.weft");
+
 /// The files, `NAME` standing for the project's name.
 const FILES: &[(&str, &str)] = &[
-    ("NAME.weft", include_str!("new/model.weft")),
+    ("NAME.weft", SPECIFICATION),
     ("data/text.txt", include_str!("new/text.txt")),
     ("README.md", include_str!("new/README.md")),
 ];
@@ -41,6 +44,11 @@ pub fn new(args: &NewArgs) -> Outcome {
 /// Writes the project and gives its specification.
 fn write(folder: &Path) -> Result<PathBuf> {
     let name = name(folder)?;
+    let (program, mut faults) = Program::load(name, &SPECIFICATION.replace("NAME", name), &|_| None);
+    if faults.is_empty() {
+        faults = program.check();
+    }
+    ensure!(faults.is_empty(), "`{name}` cannot name a project: it means something else in specifications");
     fs::create_dir_all(folder.join("data")).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     // All or nothing: what is there already is left alone.
     let places: Vec<(PathBuf, String)> =

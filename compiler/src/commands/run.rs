@@ -197,7 +197,7 @@ pub fn runs_here(cpu: &Cpu) -> Result<()> {
     let host = Cpu::host();
     let has = host.features();
     let lacks: Vec<String> = cpu.features().into_iter().filter(|feature| !has.contains(feature)).collect();
-    ensure!(cpu.triple == host.triple, "code for {} cannot run here; `weft build` can make it", cpu.triple);
+    ensure!(cpu.triple == host.triple, "code for {} cannot run here, where it is {}", cpu.triple, host.triple);
     ensure!(lacks.is_empty(), "this processor lacks what code for {} needs: {}", cpu.name, lacks.join(", "));
     Ok(())
 }

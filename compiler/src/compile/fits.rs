@@ -57,6 +57,11 @@ impl Specification {
         let least = peaks.into_iter().min_by_key(Peak::total).unwrap_or_default();
         let message = "does not fit, whatever is made in chunks or computed again; a smaller batch (`--set batch=…`) or \
                        `accumulate` takes less";
-        Err(anyhow::anyhow!("training in {} {message}. The least possible is {least}", peak::shown(limit)).into())
+        Err(anyhow::anyhow!(
+            "training in {} {message}. The least possible is {least}: {} bytes",
+            peak::shown(limit),
+            least.total()
+        )
+        .into())
     }
 }

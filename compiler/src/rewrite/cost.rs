@@ -20,7 +20,7 @@ const START: f64 = 2e-6;
 /// Bytes of an element.
 const ELEMENT: f64 = 4.0;
 /// What a free size (batch, time) is taken to be where nothing says.
-const FREE: f64 = 256.0;
+pub const FREE: f64 = 256.0;
 
 /// About how long a size is, free sizes being typical ones.
 pub fn estimate(size: &Size) -> f64 {

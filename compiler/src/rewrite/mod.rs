@@ -20,6 +20,7 @@ use std::time::Duration;
 use egg::{Runner, SimpleScheduler, StopReason};
 use weft_dsl::types::{Axes, Type};
 
+pub use self::cost::FREE;
 pub use self::cost::volume as elements;
 pub use self::region::predicted;
 pub use self::report::{RegionReport, Report};

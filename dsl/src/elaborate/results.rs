@@ -158,6 +158,12 @@ impl<'p, E: Emit> Session<'p, E> {
         let elem = self.elem(ty.elem.as_ref(), scope)?;
         self.as_elem(&value, elem, span, None).map(plain)
     }
+
+    /// Whether what is wrong with a value was said where it was made: it is unknown, or a call of the library's that lacks an axis
+    /// after a fault there.
+    pub(crate) fn is_said(&self, value: &Val<'p, E>) -> bool {
+        matches!(value, Value::Unknown) || matches!(value, Value::Fn(_)) && !self.blamed.is_empty()
+    }
 }
 
 /// The place of a body's value.

@@ -63,8 +63,8 @@ pub struct Session<'p, E: Emit> {
     pub(crate) making: Vec<&'p ast::Block>,
     /// Places in the specification that led here, innermost last.
     pub(crate) trace: Vec<Span>,
-    /// Places of the specification that faults within the library were put down to.
-    blamed: Vec<Span>,
+    /// Places of the specification that faults within the library were put down to: see [`Session::is_said`].
+    pub(crate) blamed: Vec<Span>,
     pub(crate) limits: Vec<Limit>,
     /// Call sites of random numbers so far.
     pub(crate) sites: u32,
@@ -346,7 +346,7 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Float(f) => self.number(f.unwrap_or(f64::NAN), Elem::Float),
             Value::Bool(b) => self.number(if b.unwrap_or(true) { 1.0 } else { 0.0 }, Elem::Bool),
             Value::Param(parameter, axes) => self.read(parameter, axes, span),
-            Value::Unknown => return Err(Reported),
+            other if self.is_said(other) => return Err(Reported),
             other => {
                 let mut d =
                     Diagnostic::error("W0401", format!("a tensor is needed here, not {}", other.kind()), span, other.kind());

@@ -103,8 +103,17 @@ impl<'a> Bench<'a> {
     pub fn made_up(compiled: Compiled, args: &'a BenchArgs) -> Result<Self> {
         let plan = &compiled.plan;
         let recipe = plan.recipe.as_ref();
-        let known = |name: &str| recipe.and_then(|recipe| recipe.size(name));
+        if args.program == "decode" {
+            let prompt = recipe.and_then(|recipe| recipe.size("time")).context("no recipe says how long a text is")?;
+            let prefill = plan.programs.iter().find(|program| program.name == "prefill");
+            let prompt = made_up::prompt(prefill.context("there is no program `prefill`")?, (prompt / 2).max(1))?;
+            return Self::doing(compiled, args, Work::Texts(vec![prompt]));
+        }
         let steps = recipe.filter(|_| Recipe::STEP.contains(&args.program.as_str()));
+        let known = |name: &str| match (name, steps) {
+            ("batch", Some(recipe)) => i64::try_from(recipe.batch).ok(),
+            _ => recipe.and_then(|recipe| recipe.size(name)),
+        };
         let runs = |name: &str| if steps.is_some() { Recipe::STEP.contains(&name) } else { name == args.program };
         let programs: Vec<&Program> = plan.programs.iter().filter(|program| runs(&program.name)).collect();
         let batch = made_up::batch(&programs, &known)?;
@@ -117,7 +126,9 @@ impl<'a> Bench<'a> {
 
     fn doing(compiled: Compiled, args: &'a BenchArgs, work: Work) -> Result<Self> {
         let mut machine = args.common.machine(compiled)?;
-        machine.program(&args.program)?;
+        if matches!(work, Work::Inputs(_)) {
+            machine.function(&args.program)?;
+        }
         match &args.weights {
             Some(path) => load_weights(&mut machine, Some(path), &args.common)?,
             None => machine.initialise(0)?,

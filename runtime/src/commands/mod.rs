@@ -74,6 +74,9 @@ impl Common {
     /// A machine as these options want it.
     fn machine(&self, compiled: Compiled) -> Result<Machine> {
         console::set_color(self.color);
+        if let Some(Some(folder)) = &self.profile {
+            std::fs::create_dir_all(folder).with_context(|| format!("no folder {} for the profile", folder.display()))?;
+        }
         let threads = choose_threads(self.threads.map(usize::from))?;
         let mut machine = Machine::new(compiled, threads, self.checked)?;
         machine.set_profile(self.profile.is_some());

@@ -44,7 +44,7 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
     args.output.as_deref().map(whole_file::check).transpose()?;
     let mut machine = args.common.machine(compiled)?;
     let function = args.function.as_deref().unwrap_or("forward");
-    machine.program(function)?;
+    machine.function(function)?;
     let inputs = args.inputs.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
     let program = machine.program(function)?;
     let missing: Vec<String> = program

@@ -35,10 +35,15 @@ impl Recipe {
     /// The programs of a step: at once, or in micro-batches.
     pub const STEP: [&str; 4] = ["train_step", "weigh", "accumulate", "update"];
 
-    /// A size of its batches, where it says it.
+    /// Sequences in a micro-batch, at most: what a program sees at a time.
+    pub fn rows(&self) -> u64 {
+        self.batch.div_ceil(self.accumulate.max(1))
+    }
+
+    /// A size of what its programs see, where it says it.
     pub fn size(&self, name: &str) -> Option<i64> {
         let size = match name {
-            "batch" => self.batch,
+            "batch" => self.rows(),
             "time" => self.time,
             _ => 0,
         };

@@ -35,6 +35,8 @@ pub struct TuneArgs {
 
 /// So often at most, products are varied from what was found before.
 const PASSES: usize = 2;
+/// Tokens that are written in a measurement at most.
+const TOKENS: usize = 64;
 /// What another choice must gain.
 const GAIN: f64 = 0.02;
 /// What it must gain of that when it is measured again.
@@ -71,7 +73,7 @@ impl Tuner<'_> {
                 println!("{program}: there is no product in it to tune");
                 return Ok(tuning);
             }
-            let args = self.bench_args(&program);
+            let args = self.bench_args(&program, &codes[0].plan);
             let mut turns = self.turns(&args, codes)?;
             let times = turns.times(&format!("{program}: measuring, pass {pass}"))?;
             let better = times.better(&turns, GAIN);
@@ -95,7 +97,7 @@ impl Tuner<'_> {
             return Ok(after);
         }
         let codes = vec![self.compile(Some(program), before, None)?, self.compile(Some(program), &after, None)?];
-        let args = self.bench_args(program);
+        let args = self.bench_args(program, &codes[0].plan);
         let mut turns = self.turns(&args, codes)?;
         let times = turns.times(&format!("{program}: measuring the result"))?;
         let better = times.better(&turns, CONFIRMED);
@@ -106,6 +108,10 @@ impl Tuner<'_> {
                     None => after.chosen.remove(&name),
                 };
             }
+        }
+        if better.is_empty() {
+            println!("{program}: no product is faster otherwise");
+            return Ok(after);
         }
         let [old, new] = turns.whole()?;
         println!(
@@ -149,11 +155,13 @@ impl Tuner<'_> {
         self.specification.compile_only(self.subject, &wanted, &options, &mut |_, _, _| {})
     }
 
-    fn bench_args(&self, program: &str) -> BenchArgs {
+    fn bench_args(&self, program: &str, plan: &Plan) -> BenchArgs {
+        // Behind a prompt that is half a text, the other half.
+        let time = plan.recipe.as_ref().and_then(|recipe| recipe.size("time"));
         BenchArgs {
             program: program.into(),
             inputs: self.args.inputs.clone().unwrap_or_default(),
-            tokens: 64,
+            tokens: time.map_or(TOKENS, |time| TOKENS.min(time as usize / 2)).max(1),
             ..BenchArgs::default()
         }
     }

@@ -107,3 +107,13 @@ fn recipes_that_their_data_does_not_fit() {
     let wrong = [recipe("missing", "data.vocab", 8), recipe("a", "9", 8), recipe("a", "data.vocab", 9)];
     insta::assert_snapshot!(wrong.iter().map(|text| said(text)).collect::<Vec<_>>().join("\n"));
 }
+
+#[test]
+fn a_width_that_heads_do_not_divide_is_one_fault() {
+    let text = "use std.nanogpt: NanoGpt\nuse std.objectives: next_token\nuse std.optimizers: sgd\ntrain a {\n  data = batches()\n  \
+                model = NanoGpt(vocab: 65, context: 32, width: 32, depth: 2, heads: 3)\n  objective = next_token()\n  \
+                optimizer = sgd(rate: 0.1)\n  batch = 2\n  time = 32\n  steps = 3\n}";
+    let said = checked(text);
+    assert_eq!(said.matches("error[").count(), 1, "{said}");
+    assert!(said.contains("32 is not a multiple of 3"), "{said}");
+}

@@ -231,7 +231,10 @@ fn wrong_inputs_are_named() {
     let mut machine = machine(1, false);
     let x = input(2);
     let mut message = |program: &str, inputs: &[(&str, &Tensor)]| machine.run(program, inputs).unwrap_err().to_string();
-    assert_eq!(message("forwrad", &[]), "`tiny` has no program `forwrad`; did you mean `forward`?");
+    assert_eq!(
+        message("forwrad", &[]),
+        "`tiny` has no program `forwrad`; did you mean `forward`? (it has `forward`, `backward`, `gather`)"
+    );
     assert_eq!(message("forward", &[]), "`forward` needs the input `x` with the axes [batch, width 4]; it is not given");
     assert_eq!(message("forward", &[("y", &x)]), "`forward` has no input `y`; did you mean `x`? (it takes `x`)");
     assert_eq!(message("forward", &[("x", &x), ("x", &x)]), "input `x` is given twice");

@@ -44,7 +44,7 @@ impl Machine {
         programs.iter().position(|p| p.name == name).with_context(|| {
             let names = || programs.iter().map(|p| p.name.as_str()).filter(|name| !Program::takes_options(name));
             let all: Vec<String> = names().map(|name| format!("`{name}`")).collect();
-            format!("`{}` has no program `{name}`{}; it has {}", self.plan().name, hint(name, names()), all.join(", "))
+            format!("`{}` has no program `{name}`{} (it has {})", self.plan().name, hint(name, names()), all.join(", "))
         })
     }
 }

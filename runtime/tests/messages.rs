@@ -103,7 +103,7 @@ fn functions_that_are_not_there() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let ran = |args: RunArgs| words(folder, run(bigram::compiled(folder, 20, 1), &args).map(|exit| format!("{exit:?}")));
-    insta::assert_snapshot!(ran(RunArgs { function: Some("foward".into()), ..RunArgs::default() }), @"`Bigram` has no program `foward`; did you mean `forward`?");
+    insta::assert_snapshot!(ran(RunArgs { function: Some("foward".into()), ..RunArgs::default() }), @"`Bigram` has no program `foward`; did you mean `forward`? (it has `forward`, `loss`, `score`, `train_step`)");
     insta::assert_snapshot!(ran(RunArgs { inputs: batches(folder, &["ids"]), ..RunArgs::default() }), @"the model has no weights yet: pass --weights FILE, or train it first (runs/Bigram/weights.safetensors is not there)");
     insta::assert_snapshot!(ran(RunArgs { draw: Some(1), ..RunArgs::default() }), @"`forward` takes `ids`: pass tensors of these names with --inputs FILE.safetensors");
     let given = |fields: &[&str]| ran(RunArgs { draw: Some(1), inputs: batches(folder, fields), ..RunArgs::default() });

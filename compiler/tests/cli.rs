@@ -389,6 +389,10 @@ fn what_newcomers_try() {
         let output = command(here.path(), &["info", "linear.weft"]).stdout(full).output().unwrap();
         assert_eq!((code(&output), err(&output).contains("what is to be printed cannot be written")), (1, true));
     }
+    for command in ["build", "train"] {
+        let long = weft(here.path(), &[command, "hello/hello.weft", "--set", "time=1000"]);
+        assert!(err(&long).contains("error[W0205]: the sequences are longer than the model takes"), "{}", err(&long));
+    }
     let memory = |accumulate: &str| {
         let info = out(&weft(here.path(), &["info", "hello/hello.weft", "--set", "batch=400", "--set", accumulate]));
         let values = info.split(" of values").next().unwrap().rsplit(", ").next().unwrap();

@@ -58,6 +58,9 @@ fn dump_help() -> String {
     format!("Print what a stage made: lower, {}, fuse, plan, code; of one program: forward.fuse", passes.join(", "))
 }
 
+/// The code of what does not fit.
+const SIZES: &str = "W0205";
+
 /// `2GB`, `1500 MB`, `1.5GiB`
 fn bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
@@ -96,9 +99,18 @@ impl CompileArgs {
         Ok(specification)
     }
 
-    /// What is compiled.
-    pub fn subject(&self, specification: &Specification) -> Result<Subject> {
-        specification.subject(self.item.as_deref())
+    /// What is compiled; of a recipe, data that does not fit it is a fault. Data that cannot be read is one where it is needed.
+    pub fn subject(&self, specification: &Specification) -> Result<Subject, Failure> {
+        let subject = specification.subject(self.item.as_deref())?;
+        if let Subject::Recipe(name) = &subject {
+            let program = &specification.program;
+            let mut faults = program.check_recipe_data(name, &self.set, specification);
+            faults.retain(|fault| fault.code == SIZES);
+            if !faults.is_empty() {
+                return Err(Failure::Faults(faults, program.sources().clone()));
+            }
+        }
+        Ok(subject)
     }
 
     /// How it is compiled.

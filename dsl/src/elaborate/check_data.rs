@@ -7,7 +7,7 @@ use crate::size::Size;
 use crate::span::{FileId, Span};
 use crate::types::Elem;
 
-use super::outcome::{Data, Host, Objective};
+use super::outcome::{Data, Host, Objective, Setting};
 use super::program::Program;
 use super::session::Session;
 use super::train::Recipe;
@@ -20,14 +20,23 @@ impl Program {
     /// What is wrong with the recipes of a specification without other faults once their data is read: files that cannot be,
     /// more tokens than the model has places for, sequences that are longer than it takes.
     pub fn check_data(&self, host: &dyn Host) -> Vec<Diagnostic> {
-        let trains = self.file(FileId(0)).items.iter().filter_map(|item| match &item.kind {
-            ItemKind::Train(train) => Some(train),
-            _ => None,
-        });
-        trains.flat_map(|train| self.check_data_of(train, host)).collect()
+        self.recipe_items().flat_map(|train| self.check_data_of(train, &[], host)).collect()
     }
 
-    fn check_data_of(&self, train: &Train, host: &dyn Host) -> Vec<Diagnostic> {
+    /// The same of one recipe, with settings from outside.
+    pub fn check_recipe_data(&self, recipe: &str, settings: &[(String, Setting)], host: &dyn Host) -> Vec<Diagnostic> {
+        let named = self.recipe_items().filter(|train| train.name.node == recipe);
+        named.flat_map(|train| self.check_data_of(train, settings, host)).collect()
+    }
+
+    fn recipe_items(&self) -> impl Iterator<Item = &Train> {
+        self.file(FileId(0)).items.iter().filter_map(|item| match &item.kind {
+            ItemKind::Train(train) => Some(train),
+            _ => None,
+        })
+    }
+
+    fn check_data_of(&self, train: &Train, settings: &[(String, Setting)], host: &dyn Host) -> Vec<Diagnostic> {
         let files = entry(train, "data").map(files).unwrap_or_default();
         let unreadable = files.iter().filter_map(|(path, place)| {
             let why = host.readable(path).err()?;
@@ -36,7 +45,7 @@ impl Program {
         let mut found: Vec<Diagnostic> = unreadable.collect();
         if found.is_empty() {
             let mut session = Session::start(self, TypesOnly::default(), Some(true), host, false);
-            let checked = session.recipe(&train.name.node, &[]).and_then(|recipe| {
+            let checked = session.recipe(&train.name.node, settings).and_then(|recipe| {
                 let objective = session.objective(&recipe)?;
                 session.fits(train, &recipe, &objective)
             });

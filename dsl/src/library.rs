@@ -15,6 +15,7 @@ const MODULES: &[(&str, &str)] = embed![
     "functions",
     "gpt2",
     "layers",
+    "llama",
     "losses",
     "nanogpt",
     "objectives",

@@ -49,6 +49,24 @@ pub const GPT2: Model = Model {
     classes: None,
 };
 
+/// LLaMA with its language-model head.
+pub const LLAMA: Model = Model {
+    case: "llama",
+    file: "llama",
+    name: "Llama",
+    config: &[
+        ("vocab", "vocab_size"),
+        ("width", "hidden_size"),
+        ("depth", "num_hidden_layers"),
+        ("heads", "num_attention_heads"),
+        ("groups", "num_key_value_heads"),
+        ("head_width", "head_dim"),
+        ("hidden", "intermediate_size"),
+        ("epsilon", "rms_norm_eps"),
+    ],
+    classes: None,
+};
+
 /// BERT with the head that predicts masked tokens.
 pub const MASKED: Model = Model { case: "bert-mlm", file: "bert", name: "BertMaskedLm", config: BERT, classes: None };
 

@@ -13,7 +13,7 @@ use weft_dsl::elaborate::Setting;
 use weft_runtime::tensor::Tensor;
 use weft_runtime::weights::read_tensors;
 use weft_tests::engine::{Engine, shown, specification};
-use weft_tests::models::{CLASSIFIER, GPT2, MASKED, Model};
+use weft_tests::models::{CLASSIFIER, GPT2, LLAMA, MASKED, Model};
 use weft_tests::native::Native;
 use weft_tests::reference::{Case, Tensors};
 
@@ -78,6 +78,11 @@ fn computes(model: &Model) {
 #[test]
 fn gpt2() {
     computes(&GPT2);
+}
+
+#[test]
+fn llama() {
+    computes(&LLAMA);
 }
 
 #[test]

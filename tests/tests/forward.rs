@@ -3,7 +3,7 @@
 use weft_runtime::step::Specials;
 use weft_tests::compare::bits;
 use weft_tests::engine::{Task, Way, engine, specification};
-use weft_tests::models::{CLASSIFIER, GPT2, MASKED, Model};
+use weft_tests::models::{CLASSIFIER, GPT2, LLAMA, MASKED, Model};
 use weft_tests::reference::Case;
 
 fn reproduces(model: &Model, way: Way) {
@@ -64,6 +64,7 @@ macro_rules! every_way {
 
 every_way! {
     gpt2: GPT2;
+    llama: LLAMA;
     bert_masked: MASKED;
     bert_classifier: CLASSIFIER;
 }

@@ -107,6 +107,7 @@ fn no_stage_knows_a_name_of_the_library() {
         "BertMaskedLm",
         "BertClassifier",
         "Gpt2",
+        "Llama",
         "adamw",
         "gelu_tanh",
         "cross_entropy",

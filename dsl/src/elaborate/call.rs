@@ -140,12 +140,18 @@ impl<'p, E: Emit> Session<'p, E> {
         &mut self,
         function: &Rc<FnValue<'p, E::Value>>,
         mut slots: Vec<Option<Given<'p, E::Value>>>,
-        said: Vec<(String, Vec<Axis>)>,
+        mut said: Vec<(String, Vec<Axis>)>,
         caller: &Names<'p, E>,
         span: Span,
     ) -> Done<Val<'p, E>> {
         let def = function.def;
         let scope = Scope::within(&function.scope);
+        // An axis that is an argument is said, whatever the caller calls it.
+        for (param, slot) in def.params.iter().zip(&slots) {
+            if let Some((Value::Axis(axes), _)) = slot {
+                said.push((param.name.node.clone(), axes.clone()));
+            }
+        }
         for (name, axes) in &said {
             scope.set_axis(name, axes.clone(), span);
         }

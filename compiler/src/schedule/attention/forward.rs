@@ -229,9 +229,9 @@ impl Forward<'_> {
         let first = w.add(self.first, band.row);
         let zero = w.int(0);
         w.repeat((zero, band.rows, 1), &[], |w, i, _| {
-            let row = env.with(p.time, Position::Scalar(w.add(first, i)));
-            e.hoist(w, &[p.score], &row);
             let at = w.add(first, i);
+            let row = env.with(p.time, Position::Scalar(at));
+            e.hoist(w, &[p.score], &row);
             self.fetch(w, e, env, at);
             let lowest = w.constant(Dtype::F32, p.lanes, f64::NEG_INFINITY);
             let top = self.each_vector(w, band, i, lowest, |w, by, index, top| {

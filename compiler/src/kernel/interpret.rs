@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use weft_dsl::elementwise::{Elementwise, Signature};
 
-use super::{Dtype, Inst, Kernel, Place, Reg, Shape, Stmt, tiles};
+use super::tiles::{self, Work};
+use super::{Dtype, Inst, Kernel, Place, Reg, Shape, Stmt};
 use crate::graph::philox::philox;
 
 /// What went wrong: a register read before it was assigned, shapes that do not fit, a place outside its memory.
@@ -25,6 +26,7 @@ pub fn run(kernel: &Kernel, args: &mut [Vec<f64>], sizes: &[i64], tiles: i64, wi
             registers: vec![None; kernel.registers.len()],
             assigned: Vec::new(),
             scratch: HashMap::new(),
+            sums: Vec::new(),
         };
         machine.block(&kernel.body)?;
     }
@@ -41,6 +43,8 @@ struct Machine<'a> {
     /// Registers in the order of their assignment, so that a block's are forgotten at its end.
     assigned: Vec<Reg>,
     scratch: HashMap<(u32, i64), f64>,
+    /// What a matrix unit holds.
+    sums: Vec<f64>,
 }
 
 fn fault<T>(text: String) -> Result<T, Fault> {
@@ -106,7 +110,7 @@ impl Machine<'_> {
                 self.write(*place, at, *value, *mask)
             }
             Stmt::Fetch(_, index) => self.one(*index).map(drop),
-            Stmt::Tiles(strip) => self.tiles(strip),
+            Stmt::Tiles(work) => self.unit(work),
             Stmt::For { var, from, to, step, carried, body } => {
                 let (from, to) = (self.one(*from)?, self.one(*to)?);
                 let mut values = carried.iter().map(|c| self.get(c.init)).collect::<Result<Vec<_>, _>>()?;
@@ -258,41 +262,49 @@ impl Machine<'_> {
     }
 
     /// What was never written is no number: of rows and columns beyond the operands', whose sums nobody reads.
-    fn tiles(&mut self, strip: &tiles::Strip) -> Result<(), Fault> {
-        let (sums, rows, columns) = (strip.sums, strip.rows, strip.columns);
-        let (
-            Place::Scratch(of_sums, Dtype::F32),
-            Place::Scratch(of_rows, Dtype::I32),
-            Place::Scratch(of_columns, Dtype::I32),
-        ) = (sums.0, rows.0, columns.0)
-        else {
-            return fault("tiles lie in scratch memory".into());
+    fn unit(&mut self, work: &Work) -> Result<(), Fault> {
+        let [side, square] = [tiles::SIDE, tiles::SQUARE].map(i64::from);
+        let place = |place: Place, of: Dtype| match place {
+            Place::Scratch(from, dtype) if dtype == of => Ok(from),
+            _ => fault("a matrix unit works in scratch memory".into()),
         };
-        let (first, left, right) = (self.one(sums.1)?, self.one(rows.1)?, self.one(columns.1)?);
-        let (blocks, steps) = (self.one(strip.blocks)?, self.one(strip.steps)?);
-        let goes_on = strip.goes_on.map(|r| self.one(r)).transpose()? == Some(1);
-        let (side, square) = (i64::from(tiles::SIDE), i64::from(tiles::SQUARE));
-        let part = |scratch: &HashMap<(u32, i64), f64>, from: u32, at: i64| {
-            scratch.get(&(from, at)).map_or([f64::NAN; 2], |&element| tiles::halves(element as i32).map(f64::from))
-        };
-        for (i, j) in (0..side).flat_map(|i| (0..blocks * side).map(move |j| (i, j))) {
-            let at = first + i * i64::from(strip.stride) + j;
-            let (block, j) = (j / side * i64::from(columns.2), j % side);
-            let mut sum = if goes_on { self.scratch.get(&(of_sums, at)).copied().unwrap_or(0.0) } else { 0.0 };
-            for (step, (p, q)) in (0..steps).flat_map(|step| tiles::PAIRS.map(|pair| (step, pair))) {
-                let plane = |part: u32| step * i64::from(tiles::VOLUME) + i64::from(part * tiles::PLANE);
-                for k in 0..square {
-                    let x = part(&self.scratch, of_rows, left + plane(p) + i * square + k);
-                    let row = (j / square * square + k) * square + j % square;
-                    let y = part(&self.scratch, of_columns, right + block + plane(q) + row);
-                    sum += x[0] * y[0] + x[1] * y[1];
+        let each = (0..side).flat_map(|i| (0..side).map(move |j| (i, j)));
+        match work {
+            Work::Begin { sums, stride, goes_on } => {
+                let (from, first) = (place(sums.0, Dtype::F32)?, self.one(sums.1)?);
+                let goes_on = goes_on.map(|r| self.one(r)).transpose()? == Some(1);
+                let there = |(i, j): (i64, i64)| self.scratch.get(&(from, first + i * i64::from(*stride) + j)).copied();
+                self.sums = each.map(|at| there(at).filter(|_| goes_on).unwrap_or(0.0)).collect();
+            }
+            Work::Step { rows, columns } => {
+                let (of_rows, of_columns) = (place(rows.0, Dtype::I32)?, place(columns.0, Dtype::I32)?);
+                let (left, right) = (self.one(rows.1)?, self.one(columns.1)?);
+                let scratch = &self.scratch;
+                let part = |from: u32, at: i64| {
+                    let element = scratch.get(&(from, at));
+                    element.map_or([f64::NAN; 2], |&element| tiles::halves(element as i32).map(f64::from))
+                };
+                for ((i, j), sum) in each.zip(&mut self.sums) {
+                    for (p, q) in tiles::PAIRS.map(|(p, q)| [p, q].map(|part| i64::from(part * tiles::PLANE)).into()) {
+                        for k in 0..square {
+                            let (x, row) = (part(of_rows, left + p + i * square + k), j / square * square + k);
+                            let y = part(of_columns, right + q + row * square + j % square);
+                            *sum += x[0] * y[0] + x[1] * y[1];
+                        }
+                    }
                 }
             }
-            if at < 0 || i64::from(of_sums) + (at + 1) * 4 > i64::from(self.kernel.scratch) {
-                return fault(format!("scratch {of_sums} is written at {at}"));
+            Work::End { sums, stride } => {
+                let (from, first) = (place(sums.0, Dtype::F32)?, self.one(sums.1)?);
+                for ((i, j), sum) in each.zip(std::mem::take(&mut self.sums)) {
+                    let at = first + i * i64::from(*stride) + j;
+                    if at < 0 || i64::from(from) + (at + 1) * 4 > i64::from(self.kernel.scratch) {
+                        return fault(format!("scratch {from} is written at {at}"));
+                    }
+                    let sum = self.rounded(sum, Dtype::F32);
+                    self.scratch.insert((from, at), sum);
+                }
             }
-            let sum = self.rounded(sum, Dtype::F32);
-            self.scratch.insert((of_sums, at), sum);
         }
         Ok(())
     }

@@ -139,8 +139,8 @@ pub enum Stmt {
     Scatter(Place, Reg, Reg, Option<Reg>),
     /// What lies at an index will be read soon: brings its line nearer, and computes nothing. The index may lie beyond the end.
     Fetch(Place, Reg),
-    /// Blocks of sums of a matrix product.
-    Tiles(tiles::Strip),
+    /// Work for a matrix unit.
+    Tiles(tiles::Work),
     /// `for var in (from..to).step_by(step)`
     For {
         /// I64 scalar.

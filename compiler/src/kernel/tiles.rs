@@ -8,10 +8,9 @@
 //!
 //! Both operands lie in scratch memory as I32: for each step of [`STEP`] places of the sum a plane for each of the three parts,
 //! in each plane [`SIDE`] rows of 16 elements; element `(row, j)` holds places `j` and `j + 16` of the step, the first below. The
-//! columns' operand is the same in squares of 16 × 16, each transposed. A unit is made ready for a strip of blocks, which have the
-//! rows in common: that takes as long as some steps.
+//! columns' operand is the same in squares of 16 × 16, each transposed. A unit is made ready once for a kernel.
 
-use super::{Place, Reg};
+use super::{Place, Reg, Stmt};
 
 /// Rows and columns of a block.
 pub const SIDE: u32 = 32;
@@ -29,23 +28,42 @@ pub const VOLUME: u32 = PARTS * PLANE;
 /// Which parts of rows and columns are multiplied, in order: each shares one with the one before.
 pub const PAIRS: [(u32, u32); 6] = [(2, 0), (1, 0), (1, 1), (0, 1), (0, 0), (0, 2)];
 
-/// `C += A · B` for a strip of blocks, or `C = A · B` where `goes_on` is false or nothing is said.
+/// What a unit does. It holds one block of sums at a time: a block is begun, steps are added to it, and it is written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Strip {
-    /// F32 sums: where the first is, in elements.
-    pub sums: (Place, Reg),
-    /// From a row of sums to the next; those of a block follow those of the one before.
-    pub stride: u32,
-    /// The rows' operand.
-    pub rows: (Place, Reg),
-    /// The columns' operand of the first block, and how far it is to the next block's.
-    pub columns: (Place, Reg, u32),
-    /// How many blocks.
-    pub blocks: Reg,
-    /// How many steps.
-    pub steps: Reg,
-    /// Whether the sums go on from what is there.
-    pub goes_on: Option<Reg>,
+pub enum Work {
+    /// Sums are what lies there, or nothing where `goes_on` is false or nothing is said.
+    Begin {
+        /// F32 sums: where the first is, in elements.
+        sums: (Place, Reg),
+        /// From a row of sums to the next.
+        stride: u32,
+        /// Whether the sums go on.
+        goes_on: Option<Reg>,
+    },
+    /// `C += A · B`
+    Step {
+        /// A step of the rows' operand: its first element.
+        rows: (Place, Reg),
+        /// A step of the columns' operand.
+        columns: (Place, Reg),
+    },
+    /// Writes the sums.
+    End {
+        /// Where the first is.
+        sums: (Place, Reg),
+        /// From a row of sums to the next.
+        stride: u32,
+    },
+}
+
+/// Whether statements have work for a unit.
+pub fn is_used(body: &[Stmt]) -> bool {
+    body.iter().any(|stmt| match stmt {
+        Stmt::Tiles(_) => true,
+        Stmt::For { body, .. } => is_used(body),
+        Stmt::If { then, otherwise, .. } => is_used(then) || is_used(otherwise),
+        Stmt::Let(..) | Stmt::Store(..) | Stmt::Scatter(..) | Stmt::Fetch(..) => false,
+    })
 }
 
 /// The two numbers of an element.

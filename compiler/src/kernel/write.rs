@@ -226,9 +226,9 @@ impl Writer {
         self.assign(Dtype::I32, lanes, Inst::Uppers(below, above))
     }
 
-    /// Blocks of sums of a matrix product.
-    pub fn tiles(&mut self, strip: super::tiles::Strip) {
-        self.push(Stmt::Tiles(strip));
+    /// Work for a matrix unit.
+    pub fn tiles(&mut self, work: super::tiles::Work) {
+        self.push(Stmt::Tiles(work));
     }
 
     /// A loop. The body gets the variable and the carried values, and gives those for the next step; the loop gives the last.

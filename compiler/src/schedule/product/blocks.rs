@@ -31,9 +31,13 @@ const NEAR: u64 = 4;
 const FETCH: u64 = 150;
 /// What making three parts of each number adds for a matrix unit, and writing them where much comes from memory.
 const PARTS: u64 = 1000;
+/// How many times less it costs to pack between the steps of a matrix unit: rows …
+const ROWS_BETWEEN: u64 = 4;
+/// … and columns, which are packed beside the first rows alone.
+const COLUMNS_BETWEEN: u64 = 2;
 /// For each vector of results.
 const FINISH: u64 = 1000;
-/// For each vector of sums that is fetched and put back in a pass.
+/// For each vector of sums that is fetched and put back in a pass; twice that where a matrix unit waits for it.
 const PASS: u64 = 900;
 
 /// Elements of the columns' operand that a tile of few rows reads: as much as the first-level cache holds.
@@ -137,7 +141,11 @@ impl Blocks {
             for mc in candidates(m, step, 1024) {
                 for nc in candidates(n, width, 768) {
                     let packed = if packs { nc * (kc + 1) } else { 0 };
-                    let rows = if problem.a_along == Along::Own { mc * (kc + 1) } else { mr * (kc + width) };
+                    let rows = match problem.a_along {
+                        Along::Own => mc * (kc + 1),
+                        Along::Sum if tiles => 2 * mr * (kc + width),
+                        Along::Sum => mr * (kc + width),
+                    };
                     let sums = nc * if passes == 1 { mr } else { mc };
                     // Parts of a number take half as much again.
                     let packed = if tiles { (packed + rows) * 3 / 2 } else { packed + rows };
@@ -238,7 +246,7 @@ fn time(
         rest => rest,
     };
     let multiply = match vectors {
-        _ if unit => rows * k * vectors * 22,
+        _ if unit => rows * k * vectors * 24,
         1 => rows * k * 75,
         _ => rows * k * (54 * (vectors - narrow) + 60 * narrow),
     };
@@ -247,9 +255,19 @@ fn time(
         Some(_) => FETCH,
         None => packed(m, COPY),
     };
-    let packing = (rows * of_a + columns * of_b) * k / lanes;
+    let packing = match unit {
+        false => rows * of_a + columns * of_b,
+        true => {
+            let between = |all: u64, first: u64, by: u64| first + all.saturating_sub(first) / by;
+            let a = if problem.a_along == Along::Own { rows } else { between(rows, mr, ROWS_BETWEEN) };
+            let b = if problem.b_along == Along::Own && !ready { columns } else { between(columns, width, COLUMNS_BETWEEN) };
+            a * of_a + b * of_b
+        }
+    };
+    let packing = packing * k / lanes;
+    let pass = if unit { 2 * PASS } else { PASS };
     let one =
-        multiply.saturating_add(packing).saturating_add(rows * vectors * (FINISH + passes * PASS)).saturating_add(20_000);
+        multiply.saturating_add(packing).saturating_add(rows * vectors * (FINISH + passes * pass)).saturating_add(20_000);
     // Small work stays on one thread; large work should divide among several.
     let large = batch.saturating_mul(m).saturating_mul(n).saturating_mul(k) >= 1 << 20;
     let rounds = if large { tiles.div_ceil(4) * 4 } else { tiles };

@@ -277,35 +277,13 @@ impl Tile {
         (goes_on, ahead, finish): (Option<Reg>, Option<&Ahead>, &mut Finish),
     ) {
         let zero = w.int(0);
+        if blocks.tiles {
+            return self.strips(w, e, (problem, blocks), packed, (a, b), (goes_on, finish));
+        }
         match problem.b_along {
-            along if blocks.tiles => match packed.ready {
-                Some(ready) => tiles::from_ready(w, blocks, (ready, packed.tile.b_from), b, packed.tile.b),
-                None => tiles::pack(w, e, blocks, &self.env, (b, along), packed.tile.b, false),
-            },
             _ if packed.ready.is_some() => {}
             Along::Own => pack::streams(w, e, blocks, &self.env, b, (packed.tile.b, u32::from(blocks.lanes))),
             Along::Sum => pack::transposes(w, e, blocks, &self.env, b, (packed.tile.b, packed.staged)),
-        }
-        if blocks.tiles {
-            if problem.a_along == Along::Own {
-                tiles::pack(w, e, blocks, &self.env, (a, Along::Own), packed.tile.a, true);
-            }
-            w.repeat((zero, self.rows, blocks.mr), &[], |w, row, _| {
-                let (at, rows) = (if goes_on.is_some() { row } else { zero }, part(w, self.rows, row, blocks.mr));
-                let mut strip = row;
-                if problem.a_along == Along::Sum {
-                    let (from, count) = (w.add(self.m0, row), w.int(i64::from(blocks.mr)));
-                    let own = pack::Block { from, count, ..*a };
-                    tiles::pack(w, e, blocks, &self.env, (&own, Along::Sum), packed.tile.a, true);
-                    strip = zero;
-                }
-                finish(w, e, (at, row, rows), false);
-                let (rows_of, columns) = ((packed.tile.a, strip), (packed.tile.b, self.columns));
-                tiles::multiply(w, blocks, rows_of, columns, (packed.tile.c, at), (b.kc, goes_on));
-                finish(w, e, (at, row, rows), true);
-                Vec::new()
-            });
-            return;
         }
         if problem.a_along == Along::Own {
             pack::streams(w, e, blocks, &self.env, a, (packed.tile.a, blocks.mr));
@@ -329,6 +307,31 @@ impl Tile {
             let mut fetch = ahead.map(|ahead| |w: &mut Writer, vector, k| ahead.fetch(w, e, At { row, vector, k }));
             let fetch = fetch.as_mut().map(|fetch| fetch as &mut micro::Fetch);
             micro::multiply(w, blocks, &packed.tile, (&starts, at), (self.columns, b.kc), goes_on_everywhere, fetch);
+            finish(w, e, (at, row, rows), true);
+            Vec::new()
+        });
+    }
+
+    /// A block of the sum for a matrix unit.
+    fn strips(
+        &self,
+        w: &mut Writer,
+        e: &mut Exprs,
+        (problem, blocks): (&Problem, &Blocks),
+        packed: &Packing,
+        (a, b): (&pack::Block, &pack::Block),
+        (goes_on, finish): (Option<Reg>, &mut Finish),
+    ) {
+        let zero = w.int(0);
+        let lies = packed.ready.map_or(tiles::Lies::Along(problem.b_along), |r| tiles::Lies::Ready(r, packed.tile.b_from));
+        let operand = |block, lies, is_rows, to| tiles::Operand { block, lies, is_rows, to };
+        let a = operand(a, tiles::Lies::Along(problem.a_along), true, packed.tile.a);
+        let b = operand(b, lies, false, packed.tile.b);
+        tiles::begin(w, e, blocks, &self.env, (&a, &b));
+        w.repeat((zero, self.rows, blocks.mr), &[], |w, row, _| {
+            let (at, rows) = (if goes_on.is_some() { row } else { zero }, part(w, self.rows, row, blocks.mr));
+            finish(w, e, (at, row, rows), false);
+            tiles::multiply(w, e, blocks, &self.env, (&a, &b), packed.tile.c, &tiles::Strip { row, at, goes_on });
             finish(w, e, (at, row, rows), true);
             Vec::new()
         });
@@ -385,7 +388,7 @@ struct Packing<'a> {
 impl<'a> Packing<'a> {
     fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&'a Ready>) -> Self {
         if blocks.tiles {
-            let own = if problem.a_along == Along::Own { blocks.mc } else { blocks.mr };
+            let own = if problem.a_along == Along::Own { blocks.mc } else { 2 * blocks.mr };
             let (a, b) = (tiles::scratch(w, blocks, own), tiles::scratch(w, blocks, blocks.nc));
             let tile = micro::Packed { a, a_step: 0, b, b_from: w.int(0), b_stream: 0, c };
             return Self { tile, staged: None, ready };

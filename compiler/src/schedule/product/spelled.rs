@@ -41,7 +41,9 @@ fn the_innermost_loop_stays_in_registers() {
         let lines = innermost(processor, multiply_add);
         let found = lines.iter().filter(|line| line.starts_with(multiply_add) && line.contains(register)).count();
         assert_eq!(found, sums, "{processor}: {lines:#?}");
-        let stack = |line: &&String| line.contains("(%rsp)") || line.contains("[sp");
+        // Addresses of a matrix unit's operands may lie there: it takes long enough.
+        let is_data = |line: &str| register != "tmm" || line.contains("mm");
+        let stack = |line: &&String| (line.contains("(%rsp)") || line.contains("[sp")) && is_data(line);
         let spills = lines.iter().filter(stack).count();
         assert!(spills == 0, "{processor}: {spills} of {lines:#?}");
     }

@@ -12,12 +12,18 @@ use super::pack::{Block, along_sum, row, value};
 use super::problem::Along;
 use super::ready::Ready;
 use super::transpose::transposed;
-use crate::kernel::tiles::{self, PARTS, PLANE, SIDE, SQUARE, STEP, VOLUME};
+use crate::kernel::tiles::{PARTS, PLANE, SIDE, SQUARE, STEP, VOLUME, Work};
 use crate::kernel::{Dtype, Place, Reg, Writer};
 use crate::schedule::{Env, Exprs};
 
 /// How many elements before they are read packed columns are asked for.
 const AHEAD: i64 = 512;
+
+/// How many steps before they are packed a line's places are asked for.
+const LATER: u32 = 3;
+
+/// Units of a step: squares.
+const UNITS: u32 = SIDE / SQUARE;
 
 /// Elements from a panel, of as many rows or columns as a block has, to the next; panels do not fall on the same lines of a cache.
 fn panel(blocks: &Blocks) -> u32 {
@@ -29,124 +35,251 @@ pub fn scratch(w: &mut Writer, blocks: &Blocks, own: u32) -> Place {
     w.scratch(Dtype::I32, own.div_ceil(SIDE) * panel(blocks))
 }
 
-/// Packs a block of an operand, of rows or of columns: panels one after another.
-pub fn pack(
-    w: &mut Writer,
-    e: &mut Exprs,
-    blocks: &Blocks,
-    base: &Env,
-    (block, along): (&Block, Along),
-    to: Place,
-    rows: bool,
-) {
-    let zero = w.int(0);
-    match along {
-        Along::Sum => {
-            let whole = block.sum.is_whole(STEP as u16);
-            let panels = ceiling(w, block.count, SIDE);
-            let vectors = ceiling(w, block.kc, SQUARE);
-            let one = w.int(1);
-            let last = w.sub(vectors, one);
-            let last = place(w, last, SQUARE, zero);
-            let (count, nothing) = (place(w, panels, SIDE, zero), w.constant(Dtype::F32, blocks.lanes, 0.0));
-            w.repeat((zero, count, 1), &[], |w, i, _| {
-                let env = row(w, e, base, block, i);
-                e.hoist(w, &[block.node], &env);
-                let start = own(w, blocks, i);
-                w.repeat((zero, block.kc, STEP), &[], |w, k, _| {
-                    let halves = [0, SQUARE].map(|by| {
-                        let by = w.int(i64::from(by));
-                        let k = w.add(k, by);
-                        if whole {
-                            return along_sum(w, e, block, &env, k, None);
-                        }
-                        let iota = w.iota(Dtype::I64, blocks.lanes);
-                        let places = w.add(k, iota);
-                        let mask = w.map(Elementwise::LT, &[places, block.kc]);
-                        // A vector begins where there is a place.
-                        let k = least(w, k, last);
-                        let value = along_sum(w, e, block, &env, k, Some(mask));
-                        w.map(Elementwise::SELECT, &[mask, value, nothing])
-                    });
-                    let at = place(w, k, VOLUME / STEP, start);
-                    parts(w, halves, at, to);
-                    Vec::new()
-                });
-                Vec::new()
-            });
-        }
-        Along::Own => {
-            let steps = ceiling(w, block.kc, STEP);
-            let pairs = place(w, steps, SQUARE, zero);
-            let (half, nothing) = (w.int(i64::from(SQUARE)), w.constant(Dtype::F32, blocks.lanes, 0.0));
-            let one = w.int(1);
-            let last = w.sub(block.kc, one);
-            w.repeat((zero, pairs, 1), &[], |w, pair, _| {
-                let (step, j) = (w.map(Elementwise::IDIV, &[pair, half]), w.map(Elementwise::MOD, &[pair, half]));
-                let first = place(w, step, STEP, j);
-                let places = [first, w.add(first, half)].map(|k| {
-                    let mut env = base.clone();
-                    let at = least(w, k, last);
-                    let at = w.add(block.k0, at);
-                    block.sum.at(w, e, &mut env, at);
-                    e.hoist(w, &[block.node], &env);
-                    (env, w.map(Elementwise::LT, &[k, block.kc]))
-                });
-                let start = place(w, j, SQUARE, zero);
-                let start = place(w, step, VOLUME, start);
-                vectors(w, blocks.lanes, block.count, block.own.is_whole(blocks.lanes), |w, i, mask| {
-                    let halves = places.clone().map(|(mut env, there)| {
-                        env.mask = mask;
-                        let at = w.add(block.from, i);
-                        block.own.lanes(w, e, &mut env, at);
-                        let value = value(w, e, block.node, &env);
-                        w.map(Elementwise::SELECT, &[there, value, nothing])
-                    });
-                    let at = own(w, blocks, i);
-                    let at = w.add(at, start);
-                    parts(w, halves, at, to);
-                });
-                Vec::new()
-            });
-        }
-    }
-    if rows == (along == Along::Own) {
-        turn(w, blocks, block, to);
-    }
+/// How an operand lies before it is packed.
+#[derive(Clone, Copy)]
+pub enum Lies<'a> {
+    /// As its expression does.
+    Along(Along),
+    /// As columns that lie packed as vectors, from where the first begins.
+    Ready(&'a Ready, Reg),
 }
 
-/// Packs columns that lie packed as vectors, from where the first begins.
-pub fn from_ready(w: &mut Writer, blocks: &Blocks, (ready, from): (&Ready, Reg), block: &Block, to: Place) {
-    let (lanes, zero) = (u32::from(blocks.lanes), w.int(0));
-    w.repeat((zero, block.count, lanes), &[], |w, i, _| {
-        let (start, column) = (own(w, blocks, i), ready.from(w, i, zero));
-        let column = w.add(from, column);
-        w.repeat((zero, block.kc, STEP), &[], |w, k, _| {
-            let (at, step) = (place(w, k, lanes, column), place(w, k, VOLUME / STEP, start));
-            let half = w.int(i64::from(SQUARE));
-            let beyond = w.add(k, half);
-            let there = w.map(Elementwise::LT, &[beyond, block.kc]);
-            let there = w.splat(there, blocks.lanes);
-            let mask = (ready.sum % u64::from(STEP) != 0).then_some(there);
-            w.repeat((zero, half, 1), &[], |w, j, _| {
-                let at = place(w, j, lanes, at);
-                let by = w.int(i64::from(SQUARE * lanes));
-                let other = w.add(at, by);
-                let argument = Place::Arg(ready.argument);
-                let halves = [w.load(argument, at, blocks.lanes, None), w.load(argument, other, blocks.lanes, mask)];
-                // Pages end where the processor's own foresight does.
-                let later = w.int(AHEAD);
-                for at in [at, other] {
-                    let at = w.add(at, later);
-                    w.fetch(argument, at);
-                }
-                let index = place(w, j, SQUARE, step);
-                parts(w, halves, index, to);
+/// An operand of a tile, packed panel by panel, a panel line by line or square by square.
+pub struct Operand<'a> {
+    /// What is packed.
+    pub block: &'a Block<'a>,
+    /// How it lies.
+    pub lies: Lies<'a>,
+    /// Whether it is that of the rows.
+    pub is_rows: bool,
+    /// Where it is packed.
+    pub to: Place,
+}
+
+/// A panel: its first row or column, and as which it is packed.
+#[derive(Clone, Copy)]
+pub struct Panel {
+    /// Its first row or column within the block.
+    pub first: Reg,
+    /// Where that is packed.
+    pub to: Reg,
+}
+
+impl Operand<'_> {
+    /// Whether squares are to be transposed where they are.
+    fn turns(&self) -> bool {
+        matches!(self.lies, Lies::Along(along) if self.is_rows == (along == Along::Own))
+    }
+
+    /// Whether all of it is packed before anything is multiplied.
+    fn is_whole(&self) -> bool {
+        matches!(self.lies, Lies::Along(Along::Own))
+    }
+
+    /// Whether each line of a panel is packed by itself, along the sum; otherwise all lines of a unit are, a step of the sum.
+    fn by_lines(&self) -> bool {
+        matches!(self.lies, Lies::Along(Along::Sum)) && !self.turns()
+    }
+
+    /// Packs a panel.
+    pub fn panel(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel) {
+        let (zero, steps) = (w.int(0), ceiling(w, self.block.kc, STEP));
+        if self.is_whole() {
+            across(w, e, blocks, base, self);
+        } else if self.by_lines() {
+            self.lines(w, e, blocks, base, panel, zero);
+        } else {
+            let all = place(w, steps, UNITS, zero);
+            self.units(w, e, blocks, base, panel, (zero, all));
+        }
+    }
+
+    /// Packs the lines of a panel from one of them.
+    fn lines(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, from: Reg) {
+        let (zero, side) = (w.int(0), w.int(i64::from(SIDE)));
+        w.repeat((from, side, 1), &[], |w, i, _| {
+            let line = self.line(w, e, blocks, base, panel, i);
+            w.repeat((zero, self.block.kc, STEP), &[], |w, k, _| {
+                line.pack(w, e, blocks, self, k);
                 Vec::new()
             });
             Vec::new()
         });
+    }
+
+    /// A line of a panel.
+    fn line(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, i: Reg) -> Line {
+        let (i, to) = (w.add(panel.first, i), w.add(panel.to, i));
+        let env = row(w, e, base, self.block, i);
+        e.hoist(w, &[self.block.node], &env);
+        Line { env, start: own(w, blocks, to) }
+    }
+
+    /// Packs some units of a panel, by number.
+    fn units(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, (from, to): (Reg, Reg)) {
+        let (block, zero) = (self.block, w.int(0));
+        w.repeat((from, to, 1), &[], |w, unit, _| {
+            let units = w.int(i64::from(UNITS));
+            let (step, part) = (w.map(Elementwise::IDIV, &[unit, units]), w.map(Elementwise::MOD, &[unit, units]));
+            let k = place(w, step, STEP, zero);
+            let panel = Panel { first: place(w, part, SQUARE, panel.first), to: place(w, part, SQUARE, panel.to) };
+            let start = own(w, blocks, panel.to);
+            let start = place(w, step, VOLUME, start);
+            match self.lies {
+                Lies::Along(Along::Sum) => {
+                    let square = w.int(i64::from(SQUARE));
+                    w.repeat((zero, square, 1), &[], |w, i, _| {
+                        let line = self.line(w, e, blocks, base, panel, i);
+                        line.pack(w, e, blocks, self, k);
+                        line.fetch(w, e, self, k);
+                        Vec::new()
+                    });
+                }
+                Lies::Along(Along::Own) => {}
+                Lies::Ready(ready, from) => {
+                    from_ready(w, blocks, (ready, from), block, (panel.first, k), (self.to, start));
+                }
+            }
+            if self.turns() {
+                turn(w, blocks, self.to, start);
+            }
+            Vec::new()
+        });
+    }
+}
+
+/// A line of an operand that lies along the sum.
+struct Line {
+    env: Env,
+    /// Where it is packed.
+    start: Reg,
+}
+
+impl Line {
+    /// Packs the step from a place of the sum.
+    fn pack(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, operand: &Operand, k: Reg) {
+        let block = operand.block;
+        let halves = [0, SQUARE].map(|by| {
+            let by = w.int(i64::from(by));
+            let k = w.add(k, by);
+            if block.sum.is_whole(STEP as u16) {
+                return along_sum(w, e, block, &self.env, k, None);
+            }
+            let iota = w.iota(Dtype::I64, blocks.lanes);
+            let places = w.add(k, iota);
+            let mask = w.map(Elementwise::LT, &[places, block.kc]);
+            // A vector begins where there is a place.
+            let (one, zero) = (w.int(1), w.int(0));
+            let vectors = ceiling(w, block.kc, SQUARE);
+            let last = w.sub(vectors, one);
+            let last = place(w, last, SQUARE, zero);
+            let k = least(w, k, last);
+            let value = along_sum(w, e, block, &self.env, k, Some(mask));
+            let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
+            w.map(Elementwise::SELECT, &[mask, value, nothing])
+        });
+        let at = place(w, k, VOLUME / STEP, self.start);
+        parts(w, halves, at, operand.to);
+    }
+
+    /// Asks for what some steps later is packed: lines of many rows are more than the processor foresees.
+    fn fetch(&self, w: &mut Writer, e: &mut Exprs, operand: &Operand, k: Reg) {
+        for half in [0, SQUARE] {
+            let later = w.int(i64::from(LATER * STEP + half));
+            let at = w.add(operand.block.k0, k);
+            let at = w.add(at, later);
+            let mut env = self.env.clone();
+            operand.block.sum.lanes(w, e, &mut env, at);
+            e.fetch(w, operand.block.node, env);
+        }
+    }
+}
+
+/// Packs all of what lies along its own dimension, places of the sum one pair after another, as memory lies; transposed where
+/// that is turned.
+fn across(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, operand: &Operand) {
+    let (block, to) = (operand.block, operand.to);
+    let (zero, one, half) = (w.int(0), w.int(1), w.int(i64::from(SQUARE)));
+    let steps = ceiling(w, block.kc, STEP);
+    let pairs = place(w, steps, SQUARE, zero);
+    let nothing = w.constant(Dtype::F32, blocks.lanes, 0.0);
+    let last = w.sub(block.kc, one);
+    w.repeat((zero, pairs, 1), &[], |w, pair, _| {
+        let (step, j) = (w.map(Elementwise::IDIV, &[pair, half]), w.map(Elementwise::MOD, &[pair, half]));
+        let first = place(w, step, STEP, j);
+        let places = [first, w.add(first, half)].map(|k| {
+            let mut env = base.clone();
+            let at = least(w, k, last);
+            let at = w.add(block.k0, at);
+            block.sum.at(w, e, &mut env, at);
+            e.hoist(w, &[block.node], &env);
+            (env, w.map(Elementwise::LT, &[k, block.kc]))
+        });
+        let start = place(w, j, SQUARE, zero);
+        let start = place(w, step, VOLUME, start);
+        vectors(w, blocks.lanes, block.count, block.own.is_whole(blocks.lanes), |w, i, mask| {
+            let halves = places.clone().map(|(mut env, there)| {
+                env.mask = mask;
+                let at = w.add(block.from, i);
+                block.own.lanes(w, e, &mut env, at);
+                let value = value(w, e, block.node, &env);
+                w.map(Elementwise::SELECT, &[there, value, nothing])
+            });
+            let at = own(w, blocks, i);
+            let at = w.add(at, start);
+            parts(w, halves, at, to);
+        });
         Vec::new()
+    });
+    if operand.turns() {
+        w.repeat((zero, block.count, SQUARE), &[], |w, i, _| {
+            let start = own(w, blocks, i);
+            w.repeat((zero, steps, 1), &[], |w, step, _| {
+                let start = place(w, step, VOLUME, start);
+                turn(w, blocks, to, start);
+                Vec::new()
+            });
+            Vec::new()
+        });
+    }
+}
+
+/// Packs a square of columns that lie packed as vectors.
+fn from_ready(
+    w: &mut Writer,
+    blocks: &Blocks,
+    (ready, from): (&Ready, Reg),
+    block: &Block,
+    (first, k): (Reg, Reg),
+    (to, start): (Place, Reg),
+) {
+    let (lanes, zero, half) = (u32::from(blocks.lanes), w.int(0), w.int(i64::from(SQUARE)));
+    // Columns that are not there lie behind the last.
+    let there = w.map(Elementwise::LT, &[first, block.count]);
+    w.when(there, |w| {
+        let column = ready.from(w, first, zero);
+        let column = w.add(from, column);
+        let at = place(w, k, lanes, column);
+        let beyond = w.add(k, half);
+        let there = w.map(Elementwise::LT, &[beyond, block.kc]);
+        let there = w.splat(there, blocks.lanes);
+        let mask = (ready.sum % u64::from(STEP) != 0).then_some(there);
+        w.repeat((zero, half, 1), &[], |w, j, _| {
+            let at = place(w, j, lanes, at);
+            let by = w.int(i64::from(SQUARE * lanes));
+            let other = w.add(at, by);
+            let argument = Place::Arg(ready.argument);
+            let halves = [w.load(argument, at, blocks.lanes, None), w.load(argument, other, blocks.lanes, mask)];
+            // Pages end where the processor's own foresight does.
+            let later = w.int(AHEAD);
+            for at in [at, other] {
+                let at = w.add(at, later);
+                w.fetch(argument, at);
+            }
+            let index = place(w, j, SQUARE, start);
+            parts(w, halves, index, to);
+            Vec::new()
+        });
     });
 }
 
@@ -172,52 +305,112 @@ fn parts(w: &mut Writer, mut halves: [Reg; 2], at: Reg, to: Place) {
     }
 }
 
-/// Transposes all squares of a block.
-fn turn(w: &mut Writer, blocks: &Blocks, block: &Block, to: Place) {
+/// Transposes a square, the three parts of it.
+fn turn(w: &mut Writer, blocks: &Blocks, to: Place, start: Reg) {
+    for part in 0..PARTS {
+        let row = |w: &mut Writer, i: u32| {
+            let by = w.int(i64::from(part * PLANE + i * SQUARE));
+            w.add(start, by)
+        };
+        let at: Vec<Reg> = (0..SQUARE).map(|i| row(w, i)).collect();
+        let rows: Vec<Reg> = at.iter().map(|&at| w.load(to, at, blocks.lanes, None)).collect();
+        for (&at, row) in at.iter().zip(transposed(w, &rows)) {
+            w.store(to, at, row, None);
+        }
+    }
+}
+
+/// A strip of rows.
+pub struct Strip {
+    /// Its first row within the tile.
+    pub row: Reg,
+    /// The row of the sums that is the first.
+    pub at: Reg,
+    /// Whether the sums go on from what is there.
+    pub goes_on: Option<Reg>,
+}
+
+/// Packs what the first block of sums needs.
+pub fn begin(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, (a, b): (&Operand, &Operand)) {
     let zero = w.int(0);
-    let steps = ceiling(w, block.kc, STEP);
-    let planes = place(w, steps, PARTS, zero);
-    w.repeat((zero, block.count, SQUARE), &[], |w, i, _| {
-        let start = own(w, blocks, i);
-        w.repeat((zero, planes, 1), &[], |w, plane, _| {
-            let start = place(w, plane, PLANE, start);
-            let row = |w: &mut Writer, i: u32| {
-                let by = w.int(i64::from(i * SQUARE));
-                w.add(start, by)
-            };
-            let at: Vec<Reg> = (0..SQUARE).map(|i| row(w, i)).collect();
-            let rows: Vec<Reg> = at.iter().map(|&at| w.load(to, at, blocks.lanes, None)).collect();
-            for (&at, row) in at.iter().zip(transposed(w, &rows)) {
-                w.store(to, at, row, None);
+    let first = Panel { first: zero, to: zero };
+    a.panel(w, e, blocks, base, first);
+    b.panel(w, e, blocks, base, first);
+}
+
+/// The sums of a strip of rows by all columns. The unit leaves vectors and memory's ports free, so what is needed next is packed
+/// between its steps: the next strip, and with the first strip the next columns.
+pub fn multiply(
+    w: &mut Writer,
+    e: &mut Exprs,
+    blocks: &Blocks,
+    base: &Env,
+    (a, b): (&Operand, &Operand),
+    sums: Place,
+    strip: &Strip,
+) {
+    let (zero, one, side) = (w.int(0), w.int(1), w.int(i64::from(SIDE)));
+    let kc = a.block.kc;
+    let (number, steps) = (ceiling(w, b.block.count, SIDE), ceiling(w, kc, STEP));
+    // Two panels of rows take turns.
+    let two = w.int(2 * i64::from(SIDE));
+    let panel_of = |w: &mut Writer, first: Reg| Panel {
+        first,
+        to: if a.is_whole() { first } else { w.map(Elementwise::MOD, &[first, two]) },
+    };
+    let own_rows = panel_of(w, strip.row);
+    let next = w.add(strip.row, side);
+    let next = panel_of(w, next);
+    let (start, at) = (own(w, blocks, own_rows.to), place(w, strip.at, blocks.nc, zero));
+    let follows = w.map(Elementwise::LT, &[next.first, a.block.count]);
+    let units = |w: &mut Writer, there: Reg| {
+        let all = w.int(i64::from(UNITS));
+        w.map(Elementwise::SELECT, &[there, all, zero])
+    };
+    // Lines of the next strip that fall to a block of columns.
+    let each = if a.by_lines() { SIDE.div_ceil(blocks.nc.div_ceil(SIDE)) } else { 0 };
+    let last = w.int(i64::from(SIDE - 1));
+    let is_first = w.map(Elementwise::EQ, &[strip.row, zero]);
+    w.repeat((zero, number, 1), &[], |w, block, _| {
+        let (at, column) = (place(w, block, SIDE, at), place(w, block, panel(blocks), zero));
+        let behind = w.add(block, one);
+        let there = w.map(Elementwise::LT, &[behind, number]);
+        let first = place(w, behind, SIDE, zero);
+        let behind = Panel { first, to: first };
+        let of_columns = units(w, there);
+        let of_columns = w.map(Elementwise::SELECT, &[is_first, of_columns, zero]);
+        let lines: Vec<Line> = (0..each)
+            .map(|i| {
+                let i = w.int(i64::from(i));
+                let i = place(w, block, each, i);
+                let i = least(w, i, last);
+                a.line(w, e, blocks, base, next, i)
+            })
+            .collect();
+        w.tiles(Work::Begin { sums: (sums, at), stride: blocks.nc, goes_on: strip.goes_on });
+        w.repeat((zero, steps, 1), &[], |w, step, _| {
+            let [row, column] = [start, column].map(|from| place(w, step, VOLUME, from));
+            w.tiles(Work::Step { rows: (a.to, row), columns: (b.to, column) });
+            if a.by_lines() {
+                let k = place(w, step, STEP, zero);
+                w.when(follows, |w| lines.iter().for_each(|line| line.pack(w, e, blocks, a, k)));
+            }
+            if !b.is_whole() {
+                let shares = [step, w.add(step, one)].map(|steps| w.mul(steps, of_columns));
+                b.units(w, e, blocks, base, behind, shares.into());
             }
             Vec::new()
         });
+        w.tiles(Work::End { sums: (sums, at), stride: blocks.nc });
         Vec::new()
     });
-}
-
-/// The sums of the rows of a block by all columns; `strip` is the first of the rows within what is packed of them, `at` where their
-/// sums are.
-pub fn multiply(
-    w: &mut Writer,
-    blocks: &Blocks,
-    (rows, strip): (Place, Reg),
-    columns: (Place, Reg),
-    (sums, at): (Place, Reg),
-    (kc, goes_on): (Reg, Option<Reg>),
-) {
-    let zero = w.int(0);
-    let (steps, start) = (ceiling(w, kc, STEP), own(w, blocks, strip));
-    let (number, at) = (ceiling(w, columns.1, SIDE), place(w, at, blocks.nc, zero));
-    w.tiles(tiles::Strip {
-        sums: (sums, at),
-        stride: blocks.nc,
-        rows: (rows, start),
-        columns: (columns.0, zero, panel(blocks)),
-        blocks: number,
-        steps,
-        goes_on,
-    });
+    if a.by_lines() {
+        // Fewer columns than a tile's leave some over.
+        w.when(follows, |w| {
+            let done = place(w, number, each, zero);
+            a.lines(w, e, blocks, base, next, done);
+        });
+    }
 }
 
 #[cfg(test)]

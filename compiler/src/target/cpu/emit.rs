@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::processor::Cpu;
 use super::text::{Code, Elem, Shared, Ty, Value};
+use crate::kernel::tiles::is_used;
 use crate::kernel::{Carried, Kernel, Place, Reg, Shape, Stmt, multiples};
 use crate::schedule::Unit;
 
@@ -38,6 +39,10 @@ pub(super) fn function(name: &str, kernel: &Kernel, cpu: &Cpu, checked: bool, sh
     let (code, values) = (Code::new(shared), vec![None; kernel.registers.len()]);
     let mut emit = Emit { kernel, code, checked, is_amx: cpu.machine().unit != Unit::Absent, multiples, values };
     emit.arguments();
+    let uses_unit = is_used(&kernel.body);
+    if uses_unit {
+        emit.ready_unit()?;
+    }
     let from = emit.code.block();
     let (head, body, done) = ("tiles", "tile", "done");
     emit.code.line(format_args!("br label %{head}"));
@@ -54,6 +59,9 @@ pub(super) fn function(name: &str, kernel: &Kernel, cpu: &Cpu, checked: bool, sh
     emit.code.line("%tile.next = add nsw i64 %tile.index, 1");
     emit.code.line(format_args!("br label %{head}"));
     emit.code.start(done);
+    if uses_unit {
+        emit.release_unit();
+    }
     if far {
         // What went past the caches is not ordered by a store that others wait for.
         emit.code.line("fence seq_cst");
@@ -130,7 +138,7 @@ impl Emit<'_, '_> {
                 self.known(*place).and_then(|()| self.store(*place, *index, *value, *mask))
             }
             Stmt::Fetch(place, index) => self.known(*place).and_then(|()| self.fetch(*place, *index)),
-            Stmt::Tiles(strip) => self.tiles(strip),
+            Stmt::Tiles(work) => self.unit(work),
             Stmt::For { var, from, to, step, carried, body } => self.repeat(*var, (*from, *to, *step), carried, body),
             Stmt::If { cond, then, otherwise } => self.when(*cond, then, otherwise),
         }

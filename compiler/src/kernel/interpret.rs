@@ -276,6 +276,9 @@ impl Machine<'_> {
                 let there = |(i, j): (i64, i64)| self.scratch.get(&(from, first + i * i64::from(*stride) + j)).copied();
                 self.sums = each.map(|at| there(at).filter(|_| goes_on).unwrap_or(0.0)).collect();
             }
+            Work::Step { .. } | Work::End { .. } if self.sums.is_empty() => {
+                return fault("no block of sums is begun".into());
+            }
             Work::Step { rows, columns } => {
                 let (of_rows, of_columns) = (place(rows.0, Dtype::I32)?, place(columns.0, Dtype::I32)?);
                 let (left, right) = (self.one(rows.1)?, self.one(columns.1)?);

@@ -8,7 +8,7 @@
 //!
 //! Both operands lie in scratch memory as I32: for each step of [`STEP`] places of the sum a plane for each of the three parts,
 //! in each plane [`SIDE`] rows of 16 elements; element `(row, j)` holds places `j` and `j + 16` of the step, the first below. The
-//! columns' operand is the same in squares of 16 × 16, each transposed. A unit is made ready once for a kernel.
+//! columns' operand is the same in squares of 16 × 16, each transposed. A unit is made ready for a kernel's run.
 
 use super::{Place, Reg, Stmt};
 

@@ -388,7 +388,7 @@ struct Packing<'a> {
 impl<'a> Packing<'a> {
     fn new(w: &mut Writer, problem: &Problem, blocks: &Blocks, c: Place, ready: Option<&'a Ready>) -> Self {
         if blocks.tiles {
-            let own = if problem.a_along == Along::Own { blocks.mc } else { 2 * blocks.mr };
+            let own = if problem.a_along == Along::Own { blocks.mc } else { blocks.mc.min(2 * blocks.mr) };
             let (a, b) = (tiles::scratch(w, blocks, own), tiles::scratch(w, blocks, blocks.nc));
             let tile = micro::Packed { a, a_step: 0, b, b_from: w.int(0), b_stream: 0, c };
             return Self { tile, staged: None, ready };

@@ -22,9 +22,6 @@ const AHEAD: i64 = 512;
 /// How many steps before they are packed a line's places are asked for.
 const LATER: u32 = 3;
 
-/// Units of a step: squares.
-const UNITS: u32 = SIDE / SQUARE;
-
 /// Elements from a panel, of as many rows or columns as a block has, to the next; panels do not fall on the same lines of a cache.
 fn panel(blocks: &Blocks) -> u32 {
     blocks.kc / STEP * VOLUME + 3 * SQUARE
@@ -44,7 +41,7 @@ pub enum Lies<'a> {
     Ready(&'a Ready, Reg),
 }
 
-/// An operand of a tile, packed panel by panel, a panel line by line or square by square.
+/// An operand of a tile, to be packed: panel by panel, rows line by line and columns step by step; or all at once.
 pub struct Operand<'a> {
     /// What is packed.
     pub block: &'a Block<'a>,
@@ -66,38 +63,33 @@ pub struct Panel {
 }
 
 impl Operand<'_> {
-    /// Whether squares are to be transposed where they are.
-    fn turns(&self) -> bool {
-        matches!(self.lies, Lies::Along(along) if self.is_rows == (along == Along::Own))
-    }
-
-    /// Whether all of it is packed before anything is multiplied.
-    fn is_whole(&self) -> bool {
+    /// Whether all of it is packed at once, before anything is multiplied: what lies along its own dimension is read in pieces too
+    /// short otherwise.
+    fn at_once(&self) -> bool {
         matches!(self.lies, Lies::Along(Along::Own))
     }
 
-    /// Whether each line of a panel is packed by itself, along the sum; otherwise all lines of a unit are, a step of the sum.
-    fn by_lines(&self) -> bool {
-        matches!(self.lies, Lies::Along(Along::Sum)) && !self.turns()
-    }
-
-    /// Packs a panel.
-    pub fn panel(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel) {
-        let (zero, steps) = (w.int(0), ceiling(w, self.block.kc, STEP));
-        if self.is_whole() {
+    /// Packs a panel, or all of them.
+    fn first(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env) {
+        let zero = w.int(0);
+        let panel = Panel { first: zero, to: zero };
+        if self.at_once() {
             across(w, e, blocks, base, self);
-        } else if self.by_lines() {
-            self.lines(w, e, blocks, base, panel, zero);
+        } else if self.is_rows {
+            let side = w.int(i64::from(SIDE));
+            self.lines(w, e, blocks, base, panel, (zero, side));
         } else {
-            let all = place(w, steps, UNITS, zero);
-            self.units(w, e, blocks, base, panel, (zero, all));
+            w.repeat((zero, self.block.kc, STEP), &[], |w, k, _| {
+                self.step(w, e, blocks, base, panel, k);
+                Vec::new()
+            });
         }
     }
 
-    /// Packs the lines of a panel from one of them.
-    fn lines(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, from: Reg) {
-        let (zero, side) = (w.int(0), w.int(i64::from(SIDE)));
-        w.repeat((from, side, 1), &[], |w, i, _| {
+    /// Packs some lines of a panel.
+    fn lines(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, (from, to): (Reg, Reg)) {
+        let zero = w.int(0);
+        w.repeat((from, to, 1), &[], |w, i, _| {
             let line = self.line(w, e, blocks, base, panel, i);
             w.repeat((zero, self.block.kc, STEP), &[], |w, k, _| {
                 line.pack(w, e, blocks, self, k);
@@ -115,32 +107,22 @@ impl Operand<'_> {
         Line { env, start: own(w, blocks, to) }
     }
 
-    /// Packs some units of a panel, by number.
-    fn units(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, (from, to): (Reg, Reg)) {
-        let (block, zero) = (self.block, w.int(0));
-        w.repeat((from, to, 1), &[], |w, unit, _| {
-            let units = w.int(i64::from(UNITS));
-            let (step, part) = (w.map(Elementwise::IDIV, &[unit, units]), w.map(Elementwise::MOD, &[unit, units]));
-            let k = place(w, step, STEP, zero);
-            let panel = Panel { first: place(w, part, SQUARE, panel.first), to: place(w, part, SQUARE, panel.to) };
+    /// Packs a step of columns, square by square.
+    fn step(&self, w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, panel: Panel, k: Reg) {
+        let (zero, square, side) = (w.int(0), w.int(i64::from(SQUARE)), w.int(i64::from(SIDE)));
+        w.repeat((zero, side, SQUARE), &[], |w, line, _| {
+            let panel = Panel { first: w.add(panel.first, line), to: w.add(panel.to, line) };
             let start = own(w, blocks, panel.to);
-            let start = place(w, step, VOLUME, start);
-            match self.lies {
-                Lies::Along(Along::Sum) => {
-                    let square = w.int(i64::from(SQUARE));
-                    w.repeat((zero, square, 1), &[], |w, i, _| {
-                        let line = self.line(w, e, blocks, base, panel, i);
-                        line.pack(w, e, blocks, self, k);
-                        line.fetch(w, e, self, k);
-                        Vec::new()
-                    });
-                }
-                Lies::Along(Along::Own) => {}
-                Lies::Ready(ready, from) => {
-                    from_ready(w, blocks, (ready, from), block, (panel.first, k), (self.to, start));
-                }
-            }
-            if self.turns() {
+            let start = place(w, k, VOLUME / STEP, start);
+            if let Lies::Ready(ready, from) = self.lies {
+                from_ready(w, blocks, (ready, from), self.block, (panel.first, k), (self.to, start));
+            } else {
+                w.repeat((zero, square, 1), &[], |w, i, _| {
+                    let line = self.line(w, e, blocks, base, panel, i);
+                    line.pack(w, e, blocks, self, k);
+                    line.fetch(w, e, self, k);
+                    Vec::new()
+                });
                 turn(w, blocks, self.to, start);
             }
             Vec::new()
@@ -231,7 +213,7 @@ fn across(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, operand: &
         });
         Vec::new()
     });
-    if operand.turns() {
+    if operand.is_rows {
         w.repeat((zero, block.count, SQUARE), &[], |w, i, _| {
             let start = own(w, blocks, i);
             w.repeat((zero, steps, 1), &[], |w, step, _| {
@@ -332,10 +314,8 @@ pub struct Strip {
 
 /// Packs what the first block of sums needs.
 pub fn begin(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, (a, b): (&Operand, &Operand)) {
-    let zero = w.int(0);
-    let first = Panel { first: zero, to: zero };
-    a.panel(w, e, blocks, base, first);
-    b.panel(w, e, blocks, base, first);
+    a.first(w, e, blocks, base);
+    b.first(w, e, blocks, base);
 }
 
 /// The sums of a strip of rows by all columns. The unit leaves vectors and memory's ports free, so what is needed next is packed
@@ -350,65 +330,53 @@ pub fn multiply(
     strip: &Strip,
 ) {
     let (zero, one, side) = (w.int(0), w.int(1), w.int(i64::from(SIDE)));
-    let kc = a.block.kc;
-    let (number, steps) = (ceiling(w, b.block.count, SIDE), ceiling(w, kc, STEP));
+    let (number, kc) = (ceiling(w, b.block.count, SIDE), a.block.kc);
     // Two panels of rows take turns.
     let two = w.int(2 * i64::from(SIDE));
-    let panel_of = |w: &mut Writer, first: Reg| Panel {
-        first,
-        to: if a.is_whole() { first } else { w.map(Elementwise::MOD, &[first, two]) },
-    };
-    let own_rows = panel_of(w, strip.row);
-    let next = w.add(strip.row, side);
-    let next = panel_of(w, next);
-    let (start, at) = (own(w, blocks, own_rows.to), place(w, strip.at, blocks.nc, zero));
+    let place_of = |w: &mut Writer, row: Reg| if a.at_once() { row } else { w.map(Elementwise::MOD, &[row, two]) };
+    let own_rows = place_of(w, strip.row);
+    let first = w.add(strip.row, side);
+    let next = Panel { first, to: place_of(w, first) };
+    let (start, at) = (own(w, blocks, own_rows), place(w, strip.at, blocks.nc, zero));
     let follows = w.map(Elementwise::LT, &[next.first, a.block.count]);
-    let units = |w: &mut Writer, there: Reg| {
-        let all = w.int(i64::from(UNITS));
-        w.map(Elementwise::SELECT, &[there, all, zero])
-    };
-    // Lines of the next strip that fall to a block of columns.
-    let each = if a.by_lines() { SIDE.div_ceil(blocks.nc.div_ceil(SIDE)) } else { 0 };
-    let last = w.int(i64::from(SIDE - 1));
     let is_first = w.map(Elementwise::EQ, &[strip.row, zero]);
+    // Lines of the next strip that fall to a block of columns; fewer columns than a tile's leave some over.
+    let each = SIDE.div_ceil(blocks.nc.div_ceil(SIDE));
+    let lines_of = |w: &mut Writer, block: Reg| {
+        let line = place(w, block, each, zero);
+        least(w, line, side)
+    };
     w.repeat((zero, number, 1), &[], |w, block, _| {
         let (at, column) = (place(w, block, SIDE, at), place(w, block, panel(blocks), zero));
         let behind = w.add(block, one);
         let there = w.map(Elementwise::LT, &[behind, number]);
+        let is_packed = w.map(Elementwise::AND, &[there, is_first]);
         let first = place(w, behind, SIDE, zero);
-        let behind = Panel { first, to: first };
-        let of_columns = units(w, there);
-        let of_columns = w.map(Elementwise::SELECT, &[is_first, of_columns, zero]);
-        let lines: Vec<Line> = (0..each)
-            .map(|i| {
-                let i = w.int(i64::from(i));
-                let i = place(w, block, each, i);
-                let i = least(w, i, last);
-                a.line(w, e, blocks, base, next, i)
-            })
-            .collect();
+        let lines = [lines_of(w, block), lines_of(w, behind)];
         w.tiles(Work::Begin { sums: (sums, at), stride: blocks.nc, goes_on: strip.goes_on });
-        w.repeat((zero, steps, 1), &[], |w, step, _| {
-            let [row, column] = [start, column].map(|from| place(w, step, VOLUME, from));
+        w.repeat((zero, kc, STEP), &[], |w, k, _| {
+            let [row, column] = [start, column].map(|from| place(w, k, VOLUME / STEP, from));
             w.tiles(Work::Step { rows: (a.to, row), columns: (b.to, column) });
-            if a.by_lines() {
-                let k = place(w, step, STEP, zero);
-                w.when(follows, |w| lines.iter().for_each(|line| line.pack(w, e, blocks, a, k)));
+            if !a.at_once() {
+                w.when(follows, |w| {
+                    w.repeat((lines[0], lines[1], 1), &[], |w, i, _| {
+                        a.line(w, e, blocks, base, next, i).pack(w, e, blocks, a, k);
+                        Vec::new()
+                    });
+                });
             }
-            if !b.is_whole() {
-                let shares = [step, w.add(step, one)].map(|steps| w.mul(steps, of_columns));
-                b.units(w, e, blocks, base, behind, shares.into());
+            if !b.at_once() {
+                w.when(is_packed, |w| b.step(w, e, blocks, base, Panel { first, to: first }, k));
             }
             Vec::new()
         });
         w.tiles(Work::End { sums: (sums, at), stride: blocks.nc });
         Vec::new()
     });
-    if a.by_lines() {
-        // Fewer columns than a tile's leave some over.
+    if !a.at_once() {
         w.when(follows, |w| {
-            let done = place(w, number, each, zero);
-            a.lines(w, e, blocks, base, next, done);
+            let done = lines_of(w, number);
+            a.lines(w, e, blocks, base, next, (done, side));
         });
     }
 }

@@ -78,41 +78,41 @@ impl Emit<'_, '_> {
     }
 
     fn nothing(&mut self) {
-        (0..4).for_each(|square| self.tile("tilezero", &[&format!("i8 {square}")]));
+        (0..4).for_each(|square| self.tile("tilezero", &[square], &[]));
     }
 
     /// Loads or stores the four squares of the sums.
     fn squares(&mut self, name: &str, sums: &str, stride: u32) {
         for square in 0..4 {
-            let offset = (square / 2 * SQUARE * stride + square % 2 * SQUARE) * 4;
-            let at = self.bytes(sums, offset);
-            self.tile(name, &[&format!("i8 {square}"), &format!("ptr {at}"), &format!("i64 {}", stride * 4)]);
+            let at = self.bytes(sums, (square / 2 * SQUARE * stride + square % 2 * SQUARE) * 4);
+            self.tile(name, &[square], &[("ptr", &at), ("i64", &(stride * 4).to_string())]);
         }
     }
 
     fn step(&mut self, rows: &str, columns: &str) {
         let mut held = [u32::MAX; 2];
         for (row, column) in PAIRS {
-            for (operand, (base, part)) in [(rows, row), (columns, column)].into_iter().enumerate() {
-                if std::mem::replace(&mut held[operand], part) == part {
+            for (operand, (base, part)) in (0..).zip([(rows, row), (columns, column)]) {
+                if std::mem::replace(&mut held[operand as usize], part) == part {
                     continue;
                 }
-                for half in 0..2u32 {
+                for half in 0..2 {
                     let at = self.bytes(base, (part * PLANE + half * SQUARE * SQUARE) * 4);
-                    let register = 4 + 2 * operand as u32 + half;
-                    self.tile("tileloadd64", &[&format!("i8 {register}"), &format!("ptr {at}"), "i64 64"]);
+                    self.tile("tileloadd64", &[4 + 2 * operand + half], &[("ptr", &at), ("i64", "64")]);
                 }
             }
-            for (sum, row, column) in [(0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7)] {
-                self.tile("tdpbf16ps", &[&format!("i8 {sum}"), &format!("i8 {row}"), &format!("i8 {column}")]);
+            for registers in [[0, 4, 6], [1, 4, 7], [2, 5, 6], [3, 5, 7]] {
+                self.tile("tdpbf16ps", &registers, &[]);
             }
         }
     }
 
-    /// A call of the unit; its operands with their types.
-    fn tile(&mut self, name: &str, operands: &[&str]) {
+    /// An instruction of the unit, of its registers and other operands.
+    fn tile(&mut self, name: &str, registers: &[u32], operands: &[(&str, &str)]) {
+        let registers: Vec<Value> = registers.iter().map(u32::to_string).collect();
+        let registers = registers.iter().map(|register| ("i8", register.as_str()));
         let args: Vec<(String, &str)> =
-            operands.iter().filter_map(|operand| operand.split_once(' ')).map(|(ty, v)| (ty.to_string(), v)).collect();
+            registers.chain(operands.iter().copied()).map(|(ty, value)| (ty.to_string(), value)).collect();
         self.code.call("void", &format!("llvm.x86.{name}"), &args);
     }
 

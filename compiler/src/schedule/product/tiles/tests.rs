@@ -27,6 +27,25 @@ fn blocks_of_a_matrix_unit() {
     }
 }
 
+/// Strips of rows take turns, pass after pass over the sum; and a tile with fewer columns than others.
+#[test]
+fn strips_take_turns() {
+    for shape in [(130, 70, 900), (70, 800, 40), (100, 33, 64)] {
+        let mut c = Case::default();
+        let (_, _, z) = product(&mut c, shape);
+        let ready = c.finish(vec![z]);
+        for seed in 1..5 {
+            ready.check_with(schedule, Form::Product, 16, seed, With::Machine);
+        }
+    }
+    let mut c = Case::default();
+    let (t, o, i) = (c.axis("time", 70), c.free("out", 40), c.axis("in", 96));
+    let (x, y) = (c.float(&[t, i]), c.float(&[o, i]));
+    let z = c.op(Op::Contract(vec![i]), &[x, y]);
+    let ready = c.finish(vec![z]);
+    ready.check_plain(schedule, Form::Product, 16, &ready.arguments(&mut Chance(3)));
+}
+
 /// The second half of a step of the sum may begin behind its end, where other operands have no place.
 #[test]
 fn half_steps_of_several_axes() {

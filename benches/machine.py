@@ -23,9 +23,10 @@ def digest(file):
 
 
 def revision(root):
-    """The commit that is checked out, and whether something was changed since."""
-    said = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=root, capture_output=True, text=True)
-    return said.stdout.strip() or "unknown"
+    """The commit that is checked out, and whether something but results was changed since."""
+    git = lambda *args: subprocess.run(["git", *args], cwd=root, capture_output=True, text=True).stdout.strip()
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/results")
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
 
 
 def versions(packages):

@@ -19,6 +19,8 @@ use crate::schedule::{Env, Exprs};
 /// How many elements before they are read packed columns are asked for.
 const AHEAD: i64 = 512;
 
+/// The most lines that are packed side by side; more are packed one after another.
+const FEW: u32 = 8;
 /// How many steps before they are packed a line's places are asked for.
 const LATER: u32 = 3;
 
@@ -353,12 +355,25 @@ pub fn multiply(
         let is_packed = w.map(Elementwise::AND, &[there, is_first]);
         let first = place(w, behind, SIDE, zero);
         let lines = [lines_of(w, block), lines_of(w, behind)];
+        let some = w.map(Elementwise::LT, lines.as_slice());
+        let some = w.map(Elementwise::AND, &[some, follows]);
+        let few: Vec<Line> = (0..each)
+            .filter(|_| each <= FEW && !a.at_once())
+            .map(|i| {
+                let (i, last) = (w.int(i64::from(i)), w.int(i64::from(SIDE - 1)));
+                let i = w.add(lines[0], i);
+                let i = least(w, i, last);
+                a.line(w, e, blocks, base, next, i)
+            })
+            .collect();
         w.tiles(Work::Begin { sums: (sums, at), stride: blocks.nc, goes_on: strip.goes_on });
         w.repeat((zero, kc, STEP), &[], |w, k, _| {
             let [row, column] = [start, column].map(|from| place(w, k, VOLUME / STEP, from));
             w.tiles(Work::Step { rows: (a.to, row), columns: (b.to, column) });
-            if !a.at_once() {
-                w.when(follows, |w| {
+            if !few.is_empty() {
+                w.when(some, |w| few.iter().for_each(|line| line.pack(w, e, blocks, a, k)));
+            } else if !a.at_once() {
+                w.when(some, |w| {
                     w.repeat((lines[0], lines[1], 1), &[], |w, i, _| {
                         a.line(w, e, blocks, base, next, i).pack(w, e, blocks, a, k);
                         Vec::new()

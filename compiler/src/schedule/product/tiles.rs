@@ -21,6 +21,7 @@ const AHEAD: i64 = 512;
 
 /// The most lines that are packed side by side; more are packed one after another.
 const FEW: u32 = 8;
+
 /// How many steps before they are packed a line's places are asked for.
 const LATER: u32 = 3;
 
@@ -29,7 +30,7 @@ fn panel(blocks: &Blocks) -> u32 {
     blocks.kc / STEP * VOLUME + 3 * SQUARE
 }
 
-/// Scratch memory for a block of an operand.
+/// Scratch memory for so many rows or columns of an operand.
 pub fn scratch(w: &mut Writer, blocks: &Blocks, own: u32) -> Place {
     w.scratch(Dtype::I32, own.div_ceil(SIDE) * panel(blocks))
 }
@@ -179,8 +180,8 @@ impl Line {
     }
 }
 
-/// Packs all of what lies along its own dimension, places of the sum one pair after another, as memory lies; transposed where
-/// that is turned.
+/// Packs all of what lies along its own dimension, places of the sum one pair after another, as memory lies; of rows the squares
+/// are transposed after that.
 fn across(w: &mut Writer, e: &mut Exprs, blocks: &Blocks, base: &Env, operand: &Operand) {
     let (block, to) = (operand.block, operand.to);
     let (zero, one, half) = (w.int(0), w.int(1), w.int(i64::from(SQUARE)));

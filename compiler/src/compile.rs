@@ -27,6 +27,7 @@ use crate::passes::{self, run_passes};
 use crate::plan::{Kernels, Slots};
 use crate::schedule::Machine;
 use crate::schedule::product::tuning::{Product, Tuning};
+use crate::stored::layout;
 use crate::target::cpu::{self, Cpu};
 
 /// What is compiled of a specification.
@@ -127,9 +128,14 @@ pub struct Specification {
 pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
+    specification(path, &text)
+}
+
+/// Checks a specification of this text, which lies or will lie at a path.
+pub fn specification(path: &Path, text: &str) -> std::result::Result<Specification, Failure> {
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
-    let (program, mut faults) = Program::load(&path.display().to_string(), &text, &read);
+    let (program, mut faults) = Program::load(&path.display().to_string(), text, &read);
     if faults.is_empty() {
         faults = program.check();
     }
@@ -197,6 +203,7 @@ impl Specification {
             planned(&lowered.name, &lowered.parameters, lowered.programs, options, thrift.chunks, watch)?;
         plan.no_decode = lowered.no_decode.clone();
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
+        plan.weights = self.weights_place(&lowered.name);
         if let Some(settings) = &lowered.settings {
             plan.recipe = Some(self.recipe(&plan.name, settings, &lowered.metrics));
             plan.tokenizer = self.tokenizer(&settings.data)?;
@@ -426,25 +433,4 @@ fn optimised(lowered: &mut Lowered, options: &Options, chunks: bool, watch: Watc
     fuse(graph, options.optimise);
     watch(&format!("{name}.fuse"), &|| print(graph), start.elapsed());
     Ok(())
-}
-
-/// A `weights` item in the plan's form.
-fn layout(layout: &LayoutOut, params: &[plan::Param]) -> Result<plan::Layout> {
-    let tensors = layout
-        .tensors
-        .iter()
-        .map(|t| {
-            let param =
-                params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
-            Ok(plan::Stored {
-                param: param as u32,
-                index: t.index,
-                name: t.name.clone(),
-                shape: t.shape.clone(),
-                offset: t.offset,
-                strides: t.strides.clone(),
-            })
-        })
-        .collect::<Result<_>>()?;
-    Ok(plan::Layout { name: layout.name.clone(), tensors })
 }

@@ -12,5 +12,7 @@ pub mod schedule;
 pub mod plan;
 pub mod target;
 pub mod compile;
+mod stored;
+pub mod import;
 pub mod survey;
 pub mod link;

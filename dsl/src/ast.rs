@@ -34,12 +34,16 @@ pub enum ItemKind {
     Fn(Fn),
     /// `block …` or `model …`
     Block(Block),
+    /// `model Small = Gpt2(width: 64)`
+    Made(Made),
     /// `objective …`
     Objective(Objective),
     /// `optimizer …`
     Optimizer(Optimizer),
     /// `schedule …`
     Schedule(Schedule),
+    /// `table …`
+    Table(Table),
     /// `train …`
     Train(Train),
     /// `weights … for …`
@@ -321,8 +325,12 @@ pub enum ExprKind {
     Record(Vec<(Name, Expr)>),
     /// `(a, b)`
     Tuple(Vec<Expr>),
+    /// `[a, b]`: configuration, such as one value for each layer
+    List(Vec<Expr>),
     /// `if cond { a } else { b }`, on configuration
     If(Expr, Expr, Expr),
+    /// `for i in depth { Layer(wide: i mod 2 == 0) }`: a block for each number or value of a list
+    For(Name, Expr, Expr),
     /// `scan[time] carry h = 0, c = 0 over g = gates { … }`
     Scan(Scan),
 }
@@ -520,25 +528,62 @@ pub enum PathPart {
 pub struct Weights {
     /// Its name.
     pub name: Name,
-    /// The model.
-    pub model: Name,
+    /// The model or block; without one, what the item says holds for all items of its name.
+    pub model: Option<Name>,
+    /// `where architectures = ["GPT2LMHeadModel"]`: which files are of the model.
+    pub files: Option<(Vec<Name>, Expr)>,
     /// What it says.
     pub entries: Vec<WeightsEntry>,
+}
+
+/// A model that is another with configuration: `model Small = Gpt2(width: 64) { weights = huggingface("gpt2") }`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Made {
+    /// Its name.
+    pub name: Name,
+    /// What makes it.
+    pub value: Expr,
+    /// Further entries.
+    pub entries: Vec<(Name, Expr)>,
+}
+
+/// What texts stand for: `table activations { "gelu": gelu, "relu": relu }`, used as `activations(name)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Its name.
+    pub name: Name,
+    /// Texts with what they stand for.
+    pub rows: Vec<(Spanned<String>, Expr)>,
 }
 
 /// A line of a `weights` item.
 #[derive(Clone, Debug, PartialEq)]
 pub enum WeightsEntry {
-    /// `config { vocab <- vocab_size, … }`
-    Config(Vec<(Name, Name)>),
-    /// `require { activation_function = "gelu_new" }`
-    Require(Vec<(Name, Expr)>),
-    /// `tokens <- "transformer.wte.weight" as [token, feature]`. In the text, `{a, b}` walks along with the alternatives on the
+    /// `config { vocab <- vocab_size … }`
+    Config(Vec<ConfigEntry>),
+    /// `ignore "*.inv_freq"`: tensors of the file that are no parameters; `*` stands for anything.
+    Ignore(Vec<Spanned<String>>),
+    /// `if tied { … } else { … }`, on the model's configuration
+    If(If<WeightsEntry>),
+    /// `tokens <- "transformer.wte.weight" as [token, feature]`; `also "lm_head.weight"` names copies that the file may hold besides. In the text, `{a, b}` walks along with the alternatives on the
     /// left. A tensor that several of ours share is joined: `as [input, part: (head, key)]`, where `part` walks along the
     /// left's alternatives.
-    Tensor(PathPattern, Spanned<String>, StoredAxes),
+    Tensor(PathPattern, Spanned<String>, Vec<Spanned<String>>, StoredAxes),
+    /// `encoder <- "bert"`: by the item of the same name for that block
+    Own(PathPattern, Spanned<String>),
     /// `layers.{i} <- "transformer.h.{i}" { … }`
     Group(PathPattern, Spanned<String>, Vec<WeightsEntry>),
+}
+
+/// How somebody else's configuration and ours say the same.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConfigEntry {
+    /// `heads <- num_attention_heads otherwise 12`: ours, from their fields; `encoder.heads <- …` of a block that the model is given
+    Read(Vec<Name>, Expr),
+    /// `hidden_act = "gelu"`, `tie_word_embeddings = tied`: a field of theirs, from our configuration
+    Says(Vec<Name>, Expr),
+    /// `ignore use_cache, id2label`: fields on which no number depends
+    Ignore(Vec<Vec<Name>>),
 }
 
 /// The file's axis order: `[input, part: (head, key)]`
@@ -557,6 +602,10 @@ pub enum StoredAxis {
     Axis(AxisTerm),
     /// `part: (head, key)`: the joined tensors follow one another along this axis
     Joined(Name, AxisTerm),
+    /// `(head, part: key)`: several as one
+    Product(Vec<StoredAxis>),
+    /// `1`: an axis of the file alone
+    One,
 }
 
 /// `test "rotation keeps length" { … assert … }`

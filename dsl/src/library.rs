@@ -10,17 +10,27 @@ macro_rules! embed {
 /// The modules by name. To add `stdlib/NAME.weft`, add `"NAME"` here.
 const MODULES: &[(&str, &str)] = embed![
     "attention",
+    "bart",
     "bert",
+    "bert_heads",
+    "bloom",
+    "electra",
     "experts",
     "functions",
     "gpt2",
+    "huggingface",
     "layers",
     "llama",
     "losses",
+    "mixtral",
     "nanogpt",
     "objectives",
     "optimizers",
+    "roberta",
     "schedules",
+    "switch",
+    "t5",
+    "transformer",
 ];
 
 /// The text of `std.NAME`.

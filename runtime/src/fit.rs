@@ -23,12 +23,23 @@ pub fn fitting(
     ignored: &[String],
     states: &[String],
 ) -> Result<Layout> {
-    let layout = match layout {
+    let mut layout = match layout {
         Some(name) => layout_named(plan, name)?,
         None => best_layout(plan, entries)?,
     };
     check_layout(plan, &layout)?;
+    let copies = std::mem::take(&mut layout.copies);
     let mut passed: HashSet<&str> = states.iter().map(String::as_str).collect();
+    for (copy, original) in &copies {
+        if entries.contains_key(copy.as_str()) && !entries.contains_key(original.as_str()) {
+            let named = layout.tensors.iter_mut().filter(|stored| stored.name == *original);
+            named.for_each(|stored| stored.name.clone_from(copy));
+        }
+        passed.insert(copy);
+    }
+    let known: HashSet<&str> = layout.tensors.iter().map(|stored| stored.name.as_str()).collect();
+    let is_ignored = |name: &str| layout.ignored.iter().any(|pattern| matches(pattern, name));
+    passed.extend(entries.keys().copied().filter(|name| !known.contains(name) && is_ignored(name)));
     for name in ignored {
         let hint = || hint(name, entries.keys().copied());
         ensure!(entries.contains_key(name.as_str()), "it has no tensor `{name}` to ignore{}", hint());
@@ -37,7 +48,28 @@ pub fn fitting(
     if let Some(list) = show(problems(plan, &layout, entries, &passed)) {
         bail!("with the names of layout `{}`:\n  {list}", layout.name);
     }
+    for (copy, original) in &copies {
+        if let (Some(copy), Some(original)) = (entries.get(copy.as_str()), entries.get(original.as_str())) {
+            let equal = copy.dtype == original.dtype && copy.shape == original.shape && copy.bytes == original.bytes;
+            ensure!(equal, "`{}` and `{}` are one parameter and not equal", original.name, copy.name);
+        }
+    }
     Ok(layout)
+}
+
+/// Whether a name is that of a pattern, in which `*` stands for anything.
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, inner)) = parts.split_last() else { return rest.is_empty() };
+    for part in inner {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// The layout of that name, `native` being ours.
@@ -93,21 +125,20 @@ fn best_layout(plan: &Plan, entries: &HashMap<&str, Entry<'_>>) -> Result<Layout
 /// # Errors
 /// When it does not.
 pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
-    let mut given = HashSet::new();
+    let (mut given, mut covered) = (HashSet::new(), HashMap::new());
     for stored in &layout.tensors {
         let wrong = || format!("layout `{}` is wrong about `{}`", layout.name, stored.name);
         let param = plan.params.get(stored.param as usize).with_context(wrong)?;
-        ensure!((stored.index as usize) < params::repetitions(param)?, wrong());
-        ensure!(given.insert((stored.param, stored.index)), wrong());
-        let shape: Vec<u64> = param.axes.iter().map(|&(_, size)| size).collect();
+        let (shape, pieces) = params::piece(param, stored)?;
+        ensure!((stored.index as usize) < pieces, wrong());
+        ensure!(given.insert((stored.param, stored.index, shape.len())), wrong());
         ensure!(gather::fits(stored, &shape), wrong());
+        *covered.entry(stored.param).or_insert(0) += shape.iter().product::<u64>();
     }
     for (number, param) in plan.params.iter().enumerate() {
-        for index in 0..params::repetitions(param)? {
-            let path = || params::name_at(&param.path, &param.stack, index);
-            let known = given.contains(&(number as u32, index as u64));
-            ensure!(known, "layout `{}` does not say where `{}` is stored", layout.name, path());
-        }
+        let all = (params::elements(param)? as u64).saturating_mul(params::repetitions(param)? as u64);
+        let whole = covered.get(&(number as u32)).is_some_and(|&found| found == all);
+        ensure!(whole, "layout `{}` does not say where all of `{}` is stored", layout.name, param.path);
     }
     Ok(())
 }

@@ -45,6 +45,7 @@ pub mod initialise;
 pub mod capability;
 
 pub mod tensor_file;
+mod tensor_files;
 
 pub mod gather;
 

@@ -28,7 +28,8 @@ fn count(sizes: impl Iterator<Item = u64>, param: &Param) -> Result<usize> {
     count.with_context(|| format!("parameter `{}` has more elements than can be addressed", param.path))
 }
 
-/// A name with the indices of one repetition in place of its `{}`: `layers.{}.weight` becomes `layers.3.weight`.
+/// A name with the indices of one repetition in place of its `{}`: `layers.{}.weight` becomes `layers.3.weight`. Where blocks of
+/// several kinds follow one another, `{1+2}` is every second from 1 on.
 pub fn name_at(name: &str, stack: &[u64], index: usize) -> String {
     let mut indices = vec![0; stack.len()];
     let mut rest = index as u64;
@@ -36,23 +37,37 @@ pub fn name_at(name: &str, stack: &[u64], index: usize) -> String {
         *slot = rest % size.max(1);
         rest /= size.max(1);
     }
-    let mut pieces = name.split("{}");
-    let mut out = pieces.next().unwrap_or_default().to_string();
     let mut indices = indices.iter();
-    for piece in pieces {
-        match indices.next() {
-            Some(index) => out.push_str(&index.to_string()),
-            None => out.push_str("{}"),
-        }
-        out.push_str(piece);
-    }
-    out
+    let mut place = |part: &str| -> Option<u64> {
+        let (first, step) = match part.strip_prefix('{')?.strip_suffix('}')? {
+            "" => (0, 1),
+            place => {
+                let (first, step) = place.split_once('+')?;
+                (first.parse().ok()?, step.parse().ok()?)
+            }
+        };
+        indices.next()?.checked_mul(step)?.checked_add(first)
+    };
+    let parts = name.split('.').map(|part| place(part).map_or(part.to_string(), |number| number.to_string()));
+    parts.collect::<Vec<_>>().join(".")
 }
 
 /// Axes with sizes, as messages show them: `[out 4, in 8]`.
 pub fn show_axes(axes: &[(String, u64)]) -> String {
     let axes: Vec<String> = axes.iter().map(|(name, size)| format!("{name} {size}")).collect();
     format!("[{}]", axes.join(", "))
+}
+
+/// The shape of the piece of a parameter that a stored tensor holds, and how many pieces there are.
+///
+/// # Errors
+/// When there are more strides than axes, or a count exceeds `usize`.
+pub fn piece(param: &Param, stored: &Stored) -> Result<(Vec<u64>, usize)> {
+    let before = param.axes.len().checked_sub(stored.strides.len());
+    let before = before.with_context(|| format!("`{}` has more axes than `{}`", stored.name, param.path))?;
+    let (spread, own) = param.axes.split_at(before);
+    let pieces = count(param.stack.iter().copied().chain(spread.iter().map(|&(_, size)| size)), param)?;
+    Ok((own.iter().map(|&(_, size)| size).collect(), pieces))
 }
 
 /// Our own layout: each repetition is a tensor of its path, in its declared axes.
@@ -79,7 +94,7 @@ pub fn native_layout(plan: &Plan) -> Result<Layout> {
             });
         }
     }
-    Ok(Layout { name: "native".to_string(), tensors })
+    Ok(Layout { name: "native".to_string(), tensors, ..Layout::default() })
 }
 
 /// The slot of each parameter.
@@ -135,6 +150,7 @@ mod tests {
         assert_eq!(name_at("layers.{}.query.weight", &[4], 3), "layers.3.query.weight");
         assert_eq!(name_at("a.{}.b.{}.c", &[2, 3], 5), "a.1.b.2.c");
         assert_eq!(name_at("head.weight", &[], 0), "head.weight");
+        assert_eq!(name_at("layers.{1+2}.weight", &[3], 2), "layers.5.weight");
         assert_eq!(show_axes(&[("out".into(), 4), ("in".into(), 8)]), "[out 4, in 8]");
     }
 }

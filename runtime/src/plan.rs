@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use recipe::{Data, Recipe, Tokenizer};
 
 /// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// The size that counts the places of a text that are kept.
 pub const PAST: &str = "kept.past";
@@ -55,6 +55,8 @@ pub struct Plan {
     pub params: Vec<Param>,
     /// Other people's names for the parameters.
     pub layouts: Vec<Layout>,
+    /// Where the parameters lie where a run does not say: the layout, and a file or folder.
+    pub weights: Option<(String, String)>,
     /// The programs: one for each `fn` of the model, and those of the recipe.
     pub programs: Vec<Program>,
     /// Symbol of each kernel; [`Launch::kernel`] indexes it.
@@ -181,23 +183,27 @@ pub enum Init {
 }
 
 /// How somebody else stores the parameters (a `weights` item).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Layout {
     /// Its name: `huggingface`.
     pub name: String,
-    /// One entry for each stored tensor that a parameter (or one repetition of it) is read from.
+    /// One entry for each stored tensor that a parameter (or one piece of it) is read from.
     pub tensors: Vec<Stored>,
+    /// Tensors that a file may hold besides, each with the one that it must be equal to; it stands for that where that is missing.
+    pub copies: Vec<(String, String)>,
+    /// Tensors that a file may hold and that are passed over; `*` stands for anything.
+    pub ignored: Vec<String>,
 }
 
-/// Where one repetition of a parameter lies in somebody else's file.
+/// Where one piece of a parameter lies in somebody else's file: one repetition of it, or one place of its first axes.
 ///
-/// The stored tensor has shape `shape`. Element `(i₀ …)` of the parameter, in its declared axes, is the stored element at
-/// `offset + Σ iₐ · strides[a]`, counted in elements of the row-major stored tensor.
+/// The stored tensor has shape `shape`. A piece has the last of the parameter's declared axes, as many as there are strides; its
+/// element `(i₀ …)` is the stored element at `offset + Σ iₐ · strides[a]`, counted in elements of the row-major stored tensor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stored {
     /// Index of the parameter.
     pub param: u32,
-    /// Which repetition, row-major over [`Param::stack`]; 0 without one.
+    /// Which piece, row-major over [`Param::stack`] and the axes before those of a piece; 0 where there is one.
     pub index: u64,
     /// The stored tensor's name.
     pub name: String,
@@ -205,7 +211,7 @@ pub struct Stored {
     pub shape: Vec<u64>,
     /// First element.
     pub offset: u64,
-    /// One stride for each declared axis of the parameter.
+    /// One stride for each axis of a piece.
     pub strides: Vec<u64>,
 }
 

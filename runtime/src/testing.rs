@@ -225,7 +225,8 @@ pub fn compiled() -> Compiled {
             slot("sum", Dtype::F64, 1, Role::Accumulator),
         ],
         params: vec![scale, head],
-        layouts: vec![Layout { name: "other".into(), tensors }],
+        layouts: vec![Layout { name: "other".into(), tensors, ..Layout::default() }],
+        weights: None,
         programs: vec![chain("forward", false), chain("backward", true), gather()],
         kernels: vec!["copy".into(), "layer".into(), "sum".into()],
         ..Plan::default()

@@ -4,8 +4,9 @@ use crate::exec::Machine;
 use crate::fit::{check_layout, fitting, layout_named};
 use crate::gather::{self, Float};
 use crate::params;
-use crate::plan::{Dtype, Layout, Stored};
-use crate::tensor_file::{Entry, TensorFile, Written, write};
+use crate::plan::{Dtype, Layout, Plan, Stored};
+use crate::tensor_file::{Entry, Written, write};
+use crate::tensor_files::TensorFiles;
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::Dtype as FileDtype;
 use std::borrow::Cow;
@@ -35,9 +36,9 @@ pub fn load(machine: &mut Machine, path: &Path, layout: Option<&str>) -> Result<
 /// # Errors
 /// As for [`load`], and when the file has no tensor of an ignored name.
 pub fn load_except(machine: &mut Machine, path: &Path, layout: Option<&str>, ignored: &[String]) -> Result<()> {
-    let file = TensorFile::open(path)?;
+    let file = TensorFiles::open(path)?;
     let entries: HashMap<&str, Entry<'_>> = file.entries().map(|entry| (entry.name, entry)).collect();
-    let states = states(&file).with_context(|| format!("{} is no whole checkpoint", path.display()))?;
+    let states = states(file.metadata()).with_context(|| format!("{} is no whole checkpoint", path.display()))?;
     let layout = fitting(machine.plan(), &entries, layout, ignored, &states)
         .with_context(|| format!("{} does not fit `{}`", path.display(), machine.plan().name))?;
     let slots = params::slots(machine.plan())?;
@@ -45,19 +46,31 @@ pub fn load_except(machine: &mut Machine, path: &Path, layout: Option<&str>, ign
         let param = machine.plan().params[stored.param as usize].clone();
         let slot = slots[stored.param as usize];
         let dtype = machine.plan().slots[slot].dtype;
-        let size = params::elements(&param)? * crate::bind::width(dtype);
+        let (shape, _) = params::piece(&param, stored)?;
+        let size = shape.iter().product::<u64>() as usize * crate::bind::width(dtype);
         let start = stored.index as usize * size;
         let entry = &entries[stored.name.as_str()];
         let Some(float) = Float::of(entry.dtype) else { bail!("`{}` holds no floats", entry.name) };
-        let shape: Vec<u64> = param.axes.iter().map(|&(_, size)| size).collect();
         gather::load(float, entry.bytes, stored, &shape, dtype, &mut machine.slot_mut(slot)[start..start + size]);
     }
     Ok(())
 }
 
+/// Checks that files, a file or a folder, hold every parameter under the names of a layout, by their headers.
+///
+/// # Errors
+/// As for [`load`].
+pub fn check(plan: &Plan, path: &Path, layout: &str) -> Result<()> {
+    let files = TensorFiles::open(path)?;
+    let entries: HashMap<&str, Entry<'_>> = files.entries().map(|entry| (entry.name, entry)).collect();
+    fitting(plan, &entries, Some(layout), &[], &[]).with_context(|| format!("{} does not fit", path.display()))?;
+    Ok(())
+}
+
 /// The tensors of a file that are optimizer state; none where it is no checkpoint.
-fn states(file: &TensorFile) -> Result<Vec<String>> {
-    let names = file.metadata().get(STATES).filter(|_| file.metadata().contains_key(CHECKPOINT));
+fn states(metadata: Option<&HashMap<String, String>>) -> Result<Vec<String>> {
+    let metadata = metadata.filter(|metadata| metadata.contains_key(CHECKPOINT));
+    let names = metadata.and_then(|metadata| metadata.get(STATES));
     names.map_or(Ok(Vec::new()), |names| serde_json::from_str(names).context("its list of states cannot be read"))
 }
 
@@ -102,10 +115,10 @@ pub(crate) fn written<'m>(machine: &'m Machine, layout: &Layout) -> Result<Vec<W
                 "layout `{}` contradicts itself about `{name}`",
                 layout.name
             );
-            let elements = params::elements(param)?;
+            let (shape, _) = params::piece(param, stored)?;
+            let elements = shape.iter().product::<u64>() as usize;
             covered += elements as u64;
             let start = stored.index as usize * elements * width;
-            let shape: Vec<u64> = param.axes.iter().map(|&(_, size)| size).collect();
             let bytes = &machine.slot(slot)[start..start + elements * width];
             parts.push(((*stored).clone(), shape, bytes));
         }

@@ -56,6 +56,12 @@ pub trait Engine {
     /// The inputs do not fit.
     fn run(&mut self, program: &str, inputs: &Tensors, specials: &Specials) -> Result<Tensors>;
 
+    /// What a program takes by name.
+    ///
+    /// # Errors
+    /// There is no such program.
+    fn takes(&self, program: &str) -> Result<Vec<String>>;
+
     /// The parameters under the names of a layout.
     ///
     /// # Errors

@@ -1,97 +1,41 @@
 //! Models of the library as reference cases configure them.
 
-use std::path::{Path, PathBuf};
-
 use anyhow::Result;
-use weft_compiler::compile::Subject;
-use weft_dsl::elaborate::Setting;
+use weft_compiler::compile::{self, Specification, Subject};
+use weft_compiler::import;
 
-use crate::reference::Case;
+use weft_runtime::plan::Program;
+use weft_runtime::step::Specials;
+use weft_runtime::tensor::Tensor;
 
-/// A model of the library as it stands in a case's `config.json`.
-pub struct Model {
-    /// The case's folder.
-    pub case: &'static str,
-    /// The file of the library.
-    file: &'static str,
-    /// The model.
-    name: &'static str,
-    /// Our configuration, theirs.
-    config: &'static [(&'static str, &'static str)],
-    /// What `config.json` does not say.
-    classes: Option<i64>,
+use crate::engine::{Engine, shown};
+use crate::reference::{Case, Tensors};
+
+/// A case's folder as a specification, and what of it is computed: its function under transformers' names.
+///
+/// # Errors
+/// No model of the library is for the case, or the files do not fit it.
+pub fn imported(case: &Case) -> Result<(Specification, Subject)> {
+    let to = case.path("imported.weft");
+    let (text, _) = import::import(&case.path("."), &to, None).map_err(shown)?;
+    let specification = compile::specification(&to, &text).map_err(shown)?;
+    import::check(&specification).map_err(shown)?;
+    Ok((specification, Subject::Model("Imported".into(), Some(None))))
 }
 
-const BERT: &[(&str, &str)] = &[
-    ("vocab", "vocab_size"),
-    ("context", "max_position_embeddings"),
-    ("width", "hidden_size"),
-    ("depth", "num_hidden_layers"),
-    ("heads", "num_attention_heads"),
-    ("hidden", "intermediate_size"),
-    ("segments", "type_vocab_size"),
-    ("epsilon", "layer_norm_eps"),
-];
-
-/// GPT-2 with its language-model head.
-pub const GPT2: Model = Model {
-    case: "gpt2",
-    file: "gpt2",
-    name: "Gpt2",
-    config: &[
-        ("vocab", "vocab_size"),
-        ("context", "n_positions"),
-        ("width", "n_embd"),
-        ("depth", "n_layer"),
-        ("heads", "n_head"),
-        ("epsilon", "layer_norm_epsilon"),
-    ],
-    classes: None,
-};
-
-/// LLaMA with its language-model head.
-pub const LLAMA: Model = Model {
-    case: "llama",
-    file: "llama",
-    name: "Llama",
-    config: &[
-        ("vocab", "vocab_size"),
-        ("width", "hidden_size"),
-        ("depth", "num_hidden_layers"),
-        ("heads", "num_attention_heads"),
-        ("groups", "num_key_value_heads"),
-        ("head_width", "head_dim"),
-        ("hidden", "intermediate_size"),
-        ("epsilon", "rms_norm_eps"),
-    ],
-    classes: None,
-};
-
-/// BERT with the head that predicts masked tokens.
-pub const MASKED: Model = Model { case: "bert-mlm", file: "bert", name: "BertMaskedLm", config: BERT, classes: None };
-
-/// BERT with the head that classifies.
-pub const CLASSIFIER: Model =
-    Model { case: "bert-classify", file: "bert", name: "BertClassifier", config: BERT, classes: Some(3) };
-
-impl Model {
-    /// The file of the library, which is a specification by itself.
-    pub fn path(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../stdlib/{}.weft", self.file))
+/// Computes the function on a case's inputs. Those that it could do without and that the case does not give are as large as the first.
+///
+/// # Errors
+/// The inputs do not fit.
+pub fn compute(engine: &mut dyn Engine, inputs: &Tensors) -> Result<Tensors> {
+    let program = Program::with_options("forward");
+    let given: Vec<String> = inputs.iter().map(|(name, _)| name.clone()).collect();
+    let mut all = inputs.clone();
+    for name in engine.takes(&program)?.into_iter().filter(|name| !given.contains(name)) {
+        let shape =
+            inputs.iter().find(|(name, _)| name == "input_ids").map(|(_, ids)| ids.shape.clone()).unwrap_or_default();
+        let none = vec![0; shape.iter().product()];
+        all.push((name, Tensor::i64(&shape, none)?));
     }
-
-    /// The configuration that a case's `config.json` says.
-    ///
-    /// # Errors
-    /// It lacks something.
-    pub fn settings(&self, case: &Case) -> Result<Vec<(String, Setting)>> {
-        let mut settings = case.settings(self.config)?;
-        settings.extend(self.classes.map(|n| ("classes".to_string(), Setting::Int(n))));
-        Ok(settings)
-    }
-
-    /// The function under transformers' names.
-    pub fn subject(&self) -> Subject {
-        Subject::Model(self.name.into(), Some(Some("transformers".into())))
-    }
+    engine.run(&program, &all, &Specials { given, ..Specials::default() })
 }

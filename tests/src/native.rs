@@ -54,6 +54,11 @@ impl Engine for Native {
         run(&mut self.machine, program, inputs, specials)
     }
 
+    fn takes(&self, program: &str) -> Result<Vec<String>> {
+        let inputs = self.machine.program(program)?.inputs.iter();
+        Ok(inputs.map(|port| port.name.clone()).filter(|name| !name.starts_with('$')).collect())
+    }
+
     fn save(&self, layout: &str) -> Result<Tensors> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("weights.safetensors");

@@ -114,6 +114,9 @@ fn special(name: &str, specials: &Specials) -> Result<f64> {
         "step" => specials.step as f64,
         "seed" => (specials.seed as u32 as i32).into(),
         "micro" => specials.micro as f64,
+        name if name.starts_with("given.") => {
+            f64::from(u8::from(specials.given.iter().any(|given| name.strip_prefix("given.") == Some(given))))
+        }
         total => specials.totals.get(total).with_context(|| format!("nothing supplies `{total}`"))?,
     })
 }
@@ -177,6 +180,11 @@ impl Engine for Oracle {
         }
         self.slots.extend(updates);
         Ok(results)
+    }
+
+    fn takes(&self, program: &str) -> Result<Vec<String>> {
+        let ports = self.program(program)?.inputs.iter().filter(|input| input.source == Source::Port);
+        Ok(ports.map(|input| input.name.clone()).collect())
     }
 
     fn save(&self, layout: &str) -> Result<Tensors> {

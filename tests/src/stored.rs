@@ -20,6 +20,7 @@ pub struct Whole {
 
 /// Calls `each` with every element's place in the parameter and in the stored tensor.
 fn places(shape: &[usize], stored: &StoredTensor, mut each: impl FnMut(usize, usize)) {
+    let shape = &shape[shape.len() - stored.strides.len()..];
     let size: usize = shape.iter().product();
     for element in 0..size {
         let (mut rest, mut at) = (element, stored.offset as usize);

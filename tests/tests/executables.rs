@@ -13,7 +13,7 @@ use weft_dsl::elaborate::Setting;
 use weft_runtime::tensor::Tensor;
 use weft_runtime::weights::read_tensors;
 use weft_tests::engine::{Engine, shown, specification};
-use weft_tests::models::{CLASSIFIER, GPT2, LLAMA, MASKED, Model};
+use weft_tests::models::imported;
 use weft_tests::native::Native;
 use weft_tests::reference::{Case, Tensors};
 
@@ -56,43 +56,20 @@ impl Built {
     }
 }
 
-fn computes(model: &Model) {
-    let case = Case::open(model.case).unwrap();
-    let specification = specification(&model.path()).unwrap_or_else(|e| panic!("{e:#}"));
-    let built = Built::new(&specification, &model.subject(), model.settings(&case).unwrap());
-    let (weights, inputs, output) =
-        (case.path("model.safetensors"), case.path("inputs.safetensors"), built.path("out.safetensors"));
-    built.run(&[
-        "run".as_ref(),
-        "transformers".as_ref(),
-        "--weights".as_ref(),
-        weights.as_ref(),
-        "--inputs".as_ref(),
-        inputs.as_ref(),
-        "--output".as_ref(),
-        output.as_ref(),
-    ]);
-    case.check(&read_tensors(&output).unwrap()).unwrap_or_else(|e| panic!("{}:\n{e:#}", model.case));
+fn computes(name: &str) {
+    let case = Case::open(name).unwrap();
+    let (specification, subject) = imported(&case).unwrap_or_else(|e| panic!("{e:#}"));
+    let built = Built::new(&specification, &subject, Vec::new());
+    let (inputs, output) = (case.path("inputs.safetensors"), built.path("out.safetensors"));
+    built.run(&["run".as_ref(), "--inputs".as_ref(), inputs.as_ref(), "--output".as_ref(), output.as_ref()]);
+    case.check(&read_tensors(&output).unwrap()).unwrap_or_else(|e| panic!("{name}:\n{e:#}"));
 }
 
 #[test]
-fn gpt2() {
-    computes(&GPT2);
-}
-
-#[test]
-fn llama() {
-    computes(&LLAMA);
-}
-
-#[test]
-fn bert_masked() {
-    computes(&MASKED);
-}
-
-#[test]
-fn bert_classifier() {
-    computes(&CLASSIFIER);
+fn every_case() {
+    for name in ["gpt2", "llama", "bert-mlm", "bert-classify", "bloom", "t5", "bart", "electra-rtd", "switch", "mixtral"] {
+        computes(name);
+    }
 }
 
 fn metrics(folder: &Path, name: &str) -> Vec<f64> {

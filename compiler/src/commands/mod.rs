@@ -15,6 +15,8 @@ mod fmt;
 
 mod graph;
 
+mod import;
+
 mod info;
 
 mod new;
@@ -87,6 +89,9 @@ enum Command {
     /// Make an executable that stands alone
     #[command(after_help = build::EXAMPLE)]
     Build(build::BuildArgs),
+    /// Make a specification of a model that others publish
+    #[command(after_help = import::EXAMPLE)]
+    Import(import::ImportArgs),
     /// Show the kernels that a specification becomes
     #[command(after_help = graph::EXAMPLE)]
     Graph(graph::GraphArgs),
@@ -122,6 +127,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Command::Bench(args) => run::bench(args),
         Command::Test(args) => test::test(args),
         Command::Build(args) => build::build(args),
+        Command::Import(args) => import::import(args),
         Command::Graph(args) => graph::graph(args),
         Command::Info(args) => info::info(args),
         Command::Explain(args) => explain::explain(args),
@@ -146,6 +152,7 @@ impl Command {
             Command::Bench(args) => Shown { json: args.json, color: args.runtime.common.color },
             Command::Test(args) => args.shown(),
             Command::Build(args) => args.shown.clone(),
+            Command::Import(args) => args.shown.clone(),
             Command::Graph(args) => args.shown.clone(),
             Command::Info(args) => args.shown.clone(),
             Command::Explain(args) => args.shown.clone(),

@@ -56,19 +56,27 @@ pub fn model(
     host: &dyn Host,
     only: Option<Option<&str>>,
 ) -> Result<Model> {
+    let mut whole = parameters_of(program, name, settings, host)?;
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let model = session.model(name, settings)?;
-    let parameters = parameters(&model.parameters, session.emit());
-    let layouts = session.weights(&model)?;
     let wanted = |function: Option<&str>| only.is_none_or(|only| only == function);
-    let mut functions = functions(&session, &model, &wanted, &mut |function, options| {
+    whole.functions = functions(&session, &model, &wanted, &mut |function, options| {
         let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
         let model = session.model(name, settings)?;
         called(session, &model, function, options)
     })?;
-    let (derived, no_decode) = decode::decoding(&functions);
-    functions.extend(derived);
-    Ok(Model { name: name.into(), parameters, functions, no_decode, layouts })
+    let (derived, no_decode) = decode::decoding(&whole.functions);
+    whole.functions.extend(derived);
+    Ok(Model { no_decode, ..whole })
+}
+
+/// A model with its parameters alone.
+pub fn parameters_of(program: &Program, name: &str, settings: &[(String, Setting)], host: &dyn Host) -> Result<Model> {
+    let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
+    let model = session.model(name, settings)?;
+    let parameters = parameters(&model.parameters, session.emit());
+    let layouts = session.weights(&model)?;
+    Ok(Model { name: name.into(), parameters, functions: Vec::new(), no_decode: None, layouts })
 }
 
 /// Lowers the wanted functions of a model, each in a session of its own; one with optional arguments once more with these.

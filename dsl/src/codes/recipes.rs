@@ -169,4 +169,22 @@ pub(super) const CODES: &[Code] = &[
         wrong: "test \"thirds\" {\n  assert 1.0 / 3 == 0.333\n}",
         right: "test \"thirds\" {\n  assert near(1.0 / 3, 0.333, 1e-3)\n}",
     },
+    Code {
+        code: "W0520",
+        title: "a block whose names are said nowhere",
+        explanation: "`encoder <- \"bert\"` in `weights other for …` takes the names from the block's own `weights other for Encoder`. \
+                      Without one, say the tensors between braces, or the axes of the one tensor.",
+        wrong: "block B {\n  param w: [] ~ zeros\n}\nmodel M {\n  b = B()\n  fn () -> [] = b.w\n}\n\
+                weights other for M {\n  b <- \"b\"\n}",
+        right: "block B {\n  param w: [] ~ zeros\n}\nmodel M {\n  b = B()\n  fn () -> [] = b.w\n}\n\
+                weights other for B {\n  w <- \"w\" as []\n}\nweights other for M {\n  b <- \"b\"\n}",
+    },
+    Code {
+        code: "W0521",
+        title: "a text that a table does not have",
+        explanation: "A `table` says what texts stand for, such as the names that files have for functions. It knows those alone that are \
+                      written in it.",
+        wrong: "table shapes { \"round\": tanh }\nfn f(x: [..r]) -> [..r] = shapes(\"flat\")(x)",
+        right: "table shapes { \"round\": tanh }\nfn f(x: [..r]) -> [..r] = shapes(\"round\")(x)",
+    },
 ];

@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::emit::Emit;
 use crate::span::Span;
 
+use super::make::joined;
 use super::nearest::{list, nearest, suggest};
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{Scope, Value};
@@ -37,11 +38,7 @@ impl<'p, E: Emit> Session<'p, E> {
             };
             let member = self.member.clone();
             if let (Some(at), Some(path)) = (at, &member) {
-                self.member = Some(if path.is_empty() {
-                    params[at].name.node.clone()
-                } else {
-                    format!("{path}.{}", params[at].name.node)
-                });
+                self.member = Some(joined(path, &params[at].name.node));
             }
             let value = self.eval_or_unknown(&arg.value, scope);
             self.member = member;
@@ -105,6 +102,7 @@ impl<'p, E: Emit> Session<'p, E> {
     ) -> Done<Names<'p, E>> {
         let slots = self.matched(params, args, caller, &[], span)?;
         let scope = Scope::within(home);
+        self.member = None;
         self.bind_configuration(params, slots, &scope, span)?;
         Ok(scope)
     }
@@ -118,10 +116,14 @@ impl<'p, E: Emit> Session<'p, E> {
         span: Span,
     ) -> Done<()> {
         let mut fine = Ok(());
+        let path = self.member.clone();
         for (param, slot) in params.iter().zip(slots) {
             let (value, place) = match (slot, &param.default) {
                 (Some(given), _) => given,
-                (None, Some(default)) => (self.eval_or_unknown(default, scope), default.span),
+                (None, Some(default)) => {
+                    self.member = path.as_ref().map(|path| joined(path, &param.name.node));
+                    (self.eval_or_unknown(default, scope), default.span)
+                }
                 (None, None) => {
                     fine = Err(self.missing(param, "this", span));
                     continue;

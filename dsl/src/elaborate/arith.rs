@@ -4,10 +4,10 @@ use crate::ast::BinaryOp;
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::{Elementwise, Signature};
 use crate::emit::Emit;
-use crate::op::Op;
+use crate::op::{Number, Op};
 use crate::size::{DivideError, Size};
 use crate::span::Span;
-use crate::types::{Elem, Type};
+use crate::types::{Axis, Elem, Type};
 
 use super::session::{Done, Reported, Session, Val};
 use super::value::{Tensor, Value};
@@ -21,6 +21,10 @@ impl<'p, E: Emit> Session<'p, E> {
         b: (Val<'p, E>, Span),
         span: Span,
     ) -> Done<Val<'p, E>> {
+        if let (Value::Text(x), Value::Text(y), BinaryOp::Eq | BinaryOp::Ne) = (&a.0, &b.0, op) {
+            let equal = x.as_ref().zip(y.as_ref()).map(|(x, y)| (x == y) == (op == BinaryOp::Eq));
+            return Ok(Value::Bool(equal));
+        }
         let row = match op {
             BinaryOp::Where => return self.masked(a, b, span),
             BinaryOp::Otherwise => return self.otherwise(a, b, span),
@@ -47,6 +51,10 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn map(&mut self, op: Elementwise, operands: &[(Val<'p, E>, Span)], span: Span) -> Done<Val<'p, E>> {
         if operands.iter().any(|(v, _)| matches!(v, Value::Unknown)) {
             return Err(Reported);
+        }
+        // What a file lacks leaves nothing of what is computed from it.
+        if let Some((absent, _)) = operands.iter().find(|(v, _)| matches!(v, Value::Absent(_))) {
+            return Ok(absent.clone());
         }
         if operands.iter().all(|(v, _)| matches!(v, Value::Int(_) | Value::Float(_) | Value::Bool(_)))
             && let Some(value) = self.configuration(op, operands, span)?
@@ -123,7 +131,7 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// A whole number as an index into an axis.
-    pub(crate) fn constant_index(&mut self, n: &Size, axis: crate::types::Axis, span: Span) -> Done<E::Value> {
+    pub(crate) fn constant_index(&mut self, n: &Size, axis: Axis, span: Span) -> Done<E::Value> {
         let size = self.size_of(&[axis]);
         let name = self.name_of(axis);
         if let Some(known) = n.known().filter(|&known| known < 0) {
@@ -180,6 +188,34 @@ impl<'p, E: Emit> Session<'p, E> {
         let mask = Value::Tensor(Tensor { value: mask, mask: None });
         let value = Value::Tensor(Tensor { value: tensor.value, mask: None });
         self.map(Elementwise::SELECT, &[(mask, at), (value, at), (other, other_at)], span)
+    }
+
+    /// The value with further axes, along which it is constant.
+    pub(crate) fn spread(&mut self, value: &E::Value, axes: &[Axis]) -> E::Value {
+        let ty = self.emit.type_of(value);
+        let missing: Vec<_> = axes.iter().copied().filter(|&a| !ty.has(a)).collect();
+        if missing.is_empty() {
+            return value.clone();
+        }
+        let (unit, op, elem) = match ty.elem {
+            Elem::Float => (1.0, Elementwise::MUL, Elem::Float),
+            Elem::Int | Elem::Index(_) => (1.0, Elementwise::MUL, Elem::Int),
+            Elem::Bool => (1.0, Elementwise::AND, Elem::Bool),
+        };
+        let ones = self.sure(Op::Constant(Number(unit), elem, missing), &[]);
+        let spread = self.sure(Op::Map(op), &[value.clone(), ones]);
+        match ty.elem {
+            Elem::Index(_) => self.sure(Op::Cast(ty.elem), &[spread]),
+            _ => spread,
+        }
+    }
+
+    /// The value as floats.
+    pub(crate) fn as_float(&mut self, value: &E::Value) -> E::Value {
+        match self.emit.type_of(value).elem {
+            Elem::Float => value.clone(),
+            Elem::Int | Elem::Index(_) | Elem::Bool => self.sure(Op::Cast(Elem::Float), std::slice::from_ref(value)),
+        }
     }
 
     /// A tensor of truth values.

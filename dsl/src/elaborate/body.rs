@@ -200,26 +200,30 @@ impl<'p, E: Emit> Session<'p, E> {
                 Some(Value::Tensor(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Param(..))
             )
         });
-        let mut starts = Vec::new();
-        for name in &names {
-            let value = scope.get(name).unwrap_or(Value::Unknown);
-            starts.push(self.whole(&value, fold.span_of(name))?);
-        }
-        let template = repeated.template.clone();
-        let run = |session: &mut Self, inner: &Names<'p, E>| -> Done<Vec<E::Value>> {
-            inner.set(&fold.var.node, Value::Instance(template.clone()));
-            session.body(&fold.body, inner)?;
-            names
-                .iter()
-                .map(|name| {
-                    let value = inner.get(name).unwrap_or(Value::Unknown);
-                    session.whole(&value, fold.span_of(name))
-                })
-                .collect()
+        let values = |session: &mut Self, scope: &Names<'p, E>| -> Done<Vec<E::Value>> {
+            let value = |name: &String| scope.get(name).unwrap_or(Value::Unknown);
+            names.iter().map(|name| session.whole(&value(name), fold.span_of(name))).collect()
         };
-        let (results, _) = self.looped(repeated.axis, &names, starts, &[], scope, fold.var.span, &run)?;
-        for (name, value) in names.iter().zip(results) {
-            scope.set(name, plain(value));
+        for run in &repeated.runs {
+            let starts = values(self, scope)?;
+            let step = |session: &mut Self, inner: &Names<'p, E>| -> Done<Vec<E::Value>> {
+                for block in &run.blocks {
+                    let own = Scope::within(inner);
+                    own.set(&fold.var.node, Value::Instance(block.clone()));
+                    session.body(&fold.body, &own)?;
+                    for (name, value) in names.iter().zip(values(session, &own)?) {
+                        inner.set(name, plain(value));
+                    }
+                }
+                values(session, inner)
+            };
+            let results = match run.axis {
+                Some(axis) => self.looped(axis, &names, starts, &[], scope, fold.var.span, &step)?.0,
+                None => step(self, &Scope::within(scope))?,
+            };
+            for (name, value) in names.iter().zip(results) {
+                scope.set(name, plain(value));
+            }
         }
         Ok(())
     }

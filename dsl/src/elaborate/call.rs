@@ -63,6 +63,13 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
             },
             Value::Maker(block) => self.make_member(block, args, scope, span),
+            Value::Table(table, file) => match args {
+                [Arg { name: None, value }] => {
+                    let key = self.eval(value, scope)?;
+                    self.in_table(table, file, &key, span)
+                }
+                _ => Err(self.error("W0108", "a table is asked for one text", span, "")),
+            },
             Value::Empty => self.through_empty(args, scope, span),
             Value::Item(ItemKind::Schedule(def), file) => {
                 let root = self.roots[file.0 as usize].clone();

@@ -66,23 +66,26 @@ impl Program {
     fn check_concrete(&self, item: &Item) -> Vec<Diagnostic> {
         let mut session = Session::start(self, TypesOnly::default(), Some(true), &AnyData, false);
         let result = match &item.kind {
-            ItemKind::Weights(weights) => match self.item(FileId(0), &weights.model.node) {
-                Some((_, ItemKind::Block(block))) => {
-                    // Any number does for what has no default: the names and axes are checked, not the sizes.
-                    let open = block.params.iter().filter(|p| p.default.is_none());
-                    let settings: Vec<_> = open.map(|p| (p.name.node.clone(), Setting::Int(2))).collect();
-                    match session.model(&block.name.node, &settings) {
-                        Ok(model) => session.weights(&model).map(drop),
-                        Err(_) => Ok(()),
+            ItemKind::Weights(weights) => {
+                match weights.model.as_ref().map(|model| (model, self.item(FileId(0), &model.node))) {
+                    None => Ok(()),
+                    Some((_, Some((_, ItemKind::Block(block))))) => {
+                        // Any number does for what has no default: the names and axes are checked, not the sizes.
+                        let open = block.params.iter().filter(|p| p.default.is_none());
+                        let settings: Vec<_> = open.map(|p| (p.name.node.clone(), Setting::Int(2))).collect();
+                        match session.model(&block.name.node, &settings) {
+                            Ok(model) => session.weights(&model).map(drop),
+                            Err(_) => Ok(()),
+                        }
+                    }
+                    Some((model, _)) => {
+                        let message = format!("there is no model `{}`", model.node);
+                        let names = self.models();
+                        let d = Diagnostic::error("W0104", message, model.span, "no such model");
+                        Err(vec![suggest(d, model.span, nearest(&model.node, names.into_iter()))])
                     }
                 }
-                _ => {
-                    let message = format!("there is no model `{}`", weights.model.node);
-                    let names = self.models();
-                    let d = Diagnostic::error("W0104", message, weights.model.span, "no such model");
-                    Err(vec![suggest(d, weights.model.span, nearest(&weights.model.node, names.into_iter()))])
-                }
-            },
+            }
             ItemKind::Block(block) if block.is_model && block.params.iter().all(|p| p.default.is_some()) => {
                 session.model(&block.name.node, &[]).and_then(|model| {
                     for name in session.functions(&model) {
@@ -91,6 +94,9 @@ impl Program {
                     Ok(())
                 })
             }
+            ItemKind::Made(made) => session.model(&made.name.node, &[]).and_then(|model| {
+                session.functions(&model).iter().try_for_each(|name| session.call(&model, name.as_deref()).map(drop))
+            }),
             ItemKind::Test(test) => session.test(test).map(drop),
             _ => Ok(()),
         };
@@ -162,7 +168,17 @@ impl<'p> Checker<'p> {
             ItemKind::Train(def) => {
                 self.check_train(def, file)?;
             }
-            ItemKind::Weights(_) => {}
+            ItemKind::Weights(weights) => self.reads_configuration(weights, file)?,
+            ItemKind::Made(made) => {
+                self.member = Some(String::new());
+                self.eval(&made.value, &root)?;
+                self.made_entries(made)?;
+            }
+            ItemKind::Table(table) => {
+                for (_, value) in &table.rows {
+                    self.eval(value, &root)?;
+                }
+            }
             ItemKind::Test(test) => {
                 self.examined(test, file)?;
             }

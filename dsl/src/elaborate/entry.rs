@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::ast::{AxisTerm, Block, Fn, ItemKind, Param, ParamType, ResultType, TensorType};
+use crate::ast::{AxisTerm, Block, Expr, Fn, ItemKind, Param, ParamType, ResultType, TensorType};
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::Elementwise;
 use crate::emit::Emit;
@@ -43,6 +43,9 @@ impl<'p, E: Emit> Session<'p, E> {
 
     fn model_named(&mut self, name: &str, settings: &[(String, Setting)]) -> Done<ModelRef<'p, E::Value>> {
         let program = self.program;
+        if let Some((_, ItemKind::Made(made))) = program.item(FileId(0), name) {
+            return self.made_as(name, &made.value, settings);
+        }
         let (file, def) = match program.item(FileId(0), name) {
             Some((file, ItemKind::Block(def))) => (file, def),
             _ => {
@@ -64,6 +67,27 @@ impl<'p, E: Emit> Session<'p, E> {
         let first = self.parameters.len();
         let instance = self.make(BlockRef { file, def }, slots, Vec::new(), String::new(), def.name.span)?;
         Ok(ModelRef { name: name.to_owned(), instance, parameters: self.parameters[first..].to_vec() })
+    }
+
+    /// A model that is another with configuration.
+    fn made_as(&mut self, name: &str, value: &'p Expr, settings: &[(String, Setting)]) -> Done<ModelRef<'p, E::Value>> {
+        let first = self.parameters.len();
+        let root = self.roots[0].clone();
+        self.member = Some(String::new());
+        self.overrides = settings.to_vec();
+        let made = self.eval(value, &root);
+        self.member = None;
+        self.overrides.clear();
+        match made? {
+            Value::Instance(instance) => {
+                self.settings(instance.block.def, settings)?;
+                Ok(ModelRef { name: name.to_owned(), instance, parameters: self.parameters[first..].to_vec() })
+            }
+            other => {
+                let d = Diagnostic::error("W0405", format!("`{name}` is {}, not a model", other.kind()), value.span, "");
+                Err(self.report(d.help("write what makes one: `model Small = Name(width: 64)`")))
+            }
+        }
     }
 
     fn settings(&mut self, def: &'p Block, settings: &[(String, Setting)]) -> Done<Vec<Option<Given<'p, E::Value>>>> {
@@ -213,6 +237,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 )),
             };
             match value {
+                Ok(Value::Axis(axes)) if symbolic => {
+                    self.open_sizes.extend(axes.iter().copied());
+                    scope.set_axis(&param.name.node, axes, param.name.span);
+                }
                 Ok(Value::Axis(axes)) => scope.set_axis(&param.name.node, axes, param.name.span),
                 Ok(value) => scope.set(&param.name.node, value),
                 Err(Reported) => scope.set(&param.name.node, Value::Unknown),

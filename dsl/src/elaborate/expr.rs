@@ -12,7 +12,8 @@ use crate::span::FileId;
 use super::nearest::{nearest, suggest};
 use super::primitive;
 use super::session::{Done, Names, Reported, Session, Val};
-use super::value::{BlockRef, FnValue, Repeated, Value};
+use super::value::{BlockRef, FnValue, Instance, Value};
+use super::weights::value_of;
 
 impl<'p, E: Emit> Session<'p, E> {
     /// The value of an expression.
@@ -56,6 +57,14 @@ impl<'p, E: Emit> Session<'p, E> {
             ExprKind::Binary(BinaryOp::Mul, block, times) if self.makes_block(block, scope) => {
                 self.repeat(block, times, scope)
             }
+            ExprKind::Binary(BinaryOp::Otherwise, a, b) => match self.eval(a, scope)? {
+                Value::Absent(_) => self.eval(b, scope),
+                left @ (Value::Tensor(_) | Value::Param(..)) => {
+                    let right = self.eval(b, scope)?;
+                    self.binary(BinaryOp::Otherwise, (left, a.span), (right, b.span), span)
+                }
+                whole => Ok(whole),
+            },
             ExprKind::Binary(op, a, b) => {
                 let left = self.eval(a, scope);
                 let right = self.eval(b, scope);
@@ -82,18 +91,20 @@ impl<'p, E: Emit> Session<'p, E> {
                     None => Ok(Value::Tuple(values)),
                 }
             }
+            ExprKind::List(items) => Ok(Value::List(items.iter().map(|e| self.eval_or_unknown(e, scope)).collect())),
             ExprKind::If(cond, yes, no) => {
                 let known = self.condition(cond, scope)?;
                 match known {
                     Some(true) => self.eval(yes, scope),
                     Some(false) => self.eval(no, scope),
                     None => {
-                        let yes = self.eval_or_unknown(yes, scope);
-                        let no = self.eval_or_unknown(no, scope);
+                        let yes = self.assuming(cond, true, scope, |session| session.eval_or_unknown(yes, scope));
+                        let no = self.assuming(cond, false, scope, |session| session.eval_or_unknown(no, scope));
                         Ok(self.merged(yes, no))
                     }
                 }
             }
+            ExprKind::For(name, over, body) => self.series(name, over, body, scope),
             ExprKind::Scan(scan) => self.scan(scan, scope, span),
         }
     }
@@ -149,6 +160,8 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 root.own(&decl.name.node)?
             }
+            ItemKind::Made(made) => return self.eval(&made.value, &root).ok(),
+            ItemKind::Table(table) => Value::Table(table, home),
             ItemKind::Objective(_) | ItemKind::Optimizer(_) | ItemKind::Schedule(_) => Value::Item(kind, home),
             ItemKind::Use(_) | ItemKind::Train(_) | ItemKind::Weights(_) | ItemKind::Test(_) => return None,
         })
@@ -175,7 +188,15 @@ impl<'p, E: Emit> Session<'p, E> {
                 names.sort();
                 names
             }
-            Value::Repeated(repeated) => return self.field(&Value::Instance(repeated.template.clone()), name, base),
+            Value::Absent(path) => return Ok(Value::Absent(format!("{path}.{}", name.node).into())),
+            Value::Theirs(path, field) => {
+                return Ok(value_of(&format!("{path}.{}", name.node), field.at(&name.node)));
+            }
+            Value::Repeated(repeated) => {
+                let has = |block: &&Rc<Instance<'p, E::Value>>| block.scope.own(&name.node).is_some();
+                let block = repeated.blocks().find(has).or_else(|| repeated.blocks().next()).ok_or(Reported)?;
+                return self.field(&Value::Instance(block.clone()), name, base);
+            }
             Value::Data(data) => match name.node.as_str() {
                 "vocab" => return self.vocabulary(data, name.span),
                 "held_out" => return Ok(Value::Primitive("held_out")),
@@ -215,6 +236,31 @@ impl<'p, E: Emit> Session<'p, E> {
         }
     }
 
+    /// Walks a branch that is taken where a condition is so: sizes that it compares may be known to be equal there.
+    pub(crate) fn assuming<T>(
+        &mut self,
+        cond: &'p Expr,
+        holds: bool,
+        scope: &Names<'p, E>,
+        walk: impl FnOnce(&mut Self) -> T,
+    ) -> T {
+        let ExprKind::Binary(op @ (BinaryOp::Eq | BinaryOp::Ne), a, b) = &*cond.node else { return walk(self) };
+        let sizes = ((*op == BinaryOp::Eq) == holds).then(|| (self.eval(a, scope), self.eval(b, scope)));
+        let Some((Ok(Value::Int(a)), Ok(Value::Int(b)))) = sizes else { return walk(self) };
+        let variables = a.variables();
+        let [variable] = variables.as_slice() else { return walk(self) };
+        if a != Size::var(variable) || b.variables().contains(variable) {
+            return walk(self);
+        }
+        let put = |name: &str| (*name == **variable).then(|| b.clone());
+        let mut before: Vec<Size> = self.emit.axes().iter().map(|(_, info)| info.size.clone()).collect();
+        self.emit.axes().resize(&mut |size| size.substitute(&put).unwrap_or_else(|_| size.clone()));
+        let walked = walk(self);
+        before.reverse();
+        self.emit.axes().resize(&mut |size| before.pop().unwrap_or_else(|| size.clone()));
+        walked
+    }
+
     /// One value for both branches of a condition that is not known.
     pub(crate) fn merged(&mut self, a: Val<'p, E>, b: Val<'p, E>) -> Val<'p, E> {
         match (&a, &b) {
@@ -228,35 +274,6 @@ impl<'p, E: Emit> Session<'p, E> {
             (Value::Tensor(_) | Value::Fn(_) | Value::Primitive(_) | Value::Instance(_), _) => a,
             (_, Value::Tensor(_)) => b,
             _ => a,
-        }
-    }
-
-    /// Whether the expression makes a block, so that `* n` repeats it.
-    pub(crate) fn makes_block(&mut self, expr: &'p Expr, scope: &Names<'p, E>) -> bool {
-        let ExprKind::Call(callee, _) = &*expr.node else { return false };
-        let ExprKind::Name(name) = &*callee.node else { return false };
-        let value = scope.get(name).or_else(|| self.top(scope.file, name));
-        matches!(value, Some(Value::Maker(_)))
-    }
-
-    /// `Layer(feature) * depth`
-    fn repeat(&mut self, block: &'p Expr, times: &'p Expr, scope: &Names<'p, E>) -> Done<Val<'p, E>> {
-        let size = self.size_value(times, scope)?;
-        let path = self.member.clone().unwrap_or_default();
-        let name = path.rsplit('.').next().unwrap_or_default().to_owned();
-        let axis = self.emit.axes().fresh(&name, size, false);
-        self.stack.push(axis);
-        if let Some(member) = &mut self.member {
-            member.push_str(".{}");
-        }
-        let made = self.eval(block, scope);
-        self.stack.pop();
-        if self.member.is_some() {
-            self.member = Some(path);
-        }
-        match made? {
-            Value::Instance(template) => Ok(Value::Repeated(Rc::new(Repeated { template, axis }))),
-            other => Ok(other),
         }
     }
 }

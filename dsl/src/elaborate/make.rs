@@ -65,8 +65,10 @@ impl<'p, E: Emit> Session<'p, E> {
             ));
         }
         let scope = Scope::within(&self.roots[block.file.0 as usize].clone());
-        let member = self.member.take();
+        // Blocks that defaults make are members too.
+        let member = self.member.replace(path.clone());
         let bound = self.bind_configuration(&def.params, slots, &scope, span);
+        self.member = None;
         for param in &def.params {
             let axes = match scope.own(&param.name.node) {
                 Some(Value::Axis(axes)) => axes,

@@ -53,6 +53,7 @@ mod make;
 mod primitive;
 mod recipe;
 mod reduce;
+mod repeat;
 mod results;
 mod slots;
 mod objective;
@@ -73,6 +74,7 @@ pub use program::Program;
 pub use session::Session;
 pub use train::Recipe;
 pub use types_only::TypesOnly;
+pub use weights::{Field, Imported, Unfit, fields_of_files};
 
 #[cfg(test)]
 mod tests;

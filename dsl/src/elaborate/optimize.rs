@@ -100,7 +100,7 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         if found.is_empty() && !parameters.is_empty() {
             let text = self.program.sources().text(span).to_owned();
-            let shown: Vec<String> = parameters.iter().map(|p| p.path.replace("{}", "*")).collect();
+            let shown: Vec<String> = parameters.iter().map(|p| starred(&p.path)).collect();
             let mut d = Diagnostic::error("W0507", "no parameter is meant by this", span, "matches nothing");
             match nearest(&text, shown.iter().map(String::as_str)) {
                 Some(near) => d = d.fix(span, near.clone(), format!("did you mean `{near}`?")),
@@ -236,4 +236,10 @@ fn matches(pattern: &PathPattern, path: &str) -> bool {
             PathPart::Any(_) => true,
             PathPart::Alternatives(names, _) => names.iter().any(|n| n.node == name),
         })
+}
+
+/// A path with `*` for the places of repeated blocks.
+fn starred(path: &str) -> String {
+    let part = |part| if super::weights::is_place(part) { "*" } else { part };
+    path.split('.').map(part).collect::<Vec<_>>().join(".")
 }

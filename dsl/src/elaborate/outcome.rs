@@ -212,13 +212,13 @@ pub struct Settings {
     pub checkpoint_every: i64,
 }
 
-/// A tensor of somebody else's file, for one repetition of a parameter: element `(i₀ …)` of the parameter's declared axes is the
-/// stored row-major element at `offset + Σ iₐ · strides[a]`.
+/// A tensor of somebody else's file, for one piece of a parameter: element `(i₀ …)` of the piece is the stored row-major element at
+/// `offset + Σ iₐ · strides[a]`. The axes of a piece are the last of the parameter's, as many as there are strides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredTensor {
     /// The parameter's path, with `{}` for repetitions.
     pub path: String,
-    /// Which repetition, row-major over the parameter's stack.
+    /// Which piece, row-major over the parameter's stack and the axes before those of a piece.
     pub index: u64,
     /// The stored tensor's name.
     pub name: String,
@@ -226,7 +226,7 @@ pub struct StoredTensor {
     pub shape: Vec<u64>,
     /// First element.
     pub offset: u64,
-    /// One for each axis of the parameter.
+    /// One for each axis of a piece.
     pub strides: Vec<u64>,
 }
 
@@ -235,10 +235,10 @@ pub struct StoredTensor {
 pub struct LayoutOut {
     /// Its name.
     pub name: String,
-    /// Our configuration's name, theirs.
-    pub config: Vec<(String, String)>,
-    /// What their configuration must say.
-    pub require: Vec<(String, Setting)>,
-    /// Every parameter's place, one entry for each repetition.
+    /// Every parameter's place, one entry for each tensor that holds some of it.
     pub tensors: Vec<StoredTensor>,
+    /// Tensors that a file may hold besides, each with the one that it must be equal to.
+    pub copies: Vec<(String, String)>,
+    /// Tensors that a file may hold and that are no parameters; `*` stands for anything.
+    pub ignored: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! The primitive operations by name, and those that have no file of their own.
 
-use crate::ast::{Arg, AxisTerm, BracketEntry, Expr};
+use crate::ast::{Arg, AxisTerm, BracketEntry, Expr, ExprKind};
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::{Elementwise, TABLE};
 use crate::emit::{Emit, Start};
@@ -80,7 +80,11 @@ impl<'p, E: Emit> Session<'p, E> {
             "argmax" => return self.argmax(call),
             "top" => return self.top_of(call),
             "dot" => return self.dot(call),
-            "size" => return self.axes_argument(call).map(|axes| Value::Int(self.size_of(&axes))),
+            "size" => match self.number_of(call) {
+                Some(counted) => return Ok(counted),
+                None => return self.axes_argument(call).map(|axes| Value::Int(self.size_of(&axes))),
+            },
+            "index" if !bare => return self.as_index(call),
             "index" => {
                 let axes = self.axes_argument(call)?;
                 let axis = self.single(&axes, call.span, "`index`")?;
@@ -156,6 +160,34 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// `size(a)`, `index((a, b))`: the axes of the one argument.
+    /// `index[position](n)`: a whole number as an index, the nearest that there is.
+    fn as_index(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
+        let [BracketEntry::Axis(term)] = call.entries else {
+            return Err(self.error("W0309", "`index` takes one axis: `index[position](n)`", call.span, ""));
+        };
+        let axes = self.term(term, call.scope, &[])?;
+        let axis = self.single(&axes, call.span, "`index`")?;
+        let (value, span) = self.arguments(call, 1)?.remove(0);
+        let last = Value::Int(self.size_of(&[axis]) - Size::of(1));
+        let least = self.map(Elementwise::MIN, &[(value, span), (last, span)], call.span)?;
+        let least = self.map(Elementwise::MAX, &[(least, span), (Value::Int(Size::of(0)), span)], call.span)?;
+        let tensor = self.tensor(&least, call.span)?;
+        let value = self.op(Op::Cast(Elem::Index(axis)), &[tensor.value], &[span, call.span])?;
+        Ok(Value::Tensor(Tensor { value, mask: tensor.mask }))
+    }
+
+    /// `size(id2label)`: how many a list, or fields of somebody else's configuration, are.
+    fn number_of(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Option<Val<'p, E>> {
+        let [Arg { name: None, value }] = call.args else { return None };
+        let ExprKind::Name(name) = &*value.node else { return None };
+        match call.scope.get(name)? {
+            Value::List(items) => Some(Value::Int(Size::of(items.len() as i64))),
+            Value::Theirs(_, fields) => Some(Value::Int(Size::of(fields.len() as i64))),
+            absent @ Value::Absent(_) => Some(absent),
+            _ => None,
+        }
+    }
+
     fn axes_argument(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Vec<Axis>> {
         match call.args {
             [Arg { name: None, value }] => self.axes_value(value, call.scope, &[]),
@@ -279,6 +311,9 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             (Value::Bool(b), Elem::Float) => return Ok(Value::Float(b.map(|b| if b { 1.0 } else { 0.0 }))),
             (Value::Bool(Some(b)), Elem::Int) => return Ok(Value::Int(Size::of(i64::from(*b)))),
+            (Value::Float(None), Elem::Int) if self.checking => {
+                return Ok(Value::Int(Size::var(self.program.sources().text(call.span))));
+            }
             (Value::Float(Some(f)), Elem::Int) => return Ok(Value::Int(Size::of(f.trunc() as i64))),
             (Value::Int(_), Elem::Int) | (Value::Float(_), Elem::Float) => return Ok(value),
             _ => {}

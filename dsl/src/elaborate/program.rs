@@ -146,6 +146,12 @@ impl Program {
         self.sources.get(file).is_some_and(|source| source.path.starts_with("std."))
     }
 
+    /// What a file goes by in `use`; nothing for the specification itself.
+    pub(crate) fn module(&self, file: FileId) -> String {
+        let path = self.sources.get(file).map_or("", |source| source.path.as_str());
+        path.strip_suffix(".weft").map_or(path.to_owned(), |path| path.replace('/', "."))
+    }
+
     /// Number of files.
     pub(crate) fn file_count(&self) -> usize {
         self.files.len()
@@ -166,6 +172,7 @@ impl Program {
     pub fn models(&self) -> Vec<&str> {
         let own = self.main_items(|kind| match kind {
             ItemKind::Block(block) if block.is_model => Some(&block.name),
+            ItemKind::Made(made) => Some(&made.name),
             _ => None,
         });
         let is_model =
@@ -200,7 +207,10 @@ fn shown_path(path: &[ast::Name]) -> String {
 /// The name that an item defines.
 pub(crate) fn name_of(kind: &ItemKind) -> Option<&ast::Name> {
     match kind {
-        ItemKind::Use(_) | ItemKind::Weights(_) | ItemKind::Test(_) => None,
+        ItemKind::Use(_) | ItemKind::Test(_) => None,
+        ItemKind::Weights(weights) => weights.model.is_none().then_some(&weights.name),
+        ItemKind::Made(made) => Some(&made.name),
+        ItemKind::Table(table) => Some(&table.name),
         ItemKind::Axis(axis) => Some(&axis.name),
         ItemKind::Fn(function) => function.name.as_ref(),
         ItemKind::Block(block) => Some(&block.name),

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use crate::ast;
 use crate::diagnostic::Diagnostic;
-use crate::elementwise::Elementwise;
 use crate::emit::{Emit, Parameter};
 use crate::op::{Misfit, Number, Op};
 use crate::size::Size;
@@ -352,6 +351,8 @@ impl<'p, E: Emit> Session<'p, E> {
                     Diagnostic::error("W0401", format!("a tensor is needed here, not {}", other.kind()), span, other.kind());
                 if matches!(other, Value::Fn(_)) {
                     d = d.help("call it; if it is called already, an axis that it needs could not be found here by name");
+                } else if matches!(other, Value::List(_)) {
+                    d = d.help("values along an axis are `stack[pair](a, b)`");
                 } else if matches!(other, Value::Axis(_)) {
                     d = d.help("`index(a)` is the tensor of an axis' positions, `size(a)` its length");
                 }
@@ -394,34 +395,6 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         self.seen(&value, span);
         value
-    }
-
-    /// The value with further axes, along which it is constant.
-    pub(crate) fn spread(&mut self, value: &E::Value, axes: &[Axis]) -> E::Value {
-        let ty = self.emit.type_of(value);
-        let missing: Vec<_> = axes.iter().copied().filter(|&a| !ty.has(a)).collect();
-        if missing.is_empty() {
-            return value.clone();
-        }
-        let (unit, op, elem) = match ty.elem {
-            Elem::Float => (1.0, Elementwise::MUL, Elem::Float),
-            Elem::Int | Elem::Index(_) => (1.0, Elementwise::MUL, Elem::Int),
-            Elem::Bool => (1.0, Elementwise::AND, Elem::Bool),
-        };
-        let ones = self.sure(Op::Constant(Number(unit), elem, missing), &[]);
-        let spread = self.sure(Op::Map(op), &[value.clone(), ones]);
-        match ty.elem {
-            Elem::Index(_) => self.sure(Op::Cast(ty.elem), &[spread]),
-            _ => spread,
-        }
-    }
-
-    /// The value as floats.
-    pub(crate) fn as_float(&mut self, value: &E::Value) -> E::Value {
-        match self.emit.type_of(value).elem {
-            Elem::Float => value.clone(),
-            Elem::Int | Elem::Index(_) | Elem::Bool => self.sure(Op::Cast(Elem::Float), std::slice::from_ref(value)),
-        }
     }
 
     /// Demands `size <= at_most`: checked now where both are known, left to the run otherwise.

@@ -38,7 +38,12 @@ pub(crate) fn defined_twice(item: &ItemKind, out: &mut Vec<Diagnostic>) {
             body(&def.body, out);
         }
         ItemKind::Test(def) => body(&def.body, out),
-        ItemKind::Use(_) | ItemKind::Axis(_) | ItemKind::Train(_) | ItemKind::Weights(_) => {}
+        ItemKind::Use(_)
+        | ItemKind::Axis(_)
+        | ItemKind::Made(_)
+        | ItemKind::Table(_)
+        | ItemKind::Train(_)
+        | ItemKind::Weights(_) => {}
     }
 }
 

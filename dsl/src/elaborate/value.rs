@@ -11,6 +11,7 @@ use crate::span::{FileId, Span};
 use crate::types::Axis;
 
 use super::outcome::{Data, Tokenizer};
+use super::weights::Field;
 
 /// A tensor: an emitted value, and where it counts.
 #[derive(Clone, Debug)]
@@ -54,6 +55,14 @@ pub enum Value<'p, V> {
     Record(Vec<(String, Value<'p, V>)>),
     /// Values in order.
     Tuple(Vec<Value<'p, V>>),
+    /// Configuration in order, such as one value for each layer.
+    List(Vec<Value<'p, V>>),
+    /// What texts stand for.
+    Table(&'p ast::Table, FileId),
+    /// Fields of somebody else's configuration, and their path.
+    Theirs(Rc<str>, Rc<Field>),
+    /// A field that somebody else's configuration lacks.
+    Absent(Rc<str>),
     /// A schedule with its configuration.
     Schedule(Rc<ScheduleValue<'p, V>>),
     /// A number given where a schedule is wanted: the same rate at each step.
@@ -95,6 +104,10 @@ impl<V> Value<'_, V> {
             Value::Start(_) => "a start of parameters",
             Value::Record(_) => "a record",
             Value::Tuple(_) => "several values",
+            Value::List(_) => "a list",
+            Value::Table(..) => "a table",
+            Value::Theirs(..) => "several fields",
+            Value::Absent(_) => "a field that the file lacks",
             Value::Schedule(_) | Value::Rate(_) => "a schedule",
             Value::Item(ast::ItemKind::Objective(_), _) | Value::Objective(..) => "an objective",
             Value::Optimizer(..) => "an optimizer",
@@ -167,13 +180,27 @@ pub struct Filler<'p, V> {
     pub span: Span,
 }
 
-/// A block repeated along an axis of its own: one instance stands for all.
+/// Blocks one after another.
 #[derive(Debug)]
 pub struct Repeated<'p, V> {
-    /// Stands for each repetition.
-    pub template: Rc<Instance<'p, V>>,
-    /// The axis of the repetition.
-    pub axis: Axis,
+    /// In order.
+    pub runs: Vec<Run<'p, V>>,
+}
+
+/// Blocks that follow one another: one instance of each stands for all its repetitions.
+#[derive(Debug)]
+pub struct Run<'p, V> {
+    /// In order.
+    pub blocks: Vec<Rc<Instance<'p, V>>>,
+    /// The axis of the repetition; none where they are there once.
+    pub axis: Option<Axis>,
+}
+
+impl<'p, V> Repeated<'p, V> {
+    /// Every block that is made.
+    pub fn blocks(&self) -> impl Iterator<Item = &Rc<Instance<'p, V>>> {
+        self.runs.iter().flat_map(|run| &run.blocks)
+    }
 }
 
 /// Names and what they stand for.

@@ -76,7 +76,15 @@ impl Formatter<'_> {
             ExprKind::Tuple(values) => {
                 self.list(values, |_, value| bytes(value.span), |this, value| this.expr(value), ROUND, place)
             }
+            ExprKind::List(values) => {
+                self.list(values, |_, value| bytes(value.span), |this, value| this.expr(value), SQUARE, place)
+            }
             ExprKind::If(cond, then, otherwise) => self.if_expr(cond, then, otherwise),
+            ExprKind::For(name, over, body) => {
+                let head = concat_docs![format!("for {} in ", name.node), self.expr(over), " "];
+                let braces = self.text.bracket_after(bytes(over.span).end);
+                concat_docs![head, self.branch(body, braces)]
+            }
             ExprKind::Scan(scan) => {
                 let mut parts = vec![Doc::Text(format!("scan[{}]", scan.axis.node))];
                 for (word, bindings) in [(" carry ", &scan.carry), (" over ", &scan.over)] {

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use crate::ast::{Block, If, Item, ItemKind, Member, Objective, Optimizer, Schedule, Use};
+use crate::ast::{Block, If, Item, ItemKind, Made, Member, Objective, Optimizer, Schedule, Table, Use};
 
 use super::Formatter;
 use super::doc::{Doc, concat_docs};
 use super::exprs::{names, tensor_type};
+use super::lists::CURLY;
 use super::text::bytes;
 
 impl Formatter<'_> {
@@ -17,9 +18,11 @@ impl Formatter<'_> {
             ItemKind::Axis(axis) => self.axis(axis),
             ItemKind::Fn(function) => self.function(function),
             ItemKind::Block(block) => self.block(block, place),
+            ItemKind::Made(made) => self.made(made),
             ItemKind::Objective(objective) => self.objective(objective, place),
             ItemKind::Optimizer(optimizer) => self.optimizer(optimizer, place),
             ItemKind::Schedule(schedule) => self.schedule(schedule, place),
+            ItemKind::Table(table) => self.table(table, place),
             ItemKind::Train(train) => self.train(train, place),
             ItemKind::Weights(weights) => self.weights(weights, place),
             ItemKind::Test(test) => {
@@ -28,6 +31,29 @@ impl Formatter<'_> {
                 concat_docs![format!("test {name} "), self.body(&test.body, braces)]
             }
         }
+    }
+
+    fn made(&mut self, made: &Made) -> Doc {
+        let head = concat_docs![format!("model {} = ", made.name.node), self.expr(&made.value)];
+        match self.braces_after(bytes(made.value.span).end) {
+            Some(braces) => {
+                let place = |_: &Self, (name, value): &(crate::ast::Name, crate::ast::Expr)| bytes(name.span.to(value.span));
+                concat_docs![head, " ", self.braced(&made.entries, place, Self::binding, braces)]
+            }
+            None => head,
+        }
+    }
+
+    fn table(&mut self, table: &Table, place: Range<usize>) -> Doc {
+        let braces = self.text.bracket_before(place.end);
+        let rows = self.list(
+            &table.rows,
+            |_, (text, value)| bytes(text.span.to(value.span)),
+            |this, (text, value)| concat_docs![format!("{}: ", this.text.slice(bytes(text.span))), this.expr(value)],
+            CURLY,
+            braces,
+        );
+        concat_docs![format!("table {} ", table.name.node), rows]
     }
 
     fn block(&mut self, block: &Block, place: Range<usize>) -> Doc {

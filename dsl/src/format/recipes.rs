@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
-use crate::ast::{Group, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights, WeightsEntry};
+use crate::ast::{
+    ConfigEntry, Group, If, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights,
+    WeightsEntry,
+};
+use crate::span::Spanned;
 
 use super::Formatter;
 use super::doc::{Doc, concat_docs};
 use super::exprs::{axis_term, names, sign};
-use super::lists::CURLY;
 use super::text::bytes;
 
 impl Formatter<'_> {
@@ -18,7 +21,7 @@ impl Formatter<'_> {
     }
 
     /// The braces after an expression that may have some.
-    fn braces_after(&self, end: usize) -> Option<Range<usize>> {
+    pub(super) fn braces_after(&self, end: usize) -> Option<Range<usize>> {
         (self.text.word_after(end) == "{").then(|| self.text.bracket_after(end))
     }
 
@@ -74,56 +77,97 @@ impl Formatter<'_> {
 
     pub(super) fn weights(&mut self, weights: &Weights, place: Range<usize>) -> Doc {
         let braces = self.text.bracket_before(place.end);
-        let entries = self.braced(&weights.entries, Self::weights_place, Self::weights_entry, braces);
-        concat_docs![format!("weights {} for {} ", weights.name.node, weights.model.node), entries]
+        let mut parts = vec![Doc::Text(format!("weights {} ", weights.name.node))];
+        parts.extend(weights.model.as_ref().map(|model| Doc::Text(format!("for {} ", model.node))));
+        if let Some((field, value)) = &weights.files {
+            parts.extend([Doc::Text(format!("where {} = ", names(field, "."))), self.expr(value), Doc::text(" ")]);
+        }
+        parts.push(self.weights_body(&weights.entries, braces));
+        Doc::Concat(parts)
+    }
+
+    fn weights_body(&mut self, entries: &[WeightsEntry], braces: Range<usize>) -> Doc {
+        self.braced(entries, Self::weights_place, Self::weights_entry, braces)
     }
 
     fn weights_place(&self, entry: &WeightsEntry) -> Range<usize> {
         match entry {
             // The grammar has no empty ones.
-            WeightsEntry::Config(pairs) => self.curly_around(pairs.first().map_or(0, |(first, _)| bytes(first.span).start)),
-            WeightsEntry::Require(pairs) => self.curly_around(pairs.first().map_or(0, |(first, _)| bytes(first.span).start)),
-            WeightsEntry::Tensor(ours, _, stored) => bytes(ours.span.to(stored.span)),
+            WeightsEntry::Config(entries) => {
+                let first = entries.first().map_or(0, |first| self.config_place(first).start);
+                let start = self.text.back(first, 2);
+                start..self.text.bracket_after(start).end
+            }
+            WeightsEntry::Ignore(names) => {
+                let (first, last) = (&names[0], &names[names.len() - 1]);
+                self.text.back(bytes(first.span).start, 1)..bytes(last.span).end
+            }
+            WeightsEntry::If(choice) => self.if_place(choice, nested),
+            WeightsEntry::Tensor(ours, _, _, stored) => bytes(ours.span.to(stored.span)),
+            WeightsEntry::Own(ours, theirs) => bytes(ours.span.to(theirs.span)),
             WeightsEntry::Group(ours, theirs, _) => {
                 bytes(ours.span).start..self.text.bracket_after(bytes(theirs.span).end).end
             }
         }
     }
 
-    /// From the word before the brace that stands before `first` to the brace that closes it.
-    fn curly_around(&self, first: usize) -> Range<usize> {
-        let start = self.text.back(first, 2);
-        start..self.text.bracket_after(start).end
-    }
-
     fn weights_entry(&mut self, entry: &WeightsEntry) -> Doc {
-        let bounds = self.weights_place(entry);
+        let place = self.weights_place(entry);
+        let slice = |this: &Self, text: &Spanned<String>| this.text.slice(bytes(text.span)).to_owned();
         match entry {
-            WeightsEntry::Config(pairs) => {
-                let bounds = self.text.bracket_after(bounds.start);
-                let print = |_: &mut Self, (ours, theirs): &(crate::ast::Name, crate::ast::Name)| {
-                    Doc::Text(format!("{} <- {}", ours.node, theirs.node))
-                };
-                concat_docs!["config ", self.list(pairs, |_, (a, b)| bytes(a.span.to(b.span)), print, CURLY, bounds)]
+            WeightsEntry::Config(entries) => {
+                let braces = self.text.bracket_after(place.start);
+                concat_docs!["config ", self.braced(entries, Self::config_place, Self::config_entry, braces)]
             }
-            WeightsEntry::Require(pairs) => {
-                let bounds = self.text.bracket_after(bounds.start);
-                concat_docs![
-                    "require ",
-                    self.list(pairs, |_, (a, b)| bytes(a.span.to(b.span)), Self::binding, CURLY, bounds)
-                ]
+            WeightsEntry::Ignore(names) => {
+                let names = names.iter().map(|name| Doc::Text(slice(self, name))).collect();
+                Doc::group(Doc::indent(concat_docs!["ignore ", Doc::join(names, &concat_docs![",", Doc::Line])]))
             }
-            WeightsEntry::Tensor(ours, theirs, stored) => {
-                let theirs = self.text.slice(bytes(theirs.span));
-                Doc::Text(format!("{} <- {theirs} as {}", pattern(ours), stored_axes(stored)))
+            WeightsEntry::If(choice) => self.choice(choice, nested, Self::weights_body),
+            WeightsEntry::Tensor(ours, theirs, also, stored) => {
+                let also: Vec<String> = also.iter().map(|name| slice(self, name)).collect();
+                let head = format!("{} <- {}", pattern(ours), slice(self, theirs));
+                let stored = format!(" as {}", stored_axes(stored));
+                if also.is_empty() {
+                    return Doc::Text(head + &stored);
+                }
+                let also = format!("also {}", also.join(", "));
+                Doc::group(concat_docs![head, Doc::indent(concat_docs![Doc::Line, also]), stored])
             }
+            WeightsEntry::Own(ours, theirs) => Doc::Text(format!("{} <- {}", pattern(ours), slice(self, theirs))),
             WeightsEntry::Group(ours, theirs, entries) => {
-                let head = format!("{} <- {} ", pattern(ours), self.text.slice(bytes(theirs.span)));
+                let head = format!("{} <- {} ", pattern(ours), slice(self, theirs));
                 let braces = self.text.bracket_after(bytes(theirs.span).end);
-                concat_docs![head, self.braced(entries, Self::weights_place, Self::weights_entry, braces)]
+                concat_docs![head, self.weights_body(entries, braces)]
             }
         }
     }
+
+    fn config_place(&self, entry: &ConfigEntry) -> Range<usize> {
+        match entry {
+            ConfigEntry::Read(ours, theirs) => bytes(ours[0].span.to(theirs.span)),
+            ConfigEntry::Says(theirs, ours) => bytes(theirs[0].span.to(ours.span)),
+            ConfigEntry::Ignore(fields) => {
+                let last = fields.last().and_then(|path| path.last());
+                self.text.back(bytes(fields[0][0].span).start, 1)..last.map_or(0, |last| bytes(last.span).end)
+            }
+        }
+    }
+
+    fn config_entry(&mut self, entry: &ConfigEntry) -> Doc {
+        match entry {
+            ConfigEntry::Read(ours, theirs) => concat_docs![format!("{} <- ", names(ours, ".")), self.expr(theirs)],
+            ConfigEntry::Says(theirs, ours) => concat_docs![format!("{} = ", names(theirs, ".")), self.expr(ours)],
+            ConfigEntry::Ignore(fields) => {
+                let fields = fields.iter().map(|path| Doc::Text(names(path, "."))).collect();
+                Doc::group(Doc::indent(concat_docs!["ignore ", Doc::join(fields, &concat_docs![",", Doc::Line])]))
+            }
+        }
+    }
+}
+
+fn nested(entry: &WeightsEntry) -> Option<&If<WeightsEntry>> {
+    if let WeightsEntry::If(choice) = entry { Some(choice) } else { None }
 }
 
 fn group_place(group: &Group) -> Range<usize> {
@@ -144,9 +188,14 @@ fn pattern(path: &PathPattern) -> String {
 }
 
 fn stored_axes(stored: &StoredAxes) -> String {
-    let axis = |axis: &StoredAxis| match axis {
+    format!("[{}]", stored.axes.iter().map(stored_axis).collect::<Vec<_>>().join(", "))
+}
+
+fn stored_axis(axis: &StoredAxis) -> String {
+    match axis {
         StoredAxis::Axis(term) => axis_term(term),
         StoredAxis::Joined(name, term) => format!("{}: {}", name.node, axis_term(term)),
-    };
-    format!("[{}]", stored.axes.iter().map(axis).collect::<Vec<_>>().join(", "))
+        StoredAxis::One => "1".to_owned(),
+        StoredAxis::Product(parts) => format!("({})", parts.iter().map(stored_axis).collect::<Vec<_>>().join(", ")),
+    }
 }

@@ -10,8 +10,8 @@ use super::tokens::{Token, TokenKind};
 pub(super) const MAX_DEPTH: usize = 100;
 
 /// Words that start an item.
-pub(super) const ITEM_WORDS: [&str; 11] =
-    ["use", "axis", "fn", "block", "model", "objective", "optimizer", "schedule", "train", "weights", "test"];
+pub(super) const ITEM_WORDS: [&str; 12] =
+    ["use", "axis", "fn", "block", "model", "objective", "optimizer", "schedule", "table", "train", "weights", "test"];
 
 /// Words that will start an item: what is said of them is that they are not supported yet.
 pub(super) const LATER_ITEM_WORDS: [&str; 3] = ["adapt", "wrapper", "decode"];

@@ -151,7 +151,11 @@ fn is_mark(rule: Rule) -> bool {
             | kw_axes
             | kw_weights
             | kw_config
-            | kw_require
+            | kw_also
+            | kw_ignore
+            | kw_model
+            | kw_table
+            | kw_where
             | kw_test
     )
 }

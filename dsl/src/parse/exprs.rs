@@ -160,8 +160,14 @@ impl Builder<'_> {
             Rule::boolean => ExprKind::Bool(pair.as_str() == "true"),
             Rule::next_value => ExprKind::Next(self.name(only(pair))),
             Rule::paren => return self.paren(pair),
+            Rule::list => ExprKind::List(parts(pair).map(|item| self.expr(item)).collect()),
             Rule::if_expr => return self.if_expr(parts(pair), span),
             Rule::scan => ExprKind::Scan(self.scan(pair)),
+            Rule::for_expr => {
+                let mut inner = parts(pair);
+                let (name, over) = (self.name(inner.part()), self.expr(inner.part()));
+                ExprKind::For(name, over, self.expr(only(inner.part())))
+            }
             _ => ExprKind::Name(pair.as_str().to_owned()),
         };
         expr(kind, span)

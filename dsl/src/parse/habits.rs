@@ -22,8 +22,6 @@ pub(super) fn habit(source: &str, code: &[Token], rules: &[Rule]) -> Option<&'st
             } else if here == ":" && rules.contains(&Rule::lbrace) {
                 let looped = (2..8).map(text).find_map(|word| (word == "range").then(|| advice(word)).flatten());
                 Some(looped.unwrap_or("a body stands in braces, `{ … }`"))
-            } else if here == "[" && (rules.contains(&Rule::operand) || rules.contains(&Rule::expr)) {
-                Some("there are no lists; values of one kind along an axis are `stack[pair](a, b)`")
             } else {
                 None
             }

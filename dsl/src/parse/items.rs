@@ -2,7 +2,7 @@
 
 use pest::iterators::Pair;
 
-use crate::ast::{Block, Item, ItemKind, Member, Objective, Optimizer, ParamDecl, Schedule, Slot, Test, Use};
+use crate::ast::{Block, Item, ItemKind, Made, Member, Objective, Optimizer, ParamDecl, Schedule, Slot, Table, Test, Use};
 use crate::diagnostic::Diagnostic;
 
 use super::Rule;
@@ -28,10 +28,12 @@ impl Builder<'_> {
                 }
                 ItemKind::Fn(function)
             }
+            Rule::made => ItemKind::Made(self.made(item)),
             Rule::block => ItemKind::Block(self.block(item)),
             Rule::objective => ItemKind::Objective(self.objective(item)),
             Rule::optimizer => ItemKind::Optimizer(self.optimizer(item)),
             Rule::schedule => ItemKind::Schedule(self.schedule(item)),
+            Rule::table => ItemKind::Table(self.table(item)),
             Rule::train => ItemKind::Train(self.train(item)),
             Rule::weights => ItemKind::Weights(self.weights(item)),
             _ => {
@@ -46,6 +48,23 @@ impl Builder<'_> {
         let mut inner = parts(pair);
         let path = self.names(parts(inner.part()));
         Use { path, names: self.names(inner) }
+    }
+
+    fn made(&self, pair: Pair<'_, Rule>) -> Made {
+        let mut inner = parts(pair);
+        let (name, value) = (self.name(inner.part()), self.expr(inner.part()));
+        let entries = inner.next().map(|settings| self.bindings(parts(settings))).unwrap_or_default();
+        Made { name, value, entries }
+    }
+
+    fn table(&self, pair: Pair<'_, Rule>) -> Table {
+        let mut inner = parts(pair);
+        let name = self.name(inner.part());
+        let row = |row| {
+            let mut inner = parts(row);
+            (self.text(&inner.part()), self.expr(inner.part()))
+        };
+        Table { name, rows: inner.map(row).collect() }
     }
 
     fn block(&self, pair: Pair<'_, Rule>) -> Block {

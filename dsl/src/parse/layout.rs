@@ -176,13 +176,18 @@ fn goes_on(source: &str, code: &[Token], next: usize, depth: usize) -> bool {
         TokenKind::Word if ["over", "with", "carry"].contains(&text) => {
             after.is_some_and(|after| after.kind == TokenKind::Word) || (depth == 0 && after_text == "(")
         }
+        TokenKind::Word if text == "also" => after.is_some_and(|after| after.kind == TokenKind::Text),
         // `else` joins only a closing brace: elsewhere it is a fault that the grammar reports.
         TokenKind::Word => OPERATOR_WORDS.contains(&text) || (text == "else" && code[next - 1].text(source) == "}"),
         TokenKind::Punct if text == "*" => after_text != ".",
         TokenKind::Punct if text == "." => after.is_some_and(|after| after.kind == TokenKind::Word),
         TokenKind::Punct => INFIX.contains(&text) || ["=", ",", "->", "<-", "~", "||"].contains(&text),
-        // A brace on its own line opens the body of what stands above it; a statement cannot start with one.
-        TokenKind::Open => text == "{" && code[next - 1].text(source) != "{",
+        // A brace on its own line opens the body of what stands above it, unless it lists names: `{query, keys}.weight <- …`.
+        TokenKind::Open => {
+            let third = code.get(next + 2).map_or("", |third| third.text(source));
+            let lists = [",", "."].contains(&third) && after.is_some_and(|after| after.start == token.end);
+            text == "{" && !lists && code[next - 1].text(source) != "{"
+        }
         _ => false,
     }
 }

@@ -2,7 +2,10 @@
 
 use pest::iterators::Pair;
 
-use crate::ast::{Group, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights, WeightsEntry};
+use crate::ast::{
+    ConfigEntry, Group, Name, PathPart, PathPattern, Selector, StoredAxes, StoredAxis, Train, TrainEntry, Weights,
+    WeightsEntry,
+};
 use crate::diagnostic::Diagnostic;
 
 use super::Rule;
@@ -67,8 +70,12 @@ impl Builder<'_> {
     pub(super) fn weights(&self, pair: Pair<'_, Rule>) -> Weights {
         let mut inner = parts(pair);
         let name = self.name(inner.part());
-        let model = self.name(inner.part());
-        Weights { name, model, entries: self.weights_body(inner.part()) }
+        let model = inner.take_if(Rule::ident).map(|model| self.name(model));
+        let files = inner.take_if(Rule::files).map(|files| {
+            let mut inner = parts(files);
+            (self.path(inner.part()), self.expr(inner.part()))
+        });
+        Weights { name, model, files, entries: self.weights_body(inner.part()) }
     }
 
     fn weights_body(&self, pair: Pair<'_, Rule>) -> Vec<WeightsEntry> {
@@ -77,40 +84,55 @@ impl Builder<'_> {
 
     fn weights_entry(&self, pair: Pair<'_, Rule>) -> WeightsEntry {
         match pair.as_rule() {
-            Rule::config => {
-                let pairs = parts(pair).map(|pair| {
-                    let mut inner = parts(pair);
-                    (self.name(inner.part()), self.name(inner.part()))
-                });
-                WeightsEntry::Config(pairs.collect())
-            }
-            Rule::require => WeightsEntry::Require(self.bindings(parts(pair))),
+            Rule::config => WeightsEntry::Config(parts(pair).map(|entry| self.config_entry(only(entry))).collect()),
+            Rule::weights_if => WeightsEntry::If(self.if_chain(parts(pair), Self::weights_body, WeightsEntry::If)),
+            Rule::ignored => WeightsEntry::Ignore(parts(pair).map(|name| self.text(&name)).collect()),
             _ => {
                 let mut inner = parts(pair);
                 let ours = self.pattern(inner.part());
                 let theirs = self.text(&inner.part());
-                let rest = inner.part();
-                if rest.as_rule() == Rule::weights_body {
-                    WeightsEntry::Group(ours, theirs, self.weights_body(rest))
-                } else {
-                    WeightsEntry::Tensor(ours, theirs, self.stored_axes(rest))
+                let also = inner.take_if(Rule::also);
+                let also = also.map(|also| parts(also).map(|name| self.text(&name)).collect()).unwrap_or_default();
+                match inner.next() {
+                    None => WeightsEntry::Own(ours, theirs),
+                    Some(rest) if rest.as_rule() == Rule::weights_body => {
+                        WeightsEntry::Group(ours, theirs, self.weights_body(rest))
+                    }
+                    Some(rest) => WeightsEntry::Tensor(ours, theirs, also, self.stored_axes(rest)),
                 }
             }
         }
     }
 
+    fn config_entry(&self, pair: Pair<'_, Rule>) -> ConfigEntry {
+        let rule = pair.as_rule();
+        let mut inner = parts(pair);
+        match rule {
+            Rule::config_ignored => ConfigEntry::Ignore(inner.map(|path| self.path(path)).collect()),
+            Rule::config_read => ConfigEntry::Read(self.path(inner.part()), self.expr(inner.part())),
+            _ => ConfigEntry::Says(self.path(inner.part()), self.expr(inner.part())),
+        }
+    }
+
+    fn path(&self, pair: Pair<'_, Rule>) -> Vec<Name> {
+        self.names(parts(pair))
+    }
+
     fn stored_axes(&self, pair: Pair<'_, Rule>) -> StoredAxes {
         let span = self.span(&pair);
-        let axes = parts(pair).map(|axis| {
-            let axis = only(axis);
-            if axis.as_rule() == Rule::joined {
-                let mut inner = parts(axis);
+        StoredAxes { axes: parts(pair).map(|axis| self.stored_axis(only(axis))).collect(), span }
+    }
+
+    fn stored_axis(&self, pair: Pair<'_, Rule>) -> StoredAxis {
+        match pair.as_rule() {
+            Rule::joined => {
+                let mut inner = parts(pair);
                 StoredAxis::Joined(self.name(inner.part()), self.axis_term(inner.part()))
-            } else {
-                StoredAxis::Axis(self.axis_term(axis))
             }
-        });
-        StoredAxes { axes: axes.collect(), span }
+            Rule::one => StoredAxis::One,
+            Rule::stored_product => StoredAxis::Product(parts(pair).map(|axis| self.stored_axis(only(axis))).collect()),
+            _ => StoredAxis::Axis(self.axis_term(pair)),
+        }
     }
 
     fn pattern(&self, pair: Pair<'_, Rule>) -> PathPattern {
@@ -120,7 +142,14 @@ impl Builder<'_> {
             let span = self.span(&part);
             match part.as_rule() {
                 Rule::any_part => PathPart::Any(span),
-                Rule::alternatives => PathPart::Alternatives(self.names(parts(part)), span),
+                Rule::alternatives => {
+                    let path = |path: Pair<'_, Rule>| {
+                        let span = self.span(&path);
+                        let names: Vec<String> = self.path(path).into_iter().map(|name| name.node).collect();
+                        Name { node: names.join("."), span }
+                    };
+                    PathPart::Alternatives(parts(part).map(path).collect(), span)
+                }
                 _ => PathPart::Name(self.name(part)),
             }
         });

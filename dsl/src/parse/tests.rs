@@ -80,7 +80,6 @@ const FAULTY: &[&str] = &[
     "fn f(x: [a]) -> [a] {\n  x += 1\n  x\n}",
     "fn f(x: [a]) -> [a] = x if c else y",
     "fn f(x: [a]) -> [a] = map(lambda y: y, x)",
-    "fn f() -> [a] = [1, 2]",
     "class Net(nn.Module):\n  pass",
 ];
 

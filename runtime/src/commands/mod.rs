@@ -118,13 +118,18 @@ fn load_weights(machine: &mut Machine, named: Option<&Path>, common: &Common) ->
         return Ok(());
     }
     let usual = Files::of(&default_folder(machine.plan())).weights;
-    match named {
-        Some(path) => weights::load(machine, path, None),
-        None if usual.exists() => {
+    let said = machine.plan().weights.clone();
+    match (named, said) {
+        (Some(path), _) => weights::load(machine, path, None),
+        (None, _) if usual.exists() => {
             common.say(&format!("weights: {}", usual.display()));
             weights::load(machine, &usual, None)
         }
-        None => {
+        (None, Some((layout, path))) => {
+            common.say(&format!("weights: {path}"));
+            weights::load(machine, Path::new(&path), Some(&layout))
+        }
+        (None, None) => {
             bail!("the model has no weights yet: pass --weights FILE, or train it first ({} is not there)", usual.display())
         }
     }

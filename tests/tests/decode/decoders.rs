@@ -43,7 +43,7 @@ fn nanogpt() {
 fn grouped_queries_keep_what_they_share() {
     let text = decoder(
         "block Layer(feature: axis) {
-  attention = SelfAttention(feature, heads: 4, members: 2, mask: causal)
+  attention = SelfAttention(feature, heads: 4, groups: 2, mask: causal)
   fn (x: [..r, time, feature]) -> [..r, time, feature] = attention(x)
 }",
     );

@@ -28,6 +28,13 @@ impl Builder {
     /// The means that these values are functions of, beside what does not depend on the batch: all scalar means over the batch
     /// and, as means over batches that count as one each, those of the values that are no such function.
     pub fn measured(&mut self, values: &[Value]) -> Vec<Mean> {
+        // A model may give more than is asked of it, such as a loss of its own.
+        let mut used = vec![false; self.frames[0].region.region().nodes.len()];
+        for value in values {
+            let reached = self.reached(self.closed(value), &[]);
+            used.iter_mut().zip(reached).for_each(|(used, reached)| *used |= reached);
+        }
+        self.means.retain(|mean| used[mean.result.0 as usize]);
         let mut means = self.over_batch();
         for value in values {
             let node = self.closed(value);

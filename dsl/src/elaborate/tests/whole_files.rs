@@ -49,10 +49,10 @@ fn objectives_of_the_library_lower() {
         ("next_present_token", "Gpt2(vocab: 9, context: 8, width: 8, depth: 2, heads: 2)"),
         ("masked_token(mask_id: 8)", "Gpt2(vocab: 9, context: 8, width: 8, depth: 2, heads: 2)"),
         ("own_loss", "Gpt2(vocab: 9, context: 8, width: 8, depth: 2, heads: 2)"),
-        ("own_loss_of_segments", "BertMaskedLm(vocab: 9, context: 8, width: 8, depth: 2, heads: 2, hidden: 4)"),
+        ("own_loss_of_segments", "BertMaskedLm(Bert(vocab: 9, context: 8, width: 8, depth: 2, heads: 2, hidden: 4))"),
     ] {
         let (name, from) = (objective.split('(').next().unwrap_or(""), model.split('(').next().unwrap_or(""));
-        let file = if from == "Gpt2" { "gpt2" } else { "bert" };
+        let file = if from == "Gpt2" { "gpt2" } else { "bert: Bert\nuse std.bert_heads" };
         let text = format!(
             "use std.{file}: {from}\nuse std.objectives: {name}\nuse std.optimizers: adamw\nuse std.schedules: warmup_linear\n\
              train t {{\n  model = {model}\n  objective = {objective}\n  \

@@ -1,0 +1,57 @@
+//! `weft import`: a specification from the files of a model that others publish.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use weft_compiler::{compile, import};
+use weft_runtime::whole_file;
+
+use super::{Outcome, Shown};
+
+pub const EXAMPLE: &str = "\
+Example: what a folder of transformers holds, as a specification, and what it computes
+  weft import models/bert -o bert.weft
+  weft run bert.weft --inputs tokens.safetensors
+
+The folder has a config.json and its weights, model.safetensors or several with an index. The specification says what
+was read; the weights stay where they are.";
+
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    /// The folder with config.json and the weights
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// The specification to write [default: the folder's name, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The model of the library to take, where config.json does not say
+    #[arg(long = "as", value_name = "MODEL")]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub shown: Shown,
+}
+
+pub fn import(args: &ImportArgs) -> Outcome {
+    let to = place(args)?;
+    let (text, model) = import::import(&args.folder, &to, args.model.as_deref())?;
+    let specification = compile::specification(&to, &text)?;
+    let parameters = import::check(&specification)?;
+    whole_file::write_bytes(&to, text.as_bytes())?;
+    let to = to.display();
+    println!("{to}: {model}, {parameters} parameters, all there\n\nNow:\n  weft info {to}\n  weft run {to} --inputs FILE");
+    Ok(0)
+}
+
+/// Where the specification goes: what is there already is replaced where somebody says so.
+fn place(args: &ImportArgs) -> Result<PathBuf> {
+    if let Some(output) = &args.output {
+        whole_file::check(output)?;
+        return Ok(output.clone());
+    }
+    let folder = std::fs::canonicalize(&args.folder).with_context(|| format!("cannot read {}", args.folder.display()))?;
+    let name = folder.file_name().and_then(|name| name.to_str()).context("the folder has no name: pass -o NAME.weft")?;
+    let to = Path::new(&format!("{name}.weft")).to_path_buf();
+    ensure!(!to.exists(), "{} is there already: `-o {}` replaces it", to.display(), to.display());
+    Ok(to)
+}

@@ -1,0 +1,176 @@
+//! A model of the library from the files that others publish: configuration and weights.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use weft_dsl::elaborate::{Field, Imported, Program, Session, TypesOnly, Unfit, fields_of_files};
+use weft_dsl::library;
+use weft_dsl::parse::parse;
+use weft_dsl::span::FileId;
+use weft_runtime::plan::Plan;
+use weft_runtime::weights;
+
+use crate::compile::{Failure, Specification};
+
+/// What a folder's configuration is called.
+const CONFIG: &str = "config.json";
+
+/// What the imported model is called in its specification.
+const NAME: &str = "Imported";
+
+/// A model of the library whose `weights` item says that it is for a file.
+#[derive(Clone, Debug)]
+struct Candidate {
+    module: &'static str,
+    model: String,
+    layout: String,
+    field: String,
+    files: Vec<Field>,
+}
+
+/// Reads a folder as a specification that lies at `to`: its text, and the model's name in the library. `wanted` is the model to take,
+/// where the configuration does not say.
+///
+/// # Errors
+/// No model is for the file, or the file says what the model cannot be.
+pub fn import(folder: &Path, to: &Path, wanted: Option<&str>) -> std::result::Result<(String, String), Failure> {
+    let path = folder.join(CONFIG);
+    let config = read(&path)?;
+    let candidate = chosen(&config, wanted).with_context(|| path.display().to_string())?;
+    let Candidate { module, model, layout, .. } = &candidate;
+    let (program, faults) = Program::load(NAME, &format!("use std.{module}: {model}\n"), &|_| None);
+    let failed = |faults| Failure::Faults(faults, program.sources().clone());
+    if !faults.is_empty() {
+        return Err(failed(faults));
+    }
+    let no_data = weft_dsl::elaborate::NoData;
+    let mut session = Session::new(&program, TypesOnly::default(), false, &no_data);
+    match session.imported(model, layout, &config) {
+        Ok(imported) => {
+            let text = text(&imported, &candidate, folder, to)?;
+            Ok((text, model.clone()))
+        }
+        Err(Unfit::Faults(faults)) => Err(failed(faults)),
+        Err(Unfit::File(wrong)) => {
+            let wrong = wrong.join("\n  ");
+            Err(anyhow::anyhow!("{} does not fit `{model}` of std.{module}:\n  {wrong}", path.display()).into())
+        }
+    }
+}
+
+/// Checks every name and shape of the weights of an imported specification, by their headers alone. Gives the number of parameters.
+///
+/// # Errors
+/// The files do not fit the model.
+pub fn check(specification: &Specification) -> std::result::Result<u64, Failure> {
+    let plan = specification.parameters(NAME)?;
+    let (layout, path) = plan.weights.clone().context("the specification does not say where its weights lie")?;
+    weights::check(&plan, Path::new(&path), &layout)?;
+    Ok(count(&plan))
+}
+
+fn count(plan: &Plan) -> u64 {
+    let elements = |param: &weft_runtime::plan::Param| {
+        param.stack.iter().chain(param.axes.iter().map(|(_, size)| size)).product::<u64>()
+    };
+    plan.params.iter().map(elements).sum()
+}
+
+fn read(path: &Path) -> Result<Field> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let json: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    ensure!(json.is_object(), "{} has no fields", path.display());
+    Ok(field(&json))
+}
+
+fn field(json: &serde_json::Value) -> Field {
+    use serde_json::Value;
+    match json {
+        Value::Null => Field::Null,
+        Value::Bool(b) => Field::Bool(*b),
+        Value::Number(n) => match n.as_i64() {
+            Some(n) => Field::Int(n),
+            None => Field::Float(n.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Field::Text(text.clone()),
+        Value::Array(items) => Field::List(items.iter().map(field).collect()),
+        Value::Object(fields) => Field::Record(fields.iter().map(|(name, value)| (name.clone(), field(value))).collect()),
+    }
+}
+
+/// All models of the library that say which files they are for.
+fn candidates() -> Vec<Candidate> {
+    let of = |module: &'static str| {
+        let (file, _) = parse(FileId(0), library::library(module).unwrap_or_default());
+        let said = fields_of_files(&file).into_iter().map(|(model, layout, field, files)| Candidate {
+            module,
+            model: model.into(),
+            layout: layout.into(),
+            field,
+            files,
+        });
+        said.collect::<Vec<_>>()
+    };
+    library::names().flat_map(of).collect()
+}
+
+/// The model for a configuration.
+fn chosen(config: &Field, wanted: Option<&str>) -> Result<Candidate> {
+    let all = candidates();
+    if let Some(wanted) = wanted {
+        let models = all.iter().map(|c| c.model.as_str());
+        let hint = weft_runtime::nearest::hint(wanted, models);
+        return all
+            .iter()
+            .find(|c| c.model == wanted)
+            .cloned()
+            .with_context(|| format!("the library has no model `{wanted}`{hint}"));
+    }
+    if let Some(found) = all.iter().find(|candidate| candidate.files.contains(config.at(&candidate.field))) {
+        return Ok(found.clone());
+    }
+    let mut fields: Vec<&str> = all.iter().map(|candidate| candidate.field.as_str()).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    let said: Vec<String> = fields.iter().map(|path| format!("`{path}` is {}", config.at(path))).collect();
+    let known: Vec<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
+    bail!(
+        "no model of the library is for this: {}\n  it has models for {}\n  (`--as MODEL` takes one of them all the same: {})",
+        said.join(", "),
+        known.join(", "),
+        all.iter().map(|c| c.model.as_str()).collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The specification.
+fn text(imported: &Imported, candidate: &Candidate, folder: &Path, to: &Path) -> Result<String> {
+    let mut modules: Vec<&str> = imported.uses.iter().map(|(module, _)| module.as_str()).collect();
+    modules.dedup();
+    let mut out = String::new();
+    for module in modules {
+        let names: Vec<&str> =
+            imported.uses.iter().filter(|(own, _)| own == module).map(|(_, name)| name.as_str()).collect();
+        out.push_str(&format!("use {module}: {}\n", names.join(", ")));
+    }
+    let place = beside(folder, to)?;
+    let Candidate { layout, .. } = candidate;
+    out.push_str(&format!("\nmodel {NAME} = {} {{\n  weights = {layout}({place:?})\n}}\n", imported.text));
+    match weft_dsl::format::format(&out) {
+        Ok(text) => Ok(text),
+        Err(faults) => bail!("the specification cannot be read: {faults:?}\n{out}"),
+    }
+}
+
+/// The way to a folder from the folder of a file that is to be written.
+fn beside(folder: &Path, file: &Path) -> Result<String> {
+    let absolute = |path: &Path| std::fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()));
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (folder, home) = (absolute(folder)?, absolute(parent)?);
+    let (theirs, ours): (Vec<Component<'_>>, Vec<Component<'_>>) =
+        (folder.components().collect(), home.components().collect());
+    let shared = theirs.iter().zip(&ours).take_while(|(a, b)| a == b).count();
+    let up = ours[shared..].iter().map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(theirs[shared..].iter().copied()).collect();
+    let path = if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
+    path.to_str().map(str::to_owned).with_context(|| format!("{} is not UTF-8", path.display()))
+}

@@ -1,0 +1,229 @@
+//! Blocks that are repeated: one after another of one kind, or of kinds that configuration chooses.
+//!
+//! Where several kinds follow one another again and again, each is made once and stands for all its repetitions, as a block that
+//! is repeated alone: what is compiled does not grow with the depth.
+
+use std::rc::Rc;
+
+use crate::ast::{Expr, ExprKind, Name};
+use crate::emit::Emit;
+use crate::size::Size;
+use crate::span::Span;
+
+use super::session::{Done, Names, Reported, Session, Val};
+use super::value::{Instance, Repeated, Run, Scope, Value};
+
+/// How many blocks may follow one another before they begin again.
+const LONGEST: usize = 16;
+
+/// How many blocks a list may make.
+const MOST: usize = 10_000;
+
+impl<'p, E: Emit> Session<'p, E> {
+    /// Whether the expression makes a block, so that `* n` repeats it.
+    pub(crate) fn makes_block(&mut self, expr: &'p Expr, scope: &Names<'p, E>) -> bool {
+        let ExprKind::Call(callee, _) = &*expr.node else { return false };
+        let ExprKind::Name(name) = &*callee.node else { return false };
+        let value = scope.get(name).or_else(|| self.top(scope.file, name));
+        matches!(value, Some(Value::Maker(_)))
+    }
+
+    /// `Layer(feature) * depth`
+    pub(crate) fn repeat(&mut self, block: &'p Expr, times: &'p Expr, scope: &Names<'p, E>) -> Done<Val<'p, E>> {
+        let size = self.size_value(times, scope)?;
+        let run = self.run(&[(scope.clone(), "{}".into())], Some(size), block)?;
+        Ok(Value::Repeated(Rc::new(Repeated { runs: vec![run] })))
+    }
+
+    /// `for i in depth { Layer(feature, wide: i mod 2 == 0) }`
+    pub(crate) fn series(
+        &mut self,
+        name: &'p Name,
+        over: &'p Expr,
+        body: &'p Expr,
+        scope: &Names<'p, E>,
+    ) -> Done<Val<'p, E>> {
+        let with = |value: Val<'p, E>| {
+            let inner = Scope::within(scope);
+            inner.set(&name.node, value);
+            inner
+        };
+        let items: Vec<Val<'p, E>> = match self.eval(over, scope)? {
+            Value::List(items) => items,
+            Value::Int(size) => match size.known() {
+                Some(n) => (0..n.max(0)).take(MOST + 1).map(|i| Value::Int(Size::of(i))).collect(),
+                None => {
+                    let inner = with(Value::Int(Size::var(&name.node)));
+                    let run = self.run(&[(inner, "{}".into())], Some(size), body)?;
+                    return Ok(Value::Repeated(Rc::new(Repeated { runs: vec![run] })));
+                }
+            },
+            Value::Unknown => return Err(Reported),
+            other => {
+                let message = format!("blocks are made for a whole number or a list, not for {}", other.kind());
+                return Err(self.error("W0413", message, over.span, other.kind()));
+            }
+        };
+        if items.len() > MOST {
+            return Err(self.error("W0508", format!("more than {MOST} blocks are made here"), over.span, ""));
+        }
+        let mut kinds = Vec::new();
+        for item in &items {
+            kinds.push(self.kind(with(item.clone()), body)?);
+        }
+        let mut runs = Vec::new();
+        for Stretch { from, period, times } in stretches(&kinds) {
+            let place = |at: usize| match (times, at, period) {
+                (1, ..) => at.to_string(),
+                (_, 0, 1) => "{}".to_owned(),
+                _ => format!("{{{at}+{period}}}"),
+            };
+            let blocks: Vec<_> = (from..from + period).map(|at| (with(items[at].clone()), place(at))).collect();
+            runs.push(self.run(&blocks, (times > 1).then(|| Size::of(times as i64)), body)?);
+        }
+        Ok(Value::Repeated(Rc::new(Repeated { runs })))
+    }
+
+    /// Blocks that follow one another, each with the scope and the place that it has, as often as `times` says.
+    fn run(&mut self, blocks: &[(Names<'p, E>, String)], times: Option<Size>, body: &'p Expr) -> Done<Run<'p, E::Value>> {
+        let path = self.member.clone();
+        let name = path.as_deref().and_then(|path| path.rsplit('.').next()).unwrap_or_default().to_owned();
+        let axis = times.map(|size| self.emit.axes().fresh(&name, size, false));
+        self.stack.extend(axis);
+        let mut made = Vec::new();
+        for (scope, place) in blocks {
+            self.member = path.as_ref().map(|path| format!("{path}.{place}"));
+            made.push((self.eval(body, scope), body.span));
+        }
+        self.stack.truncate(self.stack.len() - usize::from(axis.is_some()));
+        self.member = path;
+        let blocks = made.into_iter().map(|(value, span)| self.block(value?, span)).collect::<Done<_>>()?;
+        Ok(Run { blocks, axis })
+    }
+
+    fn block(&mut self, value: Val<'p, E>, span: Span) -> Done<Rc<Instance<'p, E::Value>>> {
+        match value {
+            Value::Instance(instance) => Ok(instance),
+            Value::Unknown => Err(Reported),
+            other => Err(self.error("W0413", format!("{} is not repeated", other.kind()), span, "a block is")),
+        }
+    }
+
+    /// What kind of block an expression makes: equal for blocks that differ in nothing but their parameters' values.
+    fn kind(&mut self, scope: Names<'p, E>, body: &'p Expr) -> Done<String> {
+        let before = self.parameters.len();
+        let made = self.run(&[(scope, "{}".into())], None, body);
+        self.parameters.truncate(before);
+        let made = made?;
+        let root = made.blocks[0].path.clone();
+        let mut out = String::new();
+        self.describe(&Value::Instance(made.blocks[0].clone()), &root, &mut out);
+        Ok(out)
+    }
+
+    /// Writes down all that tells a block, which lies at `root`, from others.
+    fn describe(&mut self, value: &Val<'p, E>, root: &str, out: &mut String) {
+        use std::fmt::Write;
+        // Writing to a text does not fail.
+        let _ = match value {
+            Value::Int(size) => write!(out, "{size}"),
+            Value::Float(x) => write!(out, "{x:?}"),
+            Value::Bool(b) => write!(out, "{b:?}"),
+            Value::Text(text) => write!(out, "{text:?}"),
+            Value::Axis(axes) => {
+                let size = self.size_of(axes);
+                write!(out, "{size}")
+            }
+            Value::Primitive(name) => write!(out, "{name}"),
+            Value::Maker(block) => write!(out, "{:p}", block.def),
+            Value::Param(parameter, _) => write!(out, "{}", parameter.path),
+            Value::Fn(function) => {
+                let _ = write!(out, "{:p}(", function.def);
+                for (name, value) in &function.given {
+                    let _ = write!(out, "{name}:");
+                    self.describe(value, root, out);
+                }
+                write!(out, ")")
+            }
+            Value::Tuple(items) | Value::List(items) => {
+                for item in items {
+                    self.describe(item, root, out);
+                    out.push(',');
+                }
+                Ok(())
+            }
+            // What was made elsewhere is the same for all.
+            Value::Instance(instance) if !instance.path.starts_with(root) => write!(out, "{}", instance.path),
+            Value::Instance(instance) => {
+                let _ = write!(out, "{:p}{{", instance.block.def);
+                let mut members: Vec<(String, Val<'p, E>)> =
+                    instance.scope.vars.borrow().iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+                let axes = instance.scope.axes.borrow();
+                members.extend(axes.iter().map(|(name, (axes, _))| (name.clone(), Value::Axis(axes.clone()))));
+                drop(axes);
+                members.sort_by(|(a, _), (b, _)| a.cmp(b));
+                for (name, value) in members.iter().filter(|(name, _)| name != "this") {
+                    let _ = write!(out, "{name}=");
+                    self.describe(value, root, out);
+                    out.push(';');
+                }
+                write!(out, "}}")
+            }
+            Value::Repeated(repeated) => {
+                for block in repeated.blocks() {
+                    self.describe(&Value::Instance(block.clone()), root, out);
+                }
+                Ok(())
+            }
+            other => write!(out, "{}", other.kind()),
+        };
+    }
+}
+
+/// Kinds that follow one another `times` over, beginning at a place.
+#[derive(Debug, PartialEq)]
+struct Stretch {
+    from: usize,
+    period: usize,
+    times: usize,
+}
+
+/// Cuts a list into stretches: each the longest repetition that begins where the one before ends, of the shortest period.
+fn stretches(kinds: &[String]) -> Vec<Stretch> {
+    let mut out = Vec::new();
+    let mut from = 0;
+    while from < kinds.len() {
+        let mut best = Stretch { from, period: 1, times: 1 };
+        for period in 1..=LONGEST.min(kinds.len() - from) {
+            let mut repetitions = kinds[from..].chunks_exact(period);
+            let first = repetitions.next();
+            let times = 1 + repetitions.take_while(|next| Some(*next) == first).count();
+            if times > 1 && times * period > best.times * best.period {
+                best = Stretch { from, period, times };
+            }
+        }
+        from += best.period * best.times;
+        out.push(best);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repetitions_are_found() {
+        let cut = |kinds: &str| {
+            let kinds: Vec<String> = kinds.chars().map(String::from).collect();
+            stretches(&kinds).iter().map(|s| (s.from, s.period, s.times)).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(""), []);
+        assert_eq!(cut("a"), [(0, 1, 1)]);
+        assert_eq!(cut("aaaa"), [(0, 1, 4)]);
+        assert_eq!(cut("abababa"), [(0, 2, 3), (6, 1, 1)]);
+        assert_eq!(cut("abbbbb"), [(0, 1, 1), (1, 1, 5)]);
+        assert_eq!(cut("aabaab"), [(0, 3, 2)]);
+        assert_eq!(cut("abc"), [(0, 1, 1), (1, 1, 1), (2, 1, 1)]);
+    }
+}

@@ -1,0 +1,414 @@
+//! Somebody else's configuration as ours: what makes a model of a configuration file, as text and as values.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::ast::{Block, ConfigEntry, Expr, ExprKind, ItemKind, Name, ParamType, Weights, WeightsEntry};
+use crate::diagnostic::Diagnostic;
+use crate::emit::Emit;
+use crate::size::Size;
+use crate::span::FileId;
+
+use crate::elaborate::nearest::list;
+use crate::elaborate::session::{Done, Reported, Session, Val};
+use crate::elaborate::value::{Scope, Value};
+
+/// A value of somebody else's configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    /// Nothing: the same as a field that is not there.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// A text.
+    Text(String),
+    /// Values in order.
+    List(Vec<Field>),
+    /// Values by name.
+    Record(Vec<(String, Field)>),
+}
+
+impl Field {
+    /// The field of that path; nothing where there is none.
+    pub fn at(&self, path: &str) -> &Field {
+        path.split('.').fold(self, |field, name| match field {
+            Field::Record(fields) => fields.iter().find(|(own, _)| own == name).map_or(&Field::Null, |(_, field)| field),
+            _ => &Field::Null,
+        })
+    }
+
+    /// How many fields or values it has.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether there are none")]
+    pub fn len(&self) -> usize {
+        match self {
+            Field::Record(fields) => fields.len(),
+            Field::List(items) => items.len(),
+            _ => 0,
+        }
+    }
+
+    /// The paths of all fields that say something.
+    fn leaves(&self, path: &str, out: &mut Vec<String>) {
+        match self {
+            Field::Null => {}
+            Field::Record(fields) => {
+                for (name, field) in fields {
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    field.leaves(&path, out);
+                }
+            }
+            _ => out.push(path.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Field::Null => f.write_str("null"),
+            Field::Bool(b) => write!(f, "{b}"),
+            Field::Int(n) => write!(f, "{n}"),
+            Field::Float(x) => write!(f, "{x:?}"),
+            Field::Text(text) => write!(f, "{text:?}"),
+            Field::List(items) => {
+                let items: Vec<String> = items.iter().map(Field::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Field::Record(_) => f.write_str("{…}"),
+        }
+    }
+}
+
+/// A model made as a configuration file says.
+#[derive(Clone, Debug, Default)]
+pub struct Imported {
+    /// What makes it: `Llama(vocab: 32000, …)`.
+    pub text: String,
+    /// What the text uses: a file (`std.functions`) and a name of it.
+    pub uses: BTreeSet<(String, String)>,
+}
+
+/// Why a configuration file gives no model.
+#[derive(Clone, Debug)]
+pub enum Unfit {
+    /// The specification is at fault.
+    Faults(Vec<Diagnostic>),
+    /// The file says what the model cannot be, in words.
+    File(Vec<String>),
+}
+
+/// For which files the items of a file are, as far as they say: the model, the item's name, the field, and what it may be.
+pub fn fields_of_files(file: &crate::ast::File) -> Vec<(&str, &str, String, Vec<Field>)> {
+    let items = file.items.iter().filter_map(|item| if let ItemKind::Weights(w) = &item.kind { Some(w) } else { None });
+    let said = items.filter_map(|weights| {
+        let ((path, value), model) = (weights.files.as_ref()?, weights.model.as_ref()?);
+        let mut choices = Vec::new();
+        alternatives(value, &mut choices);
+        Some((model.as_str(), weights.name.as_str(), dotted(path), choices))
+    });
+    said.collect()
+}
+
+/// `a or b or c`
+fn alternatives(expr: &Expr, out: &mut Vec<Field>) {
+    match &*expr.node {
+        ExprKind::Binary(crate::ast::BinaryOp::Or, a, b) => {
+            alternatives(a, out);
+            alternatives(b, out);
+        }
+        _ => out.extend(literal(expr)),
+    }
+}
+
+fn literal(expr: &Expr) -> Option<Field> {
+    Some(match &*expr.node {
+        ExprKind::Text(text) => Field::Text(text.clone()),
+        ExprKind::Int(n) => Field::Int(*n),
+        ExprKind::Bool(b) => Field::Bool(*b),
+        ExprKind::List(items) => Field::List(items.iter().map(literal).collect::<Option<_>>()?),
+        _ => return None,
+    })
+}
+
+fn dotted(path: &[Name]) -> String {
+    path.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(".")
+}
+
+/// The paths of names that an expression mentions, without what it calls.
+fn mentioned(expr: &Expr, out: &mut Vec<String>) {
+    match &*expr.node {
+        ExprKind::Name(name) => out.push(name.clone()),
+        ExprKind::Field(base, name) => {
+            let from = out.len();
+            mentioned(base, out);
+            if let [path] = &mut out[from..] {
+                path.push('.');
+                path.push_str(&name.node);
+            }
+        }
+        ExprKind::Call(_, args) => args.iter().for_each(|arg| mentioned(&arg.value, out)),
+        ExprKind::Unary(_, a) => mentioned(a, out),
+        ExprKind::Binary(_, a, b) => [a, b].into_iter().for_each(|e| mentioned(e, out)),
+        ExprKind::If(a, b, c) => [a, b, c].into_iter().for_each(|e| mentioned(e, out)),
+        ExprKind::List(items) | ExprKind::Tuple(items) => items.iter().for_each(|e| mentioned(e, out)),
+        _ => {}
+    }
+}
+
+/// What is found while a file is read.
+#[derive(Default)]
+struct Reading {
+    /// Fields that somebody asks for or passes over.
+    known: Vec<String>,
+    uses: BTreeSet<(String, String)>,
+    /// What the file says that cannot be.
+    wrong: Vec<String>,
+}
+
+impl<'p, E: Emit> Session<'p, E> {
+    /// What makes a model as somebody else's configuration says. The model is seen by that name from the specification.
+    ///
+    /// # Errors
+    /// The file lacks what the model needs, says what it cannot be, or says what nobody understands.
+    pub fn imported(&mut self, model: &str, layout: &str, file: &Field) -> Result<Imported, Unfit> {
+        let mut reading = Reading::default();
+        let made = match self.program.item(FileId(0), model) {
+            Some((home, ItemKind::Block(block))) => self.read_block((home, block), &[], layout, file, &mut reading),
+            _ => Err(Reported),
+        };
+        let (text, _) = self.outcome(made).map_err(Unfit::Faults)?;
+        let mut said = Vec::new();
+        file.leaves("", &mut said);
+        let is_known =
+            |leaf: &String| reading.known.iter().any(|path| leaf == path || leaf.starts_with(&format!("{path}.")));
+        for leaf in said.iter().filter(|leaf| !is_known(leaf)) {
+            reading.wrong.push(format!(
+                "`{leaf}` is {}: it may change the numbers, and nothing says how (where it does not, `ignore {leaf}` in the model's \
+                 `weights {layout}` says so)",
+                file.at(leaf)
+            ));
+        }
+        if reading.wrong.is_empty() { Ok(Imported { text, uses: reading.uses }) } else { Err(Unfit::File(reading.wrong)) }
+    }
+
+    /// `Llama(vocab: 32000, …)` and its configuration by name; some of it may be read already.
+    #[expect(clippy::type_complexity, reason = "a text and what it says")]
+    fn read_block(
+        &mut self,
+        (home, block): (FileId, &'p Block),
+        given: &[(&str, Val<'p, E>)],
+        layout: &str,
+        file: &Field,
+        reading: &mut Reading,
+    ) -> Done<(String, Vec<(String, Val<'p, E>)>)> {
+        let program = self.program;
+        let (at, item) = match program.weights_named(block, layout) {
+            Some((at, weights)) => (at, Some(weights)),
+            None => (home, None),
+        };
+        let entries: Vec<&'p ConfigEntry> = item
+            .into_iter()
+            .flat_map(|weights| program.with_common(at, weights))
+            .flat_map(|entry| if let WeightsEntry::Config(entries) = entry { entries.as_slice() } else { &[] })
+            .collect();
+        reading.known.extend(item.and_then(|weights| weights.files.as_ref()).map(|(path, _)| dotted(path)));
+        reading.uses.insert((program.module(home), block.name.node.clone()));
+        let scope = self.scope_of_file(at, &entries, file, reading);
+        let ours = Scope::within(&self.roots[at.0 as usize].clone());
+        let (mut said, mut args) = (Vec::new(), Vec::new());
+        for param in &block.params {
+            let name = &param.name.node;
+            let mut read = None;
+            let mut inner: Vec<(&str, Val<'p, E>)> = Vec::new();
+            for entry in &entries {
+                let ConfigEntry::Read(path, expr) = entry else { continue };
+                match path.as_slice() {
+                    [own] if own.node == *name => read = Some((self.eval(expr, &scope)?, expr.span)),
+                    [own, of] if own.node == *name => inner.push((&of.node, self.eval(expr, &scope)?)),
+                    _ => {}
+                }
+            }
+            if let Some((_, value)) = given.iter().find(|(own, _)| own == name) {
+                read = Some((value.clone(), param.name.span));
+            }
+            let value = match (read, &param.ty) {
+                (Some((value, span)), _) => match value {
+                    Value::Absent(path) => {
+                        reading.wrong.push(format!("`{path}` is missing (`{name}` of `{}`)", block.name.node));
+                        continue;
+                    }
+                    value => {
+                        let value = self.fitted(param, value, span, &ours)?;
+                        let Some(text) = self.written(&value, reading) else {
+                            let message = format!("`{name}` cannot be written as text");
+                            return Err(self.error("W0405", message, span, value.kind()));
+                        };
+                        args.push(format!("{name}: {text}"));
+                        value
+                    }
+                },
+                (None, Some(ParamType::Instance(of))) => match program.item(home, &of.node) {
+                    Some((home, ItemKind::Block(of))) => {
+                        let (text, said) = self.read_block((home, of), &inner, layout, file, reading)?;
+                        args.push(format!("{name}: {text}"));
+                        Value::Record(said)
+                    }
+                    _ => return Err(Reported),
+                },
+                (None, _) => match &param.default {
+                    Some(default) => self.eval_or_unknown(default, &ours),
+                    None => Value::Unknown,
+                },
+            };
+            ours.set(name, value.clone());
+            said.push((name.clone(), value));
+        }
+        for entry in &entries {
+            let ConfigEntry::Says(path, expr) = entry else { continue };
+            let path = dotted(path);
+            let found = file.at(&path);
+            reading.known.push(path.clone());
+            let value = self.eval(expr, &ours)?;
+            if *found != Field::Null && !agrees(&value, found) {
+                let expected = field_of(&value).map_or("something else".into(), |field| field.to_string());
+                let message = format!("`{path}` is {found}, and `{}` computes {expected} alone", block.name.node);
+                reading.wrong.push(message);
+            }
+        }
+        Ok((format!("{}({})", block.name.node, args.join(", ")), said))
+    }
+
+    /// The names that a file's fields go by in what reads them.
+    fn scope_of_file(
+        &mut self,
+        at: FileId,
+        entries: &[&'p ConfigEntry],
+        file: &Field,
+        reading: &mut Reading,
+    ) -> crate::elaborate::session::Names<'p, E> {
+        let scope = Scope::within(&self.roots[at.0 as usize].clone());
+        for entry in entries {
+            match entry {
+                ConfigEntry::Read(_, expr) => {
+                    let mut paths = Vec::new();
+                    mentioned(expr, &mut paths);
+                    for path in paths {
+                        let root = path.split('.').next().unwrap_or_default();
+                        let field = file.at(root);
+                        // What the file does not have may be something of the program, such as a function.
+                        if *field != Field::Null || self.top(at, root).is_none() {
+                            scope.set(root, value_of(root, field));
+                            reading.known.push(path);
+                        }
+                    }
+                }
+                ConfigEntry::Ignore(paths) => reading.known.extend(paths.iter().map(|path| dotted(path))),
+                ConfigEntry::Says(..) => {}
+            }
+        }
+        scope
+    }
+
+    /// A value of configuration as it is written in a specification.
+    fn written(&mut self, value: &Val<'p, E>, reading: &mut Reading) -> Option<String> {
+        Some(match value {
+            Value::Int(size) => size.known()?.to_string(),
+            Value::Float(Some(x)) if x.is_finite() => format!("{x:?}"),
+            Value::Bool(Some(b)) => b.to_string(),
+            Value::Text(Some(text)) => format!("{:?}", &**text),
+            Value::Primitive(name) => (*name).to_owned(),
+            Value::Fn(function) if function.given.is_empty() => {
+                reading.uses.insert((self.program.module(function.scope.file), function.name.clone()));
+                function.name.clone()
+            }
+            Value::List(items) => {
+                let items: Option<Vec<String>> = items.iter().map(|item| self.written(item, reading)).collect();
+                format!("[{}]", items?.join(", "))
+            }
+            _ => return None,
+        })
+    }
+
+    /// `activations("gelu")`
+    pub(crate) fn in_table(
+        &mut self,
+        table: &'p crate::ast::Table,
+        file: FileId,
+        key: &Val<'p, E>,
+        span: crate::span::Span,
+    ) -> Done<Val<'p, E>> {
+        let root = self.roots[file.0 as usize].clone();
+        let key = match key {
+            Value::Text(Some(key)) => key.clone(),
+            // Any row will do where the text is not known.
+            Value::Text(None) => match table.rows.first() {
+                Some((_, value)) => return self.eval(value, &root),
+                None => return Err(Reported),
+            },
+            Value::Absent(_) => return Ok(key.clone()),
+            Value::Unknown => return Err(Reported),
+            other => {
+                let message = format!("`{}` is asked for a text, not for {}", table.name.node, other.kind());
+                return Err(self.error("W0405", message, span, other.kind()));
+            }
+        };
+        match table.rows.iter().find(|(text, _)| *text.node == *key) {
+            Some((_, value)) => self.eval(value, &root),
+            None => {
+                let d = Diagnostic::error("W0521", format!("`{}` has no {:?}", table.name.node, &*key), span, "");
+                let texts: Vec<&str> = table.rows.iter().map(|(text, _)| text.node.as_str()).collect();
+                Err(self.report(d.note(format!("it has {}", list(texts.into_iter())))))
+            }
+        }
+    }
+}
+
+/// A field as a value; `path` is its name.
+pub(in crate::elaborate) fn value_of<'p, V>(path: &str, field: &Field) -> Value<'p, V> {
+    match field {
+        Field::Null => Value::Absent(path.into()),
+        Field::Bool(b) => Value::Bool(Some(*b)),
+        Field::Int(n) => Value::Int(Size::of(*n)),
+        Field::Float(x) => Value::Float(Some(*x)),
+        Field::Text(text) => Value::Text(Some(text.as_str().into())),
+        Field::List(items) => Value::List(items.iter().map(|item| value_of(path, item)).collect()),
+        Field::Record(_) => Value::Theirs(path.into(), Rc::new(field.clone())),
+    }
+}
+
+/// A value as a field.
+fn field_of<V>(value: &Value<'_, V>) -> Option<Field> {
+    Some(match value {
+        Value::Absent(_) => Field::Null,
+        Value::Bool(b) => Field::Bool((*b)?),
+        Value::Int(size) => Field::Int(size.known()?),
+        Value::Float(x) => Field::Float((*x)?),
+        Value::Text(text) => Field::Text(text.as_ref()?.to_string()),
+        Value::List(items) => Field::List(items.iter().map(field_of).collect::<Option<_>>()?),
+        _ => return None,
+    })
+}
+
+/// Whether a value is what a field says; whole numbers are numbers.
+fn agrees<V>(value: &Value<'_, V>, field: &Field) -> bool {
+    match (field_of(value), field) {
+        (Some(Field::Int(a)), Field::Float(b)) => a as f64 == *b,
+        (Some(Field::Float(a)), Field::Int(b)) => a == *b as f64,
+        (Some(value), field) => value == *field,
+        (None, _) => false,
+    }
+}
+
+/// Whether an item reads configuration by that name.
+pub(super) fn reads(weights: &Weights) -> impl Iterator<Item = &Name> {
+    let entries = weights.entries.iter().flat_map(|entry| match entry {
+        WeightsEntry::Config(entries) => entries.as_slice(),
+        _ => &[],
+    });
+    entries.filter_map(|entry| if let ConfigEntry::Read(path, _) = entry { path.first() } else { None })
+}

@@ -1,0 +1,330 @@
+//! Somebody else's names for a model's parameters, and where in their tensors each lies; how their configuration says ours.
+
+mod config;
+mod line;
+mod place;
+
+use std::rc::Rc;
+
+use crate::ast::{Block, Expr, ExprKind, ItemKind, Made, Name, PathPart, PathPattern, Weights, WeightsEntry};
+use crate::diagnostic::Diagnostic;
+use crate::emit::Emit;
+use crate::span::{FileId, Span, Spanned};
+
+use super::nearest::{list, nearest, suggest};
+use super::outcome::{LayoutOut, ModelRef};
+use super::program::Program;
+use super::session::{Done, Session};
+use super::value::{Instance, Value};
+
+pub(super) use config::value_of;
+pub use config::{Field, Imported, Unfit, fields_of_files};
+pub(super) use line::is_place;
+use line::{Line, Piece};
+
+/// What stands around an entry: groups, and the block whose item holds it.
+struct Around<'p, V> {
+    /// Parts of our paths.
+    parts: Vec<PathPart>,
+    /// The start of their names.
+    text: Vec<Piece>,
+    /// The block whose configuration an `if` asks, and at which of our parts it lies.
+    block: Rc<Instance<'p, V>>,
+    from: usize,
+}
+
+/// What the entries of an item come to, before parameters are looked up.
+struct Gathered<'p> {
+    lines: Vec<Line<'p>>,
+    ignored: Vec<String>,
+}
+
+impl Program {
+    /// The items of a block, each with its file.
+    pub(super) fn weights_for<'a>(&'a self, block: &'a Block) -> impl Iterator<Item = (FileId, &'a Weights)> {
+        let files = (0..self.file_count()).map(|at| FileId(at as u32));
+        let items = files.flat_map(|file| self.file(file).items.iter().map(move |item| (file, item)));
+        items.filter_map(move |(file, item)| {
+            let ItemKind::Weights(weights) = &item.kind else { return None };
+            match self.item(file, &weights.model.as_ref()?.node) {
+                Some((_, ItemKind::Block(def))) if std::ptr::eq(def, block) => Some((file, weights)),
+                _ => None,
+            }
+        })
+    }
+
+    /// The item of that name for a block.
+    pub(super) fn weights_named<'a>(&'a self, block: &'a Block, name: &str) -> Option<(FileId, &'a Weights)> {
+        self.weights_for(block).find(|(_, weights)| weights.name.node == name)
+    }
+
+    /// An item with all that holds for items of its name: entries of its own and of the nameless one.
+    pub(super) fn with_common<'a>(&'a self, file: FileId, weights: &'a Weights) -> impl Iterator<Item = &'a WeightsEntry> {
+        let common = match self.item(file, &weights.name.node) {
+            Some((_, ItemKind::Weights(common))) => common.entries.as_slice(),
+            _ => &[],
+        };
+        weights.entries.iter().chain(common)
+    }
+
+    /// Where a model's weights lie by default, where the specification says so: the layout, and a path beside it.
+    pub fn weights_place(&self, model: &str) -> Option<(&str, &str)> {
+        let (_, ItemKind::Made(made)) = self.item(FileId(0), model)? else { return None };
+        let (_, value) = made.entries.iter().find(|(name, _)| name.node == "weights")?;
+        place_of(value)
+    }
+}
+
+/// `huggingface("folder")`
+pub(super) fn place_of(value: &Expr) -> Option<(&str, &str)> {
+    let ExprKind::Call(callee, args) = &*value.node else { return None };
+    match (&*callee.node, args.as_slice()) {
+        (ExprKind::Name(layout), [arg]) if arg.name.is_none() => match &*arg.value.node {
+            ExprKind::Text(path) => Some((layout, path)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl<'p, E: Emit> Session<'p, E> {
+    /// Checks that what an item reads from somebody else's configuration is configuration of the block.
+    pub(super) fn reads_configuration(&mut self, weights: &Weights, file: FileId) -> Done<()> {
+        let Some(model) = &weights.model else { return Ok(()) };
+        let Some((_, ItemKind::Block(block))) = self.program.item(file, &model.node) else { return Ok(()) };
+        let params = || block.params.iter().map(|p| p.name.node.as_str());
+        for ours in config::reads(weights) {
+            if !params().any(|name| name == ours.node) {
+                let message = format!("`{}` has no configuration `{}`", model.node, ours.node);
+                let d = Diagnostic::error("W0114", message, ours.span, "");
+                let d = d.note(format!("configuration: {}", list(params())));
+                return Err(self.report(suggest(d, ours.span, nearest(&ours.node, params()))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what stands in the braces of `model Small = Gpt2(width: 64) { … }`.
+    pub(super) fn made_entries(&mut self, made: &Made) -> Done<()> {
+        for (name, value) in &made.entries {
+            if name.node != "weights" {
+                let d = Diagnostic::error("W0501", format!("a model has no entry `{}`", name.node), name.span, "unknown");
+                return Err(self.report(d.help("`weights = huggingface(\"folder\")` says where its weights lie")));
+            }
+            if place_of(value).is_none() {
+                let d = Diagnostic::error("W0505", "`weights` is a layout and a path", value.span, "");
+                return Err(self.report(d.help("such as `weights = huggingface(\"folder\")`")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every `weights` item for a model. The model's sizes must be known.
+    pub fn weights(&mut self, model: &ModelRef<'p, E::Value>) -> Result<Vec<LayoutOut>, Vec<Diagnostic>> {
+        let program = self.program;
+        let mut layouts = Vec::new();
+        let mut fine = Ok(());
+        for (file, weights) in program.weights_for(model.instance.block.def) {
+            match self.layout(file, weights, model) {
+                Ok(layout) => layouts.push(layout),
+                Err(reported) => fine = Err(reported),
+            }
+        }
+        self.outcome(fine.map(|()| layouts))
+    }
+
+    fn layout(&mut self, file: FileId, weights: &'p Weights, model: &ModelRef<'p, E::Value>) -> Done<LayoutOut> {
+        let program = self.program;
+        let around = Around { parts: Vec::new(), text: Vec::new(), block: model.instance.clone(), from: 0 };
+        let mut gathered = Gathered { lines: Vec::new(), ignored: Vec::new() };
+        for entry in program.with_common(file, weights) {
+            self.entry_of_weights(entry, &weights.name.node, &around, &mut gathered)?;
+        }
+        let mut layout = LayoutOut {
+            name: weights.name.node.clone(),
+            tensors: Vec::new(),
+            copies: Vec::new(),
+            ignored: gathered.ignored,
+        };
+        let mut covered: Vec<(String, Span)> = Vec::new();
+        let mut fine = Ok(());
+        for line in &gathered.lines {
+            if let Err(reported) = self.line(line, model, &mut covered, &mut layout) {
+                fine = Err(reported);
+            }
+        }
+        fine?;
+        let missing: Vec<_> = model
+            .parameters
+            .iter()
+            .map(|p| p.path.as_str())
+            .filter(|path| !covered.iter().any(|(c, _)| c == path))
+            .collect();
+        if !missing.is_empty() {
+            return Err(self.report(
+                Diagnostic::error("W0513", format!("`{}` leaves parameters out", weights.name.node), weights.name.span, "")
+                    .note(format!("without a place in the file: {}", list(missing.iter().take(12).copied())))
+                    .help("every parameter is read exactly once"),
+            ));
+        }
+        Ok(layout)
+    }
+
+    fn entry_of_weights(
+        &mut self,
+        entry: &'p WeightsEntry,
+        layout: &str,
+        around: &Around<'p, E::Value>,
+        out: &mut Gathered<'p>,
+    ) -> Done<()> {
+        match entry {
+            WeightsEntry::Config(_) => {}
+            WeightsEntry::Ignore(names) => {
+                let prefix = line::literal(&around.text);
+                out.ignored.extend(names.iter().map(|name| format!("{prefix}{}", name.node)));
+            }
+            WeightsEntry::If(choice) => {
+                let holds = self.condition(&choice.cond, &around.block.scope)?;
+                let chosen = if holds == Some(false) { &choice.otherwise } else { &choice.then };
+                for entry in chosen {
+                    self.entry_of_weights(entry, layout, around, out)?;
+                }
+            }
+            WeightsEntry::Group(pattern, name, inner) => {
+                for (parts, text) in self.each(pattern, name)? {
+                    let around = inside(around, &parts, text);
+                    for entry in inner {
+                        self.entry_of_weights(entry, layout, &around, out)?;
+                    }
+                }
+            }
+            WeightsEntry::Own(pattern, name) => {
+                for (parts, text) in self.each(pattern, name)? {
+                    self.own_names(&parts, text, pattern.span, layout, around, out)?;
+                }
+            }
+            WeightsEntry::Tensor(pattern, name, also, stored) => {
+                let text = self.named(around, name)?;
+                let also = also.iter().map(|name| self.named(around, name)).collect::<Done<_>>()?;
+                let parts = [around.parts.as_slice(), &pattern.parts].concat();
+                out.lines.push(Line { parts, text, also, stored, pattern, text_span: name.span });
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of the item that a member's block has for itself.
+    fn own_names(
+        &mut self,
+        parts: &[PathPart],
+        text: Vec<Piece>,
+        span: Span,
+        layout: &str,
+        around: &Around<'p, E::Value>,
+        out: &mut Gathered<'p>,
+    ) -> Done<()> {
+        let program = self.program;
+        let mut around = inside(around, parts, text);
+        let mut blocks = Vec::new();
+        self.members_at(&around.block, &around.parts[around.from..], &mut blocks)?;
+        // Blocks of one kind have the same names.
+        let mut done: Vec<*const Block> = Vec::new();
+        for block in blocks {
+            let def = block.block.def;
+            if done.contains(&std::ptr::from_ref(def)) {
+                continue;
+            }
+            done.push(def);
+            let Some((_, weights)) = program.weights_named(def, layout) else {
+                let message = format!("`{}` has no `weights {layout}` of its own", def.name.node);
+                let d = Diagnostic::error("W0520", message, span, "its names are said nowhere");
+                return Err(self.report(d.help("say the file's axes, `as [output, input]`, or open braces: `{ … }`")));
+            };
+            (around.block, around.from) = (block, around.parts.len());
+            for entry in &weights.entries {
+                self.entry_of_weights(entry, layout, &around, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A path and a name without alternatives, for each of those that there are.
+    fn each(&mut self, pattern: &PathPattern, name: &Spanned<String>) -> Done<Vec<(Vec<PathPart>, Vec<Piece>)>> {
+        let pieces = self.pieces(name)?;
+        let mut all = vec![(Vec::new(), pieces)];
+        for part in &pattern.parts {
+            let names = match part {
+                PathPart::Alternatives(names, _) if names.len() > 1 => names.as_slice(),
+                _ => &[],
+            };
+            let mut next = Vec::new();
+            for (parts, pieces) in all {
+                if names.is_empty() {
+                    next.push(([parts.as_slice(), std::slice::from_ref(part)].concat(), pieces));
+                    continue;
+                }
+                let many = |piece: &Piece| matches!(piece, Piece::Choice(choice) if choice.len() > 1);
+                let place = pieces.iter().position(many);
+                for (at, name) in names.iter().enumerate() {
+                    let mut pieces = pieces.clone();
+                    match place.map(|place| &mut pieces[place]) {
+                        Some(Piece::Choice(choice)) if choice.len() == names.len() => {
+                            let text = choice[at].clone();
+                            pieces[place.unwrap_or(0)] = Piece::Literal(text);
+                        }
+                        _ => return Err(self.not_together(pattern.span, name.span)),
+                    }
+                    let own = name.node.split('.').map(|part| PathPart::Name(Name { node: part.into(), span: name.span }));
+                    next.push((parts.iter().cloned().chain(own).collect(), pieces));
+                }
+            }
+            all = next;
+        }
+        Ok(all)
+    }
+
+    /// A name of theirs with what stands around it.
+    fn named(&mut self, around: &Around<'p, E::Value>, name: &Spanned<String>) -> Done<Vec<Piece>> {
+        Ok([&around.text[..], &self.pieces(name)?].concat())
+    }
+
+    /// The blocks at a path from another: several where blocks of several kinds are repeated. Those that lack a part have none.
+    fn members_at(
+        &mut self,
+        from: &Rc<Instance<'p, E::Value>>,
+        parts: &[PathPart],
+        out: &mut Vec<Rc<Instance<'p, E::Value>>>,
+    ) -> Done<()> {
+        let Some((first, rest)) = parts.split_first() else {
+            out.push(from.clone());
+            return Ok(());
+        };
+        let PathPart::Name(name) = first else { return self.members_at(from, rest, out) };
+        match self.field(&Value::Instance(from.clone()), name, name.span)? {
+            Value::Instance(instance) => self.members_at(&instance, rest, out),
+            Value::Repeated(repeated) => {
+                let next =
+                    rest.iter().find_map(|part| if let PathPart::Name(name) = part { Some(&name.node) } else { None });
+                let has = |block: &&Rc<Instance<'p, E::Value>>| next.is_none_or(|name| block.scope.own(name).is_some());
+                let having: Vec<_> = repeated.blocks().filter(has).cloned().collect();
+                let blocks = if having.is_empty() { repeated.blocks().take(1).cloned().collect() } else { having };
+                blocks.iter().try_for_each(|block| self.members_at(block, rest, out))
+            }
+            other => {
+                let message = format!("`{}` is {}, not a block", name.node, other.kind());
+                Err(self.error("W0405", message, name.span, other.kind()))
+            }
+        }
+    }
+}
+
+/// What stands around the entries of a group.
+fn inside<'p, V>(around: &Around<'p, V>, parts: &[PathPart], text: Vec<Piece>) -> Around<'p, V> {
+    let named = !line::literal(&text).is_empty();
+    let mut text = [around.text.as_slice(), &text].concat();
+    if named {
+        text.push(Piece::Literal(".".into()));
+    }
+    let parts = [around.parts.as_slice(), parts].concat();
+    Around { parts, text, block: around.block.clone(), from: around.from }
+}

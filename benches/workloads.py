@@ -45,7 +45,7 @@ class Workload:
 def bert(rows):
     given = lambda: weights.ids(30522, rows, 128)
     peers = (*TORCH, "jax", "onnxruntime", "openvino")
-    return Workload("bert", SPECS / "bert.weft", "Bert", "forward", weights.bert, given, peers, {"rows": rows})
+    return Workload("bert", SPECS / "bert.weft", "Encoder", "forward", weights.bert, given, peers, {"rows": rows})
 
 
 def gpt2(time):

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use weft_dsl::elaborate::Setting;
-use weft_runtime::tensor::Tensor;
+use weft_runtime::tensor::{Data, Tensor};
 use weft_runtime::weights::read_tensors;
 
 use crate::compare::{Tolerance, close};
@@ -86,7 +86,29 @@ impl Case {
         let expected = self.tensors("expected.safetensors")?;
         let names: Vec<&str> = self.about["outputs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         ensure!(!names.is_empty(), "the case names no outputs");
-        check_named(got, &expected, &names, self.tolerance("tolerance")?)
+        let (got, expected) = match self.about["present"].as_bool() {
+            Some(true) => (self.seen(got)?, self.seen(&expected)?),
+            _ => (got.clone(), expected),
+        };
+        check_named(&got, &expected, &names, self.tolerance("tolerance")?)
+    }
+
+    /// Tensors of `[batch, time, …]` at the places that are there: what stands at the others has no meaning.
+    fn seen(&self, tensors: &Tensors) -> Result<Tensors> {
+        let inputs = self.tensors("inputs.safetensors")?;
+        let (_, mask) = inputs.iter().find(|(name, _)| name == "attention_mask").context("no `attention_mask`")?;
+        let mask = mask.to_f64();
+        let pick = |(name, tensor): &(String, Tensor)| {
+            if tensor.shape.len() < 2 {
+                return Ok((name.clone(), tensor.clone()));
+            }
+            let values = tensor.to_f64();
+            let each = values.len() / mask.len();
+            let there = values.chunks(each).zip(&mask).filter(|(_, there)| **there != 0.0);
+            let values: Vec<f64> = there.flat_map(|(row, _)| row.iter().copied()).collect();
+            Ok((name.clone(), Tensor::new(vec![values.len()], Data::F64(values))?))
+        };
+        tensors.iter().map(pick).collect()
     }
 }
 

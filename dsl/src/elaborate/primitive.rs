@@ -1,6 +1,6 @@
 //! The primitive operations by name, and those that have no file of their own.
 
-use crate::ast::{Arg, AxisTerm, BracketEntry, Expr, ExprKind};
+use crate::ast::{Arg, AxisTerm, BracketEntry, Expr, ExprKind, Name};
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::{Elementwise, TABLE};
 use crate::emit::{Emit, Start};
@@ -323,15 +323,25 @@ impl<'p, E: Emit> Session<'p, E> {
         Ok(Value::Tensor(Tensor { value, mask: tensor.mask }))
     }
 
-    /// `concat[a](x, y)`: joined along the axis of that name of each; the result's is a new one.
+    /// `concat[a](x, y)`: joined along the axis of that name of each; the result's is a new one. `concat[(a, b) as c](x, y)`: along
+    /// an axis of each, as one that is there or new.
     fn concat(&mut self, call: &PrimitiveCall<'p, '_, E>) -> Done<Val<'p, E>> {
-        let [BracketEntry::Axis(AxisTerm::Name(path))] = call.entries else {
-            return Err(self.error("W0309", "`concat` takes one axis: `concat[joined](x, y)`", call.span, ""));
-        };
-        let name = &path[path.len() - 1];
         let values = self.arguments(call, call.args.len())?;
+        let (names, to): (Vec<&Name>, &AxisTerm) = match call.entries {
+            [BracketEntry::Axis(term @ AxisTerm::Name(path))] => (vec![&path[path.len() - 1]; values.len()], term),
+            [BracketEntry::As(AxisTerm::Product(parts, _), to @ AxisTerm::Name(_))] if parts.len() == values.len() => {
+                let last = |part: &'p AxisTerm| if let AxisTerm::Name(path) = part { path.last() } else { None };
+                (parts.iter().filter_map(last).collect(), to)
+            }
+            _ => (Vec::new(), &AxisTerm::AnyRow(call.span)),
+        };
+        let AxisTerm::Name(path) = to else {
+            let d = Diagnostic::error("W0309", "`concat` takes an axis: `concat[joined](x, y)`", call.span, "");
+            return Err(self.report(d.help("where they differ, one for each value: `concat[(a, b) as joined](x, y)`")));
+        };
+        let whole_name = &path[path.len() - 1];
         let (mut parts, mut operands, mut spans) = (Vec::new(), Vec::new(), Vec::new());
-        for (value, span) in &values {
+        for ((value, span), name) in values.iter().zip(names) {
             let value = self.whole(value, *span)?;
             let axes = self.emit.type_of(&value).axes;
             let mut found = self.find_axis(&name.node, call.scope, &axes).unwrap_or_default();
@@ -349,7 +359,12 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let size = parts.iter().fold(Size::of(0), |sum, &axis| sum + self.size_of(&[axis]));
         let outer = parts.iter().any(|&axis| self.emit.axes()[axis].outer);
-        let whole = self.emit.axes().fresh(&name.node, size, outer);
+        let mut whole = self.emit.axes().fresh(&whole_name.node, size, outer);
+        if let ([BracketEntry::As(..)], Some(axes)) = (call.entries, self.find_axis(&whole_name.node, call.scope, &[])) {
+            let there = self.single(&axes, whole_name.span, "`concat`")?;
+            self.same_size(whole, there, call.span)?;
+            whole = there;
+        }
         spans.push(call.span);
         self.op(Op::Concat(parts, whole), &operands, &spans).map(plain)
     }

@@ -28,6 +28,14 @@ impl<'p, E: Emit> Session<'p, E> {
         matches!(value, Some(Value::Maker(_)))
     }
 
+    /// Whether the expression makes a block in the end.
+    fn makes_blocks(&mut self, expr: &'p Expr, scope: &Names<'p, E>) -> bool {
+        match &*expr.node {
+            ExprKind::If(_, yes, _) => self.makes_blocks(yes, scope),
+            _ => self.makes_block(expr, scope),
+        }
+    }
+
     /// `Layer(feature) * depth`
     pub(crate) fn repeat(&mut self, block: &'p Expr, times: &'p Expr, scope: &Names<'p, E>) -> Done<Val<'p, E>> {
         let size = self.size_value(times, scope)?;
@@ -54,6 +62,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 Some(n) => (0..n.max(0)).take(MOST + 1).map(|i| Value::Int(Size::of(i))).collect(),
                 None => {
                     let inner = with(Value::Int(Size::var(&name.node)));
+                    if !self.makes_blocks(body, scope) {
+                        // One stands for all.
+                        return Ok(Value::List(vec![self.eval(body, &inner)?]));
+                    }
                     let run = self.run(&[(inner, "{}".into())], Some(size), body)?;
                     return Ok(Value::Repeated(Rc::new(Repeated { runs: vec![run] })));
                 }
@@ -66,6 +78,9 @@ impl<'p, E: Emit> Session<'p, E> {
         };
         if items.len() > MOST {
             return Err(self.error("W0508", format!("more than {MOST} blocks are made here"), over.span, ""));
+        }
+        if !self.makes_blocks(body, scope) {
+            return Ok(Value::List(items.into_iter().map(|item| self.eval_or_unknown(body, &with(item))).collect()));
         }
         let mut kinds = Vec::new();
         for item in &items {

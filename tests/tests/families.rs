@@ -1,0 +1,48 @@
+//! Every family against transformers' numbers at random sizes: odd widths, one head of keys, one token, padding on either side,
+//! optional parts there and not. `tests/make_references.py` made the cases.
+
+use std::fs;
+use std::path::Path;
+
+use weft_tests::engine::{Task, Way, engine};
+use weft_tests::models::{compute, imported};
+use weft_tests::reference::Case;
+
+/// The cases, by name.
+fn cases() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("references/random");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
+fn reproduced(way: Way) {
+    let mut wrong = Vec::new();
+    for name in cases() {
+        let case = Case::open(&format!("random/{name}")).unwrap();
+        let reproduced = || -> anyhow::Result<()> {
+            let (specification, subject) = imported(&case)?;
+            let mut engine = engine(way, &specification, &Task { subject, settings: &[], threads: 2 })?;
+            engine.load(&case.path("model.safetensors"), "huggingface")?;
+            case.check(&compute(engine.as_mut(), &case.tensors("inputs.safetensors")?)?)
+        };
+        wrong.extend(reproduced().err().map(|error| format!("{name}: {error:#}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn by_the_interpreter() {
+    reproduced(Way::Interpreter);
+}
+
+#[test]
+fn unoptimised() {
+    reproduced(Way::Unoptimised { checked: true });
+}
+
+#[test]
+fn optimised() {
+    reproduced(Way::Optimised { checked: true });
+}

@@ -5,6 +5,7 @@ Each case is a folder under `tests/references/random/` with `config.json`, `mode
 """
 
 import json
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,10 @@ LLAMA3 = {
 }
 SMALL = dict(vocab_size=61, hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4)
 DECODER = dict(SMALL, num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False)
+ENCODER = dict(SMALL, max_position_embeddings=40, type_vocab_size=2)
+SEQ2SEQ_T5 = dict(vocab_size=61, d_model=24, d_kv=6, d_ff=40, num_layers=2, num_heads=4, tie_word_embeddings=True)
+SEQ2SEQ_BART = dict(vocab_size=61, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
+                    decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=36, max_position_embeddings=32)
 CASES = {
     "LlamaForCausalLM": (DECODER, [
         (dict(num_key_value_heads=1, attention_bias=True, rope_parameters=LLAMA3), (3, 11, "right")),
@@ -50,6 +55,78 @@ CASES = {
         (dict(hidden_size=30, num_attention_heads=3, num_hidden_layers=3, hidden_act="gelu_new", tie_word_embeddings=True,
               rope_parameters=dict(ROPE, partial_rotary_factor=0.4)), (2, 1, None)),
     ]),
+    "Qwen3ForCausalLM": (DECODER, [
+        (dict(num_key_value_heads=1, attention_bias=True, head_dim=10), (3, 11, "right")),
+        (dict(tie_word_embeddings=True, use_sliding_window=True, sliding_window=2, max_window_layers=2, num_hidden_layers=3,
+              head_dim=6), (2, 9, "left")),
+        (dict(num_attention_heads=3, num_key_value_heads=3, head_dim=8), (2, 1, None)),
+    ]),
+    "GPT2LMHeadModel": (dict(vocab_size=61, n_embd=24, n_layer=2, n_head=4, n_positions=32), [
+        (dict(n_inner=20, activation_function="relu"), (3, 11, "right")),
+        (dict(n_embd=30, n_head=3, n_layer=3, layer_norm_epsilon=1e-3), (2, 9, "left")),
+        (dict(n_head=1, activation_function="gelu"), (2, 1, None)),
+    ]),
+    "BloomForCausalLM": (dict(vocab_size=61, hidden_size=24, n_layer=2, n_head=4), [
+        (dict(hidden_size=30, n_head=3), (3, 11, "right")),
+        (dict(hidden_size=36, n_head=6, n_layer=3, layer_norm_epsilon=1e-3), (2, 9, "left")),
+        (dict(n_head=1), (2, 1, None)),
+    ]),
+    "MixtralForCausalLM": (dict(DECODER, num_local_experts=4, num_experts_per_tok=2, rope_parameters=ROPE), [
+        (dict(num_key_value_heads=1, num_experts_per_tok=1, output_router_logits=True), (3, 11, "right")),
+        (dict(num_local_experts=5, num_experts_per_tok=3, head_dim=10, sliding_window=3), (2, 9, "left")),
+        (dict(num_hidden_layers=3, num_local_experts=2, num_experts_per_tok=2), (2, 1, None)),
+    ]),
+    "BertModel": (ENCODER, [
+        (dict(num_attention_heads=3, hidden_size=30, type_vocab_size=3), (3, 11, "right")),
+        (dict(hidden_act="relu", num_hidden_layers=3), (2, 9, "left")),
+        (dict(num_attention_heads=1, intermediate_size=7), (2, 1, None)),
+    ]),
+    "BertForMaskedLM": (ENCODER, [
+        (dict(num_attention_heads=3, hidden_size=30, hidden_act="gelu_new"), (3, 11, "right")),
+        (dict(num_hidden_layers=1, layer_norm_eps=1e-3), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
+    "BertForSequenceClassification": (ENCODER, [
+        (dict(num_labels=5), (3, 11, "right")),
+        (dict(num_labels=3, hidden_size=30, num_attention_heads=5), (2, 9, "left")),
+        (dict(num_labels=2, num_attention_heads=1), (2, 1, None)),
+    ]),
+    "BertForQuestionAnswering": (ENCODER, [
+        (dict(hidden_act="silu"), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=5), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
+    "RobertaForMaskedLM": (dict(ENCODER, type_vocab_size=1, pad_token_id=1), [
+        (dict(num_attention_heads=3, hidden_size=30), (3, 11, "right")),
+        (dict(num_hidden_layers=3, type_vocab_size=2, pad_token_id=3), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
+    "ElectraForPreTraining": (dict(ENCODER, embedding_size=14), [
+        (dict(embedding_size=24, hidden_act="relu"), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=5, embedding_size=7), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
+    "T5ForConditionalGeneration": (SEQ2SEQ_T5, [
+        (dict(num_heads=3, d_kv=5, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_decoder_layers=1), (3, 11, "right")),
+        (dict(num_layers=3, num_decoder_layers=2, relative_attention_num_buckets=6, relative_attention_max_distance=9), (2, 19, "left")),
+        (dict(num_heads=1, feed_forward_proj="gated-silu"), (2, 1, None)),
+    ]),
+    "MT5ForConditionalGeneration": (SEQ2SEQ_T5, [
+        (dict(num_heads=3, d_kv=5, tie_word_embeddings=False), (3, 11, "right")),
+        (dict(feed_forward_proj="relu", tie_word_embeddings=True), (2, 9, "left")),
+        (dict(num_heads=1), (2, 1, None)),
+    ]),
+    "BartForConditionalGeneration": (SEQ2SEQ_BART, [
+        (dict(encoder_layers=1, decoder_layers=3, decoder_attention_heads=2, scale_embedding=True), (3, 11, "right")),
+        (dict(d_model=30, encoder_attention_heads=3, decoder_attention_heads=5, activation_function="relu"), (2, 9, "left")),
+        (dict(encoder_attention_heads=1, decoder_attention_heads=1, decoder_ffn_dim=11), (2, 1, None)),
+    ]),
+    "SwitchTransformersForConditionalGeneration": (dict(SEQ2SEQ_T5, num_experts=3, expert_capacity=4, num_sparse_encoder_layers=1,
+                                                        num_sparse_decoder_layers=1), [
+        (dict(num_layers=5, num_sparse_encoder_layers=2, num_decoder_layers=3, num_sparse_decoder_layers=1), (3, 11, "right")),
+        (dict(num_layers=2, num_sparse_encoder_layers=2, expert_capacity=2, num_heads=3), (2, 9, "left")),
+        (dict(num_heads=1, num_experts=1), (2, 1, None)),
+    ]),
 }
 
 
@@ -65,6 +142,11 @@ def randomise(model, generator):
             scale = n / p.shape[-1] ** 0.5
         with torch.no_grad():
             p.copy_(scale)
+
+
+def name_of(architecture):
+    """`BertForMaskedLM`: `bert_for_masked_lm`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", architecture).lower()
 
 
 def mask(rows, length, side, draw):
@@ -87,40 +169,75 @@ def doubles():
     torch.float32, torch.Tensor.float = single, to_single
 
 
+def given(architecture, config, rows, length, side, draw):
+    """The inputs that an architecture takes, with labels."""
+    words = lambda time: draw.integers(5, config.vocab_size, (rows, time))
+    present = mask(rows, length, side, draw)
+    inputs = dict(input_ids=words(length), attention_mask=present)
+    if config.is_encoder_decoder:
+        time = max(1, length - 3)
+        labels = words(time)
+        labels[-1, time // 2 + 1:] = -100
+        inputs |= dict(decoder_input_ids=words(time), labels=labels)
+    elif architecture.endswith(("CausalLM", "LMHeadModel")):
+        # The first place of a text is predicted by nothing that has a meaning.
+        counts = present * (np.cumsum(present, axis=1) > 1)
+        inputs |= dict(labels=np.where(counts == 1, words(length), -100))
+    elif architecture.endswith("MaskedLM"):
+        inputs |= dict(labels=np.where(draw.random((rows, length)) < 0.5, words(length), -100))
+        inputs["labels"][0, 0] = 7
+    elif architecture.endswith("SequenceClassification"):
+        inputs |= dict(labels=draw.integers(0, config.num_labels, rows))
+    elif architecture.endswith("QuestionAnswering"):
+        inputs |= dict(start_positions=draw.integers(0, length, rows), end_positions=draw.integers(0, length, rows))
+    elif architecture == "ElectraForPreTraining":
+        inputs |= dict(labels=draw.integers(0, 2, (rows, length)))
+    if "bert" in config.model_type and "distil" not in config.model_type or config.model_type == "electra":
+        inputs |= dict(token_type_ids=draw.integers(0, config.type_vocab_size, (rows, length)))
+    if config.model_type == "roberta":
+        inputs["input_ids"] = np.where(present == 1, inputs["input_ids"], config.pad_token_id)
+    return {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
+
+
 def make(architecture, number, config, shape):
     seed = sum(map(ord, architecture)) * 10 + number
     torch.manual_seed(seed)
     cls = getattr(transformers, architecture)
     config = cls.config_class(**config)
     config.architectures = [architecture]
-    config._attn_implementation = "eager"
+    config._attn_implementation = config._experts_implementation = "eager"
     model = cls(config).eval()
     randomise(model, torch.Generator().manual_seed(seed))
     draw = np.random.default_rng(seed + 1)
     rows, length, side = shape
-    ids = draw.integers(5, config.vocab_size, (rows, length))
-    present = mask(rows, length, side, draw)
-    # The first place of a text is predicted by nothing that has a meaning.
-    counts = present * (np.cumsum(present, axis=1) > 1)
-    labels = np.where(counts == 1, draw.integers(5, config.vocab_size, (rows, length)), -100)
-    inputs = dict(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(present), labels=torch.from_numpy(labels))
-    folder = OUT / f"{config.model_type}-{number}"
+    inputs = given(architecture, config, rows, length, side, draw)
+    present = inputs["attention_mask"]
+    folder = OUT / f"{name_of(architecture)}-{number}"
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     (folder / "generation_config.json").unlink(missing_ok=True)
     model = model.double()
     kept = {}
-    base = getattr(model, model.base_model_prefix)
-    base.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
+    base = getattr(model, model.base_model_prefix, model)
+    if not config.is_encoder_decoder:
+        base.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
+    elif hasattr(model, "decoder"):
+        model.decoder.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
+    else:
+        base.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
     with torch.no_grad(), doubles():
         out = model(**inputs)
-    expected = dict(logits=out.logits, last_hidden_state=kept["last_hidden_state"], loss=out.loss)
-    # A place that sees padding alone has a result without meaning: the first places, or those whose window is behind the text.
-    blind = side == "left" or side is not None and getattr(config, "sliding_window", None) is not None
+    names = ("logits", "loss", "pooler_output", "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits",
+             "encoder_last_hidden_state", "aux_loss")
+    expected = {name: out[name] for name in names if out.get(name) is not None} | kept
+    # A place that sees padding alone has a result without meaning: the first places of a decoder, or those whose window is behind
+    # the text.
+    causal = architecture.endswith(("CausalLM", "LMHeadModel"))
+    blind = causal and (side == "left" or side is not None and getattr(config, "sliding_window", None) is not None)
     if blind:
         for name in ("logits", "last_hidden_state"):
-            expected[name] = expected[name] * torch.from_numpy(present)[..., None]
-    if not counts.any():
+            expected[name] = expected[name] * present[..., None]
+    if "loss" in expected and not bool(torch.isfinite(expected["loss"])):
         del expected["loss"]
     save_file({name: tensor.float().contiguous() for name, tensor in expected.items()}, folder / "expected.safetensors")
     save_file(inputs, folder / "inputs.safetensors")

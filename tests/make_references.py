@@ -127,6 +127,37 @@ CASES = {
         (dict(num_layers=2, num_sparse_encoder_layers=2, expert_capacity=2, num_heads=3), (2, 9, "left")),
         (dict(num_heads=1, num_experts=1), (2, 1, None)),
     ]),
+    "OPTForCausalLM": (dict(vocab_size=61, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=40, max_position_embeddings=32,
+                            dropout=0.0), [
+        (dict(word_embed_proj_dim=14, activation_function="gelu"), (3, 11, "right")),
+        (dict(do_layer_norm_before=False, enable_bias=False), (2, 9, "left")),
+        (dict(num_attention_heads=1, num_hidden_layers=3), (2, 1, None)),
+    ]),
+    "PhiForCausalLM": (dict(DECODER, partial_rotary_factor=0.5), [
+        (dict(num_key_value_heads=1, hidden_size=32), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=3, num_key_value_heads=3, rope_parameters=dict(ROPE, partial_rotary_factor=0.4)), (2, 9, "left")),
+        (dict(hidden_size=32, hidden_act="relu"), (2, 1, None)),
+    ]),
+    "Gemma2ForCausalLM": (dict(DECODER, head_dim=8, tie_word_embeddings=True, query_pre_attn_scalar=8, sliding_window=3), [
+        (dict(num_key_value_heads=1, num_hidden_layers=3), (3, 11, "right")),
+        (dict(head_dim=10, query_pre_attn_scalar=5, attn_logit_softcapping=None, final_logit_softcapping=None), (2, 9, "left")),
+        (dict(attn_logit_softcapping=2.0, final_logit_softcapping=3.0, num_hidden_layers=4), (2, 6, None)),
+    ]),
+    "Olmo2ForCausalLM": (DECODER, [
+        (dict(num_key_value_heads=1), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=3, num_key_value_heads=3, attention_bias=True, tie_word_embeddings=True), (2, 9, "left")),
+        (dict(num_hidden_layers=3, rms_norm_eps=1e-3), (2, 1, None)),
+    ]),
+    "DistilBertForMaskedLM": (dict(vocab_size=61, dim=24, n_layers=2, n_heads=4, hidden_dim=40, max_position_embeddings=32), [
+        (dict(dim=30, n_heads=3, activation="relu"), (3, 11, "right")),
+        (dict(n_layers=3), (2, 9, "left")),
+        (dict(n_heads=1), (2, 1, None)),
+    ]),
+    "AlbertForMaskedLM": (dict(ENCODER, embedding_size=14), [
+        (dict(num_attention_heads=3, hidden_size=30), (3, 11, "right")),
+        (dict(num_hidden_layers=4, hidden_act="gelu"), (2, 9, "left")),
+        (dict(num_attention_heads=1, num_hidden_layers=1), (2, 1, None)),
+    ]),
 }
 
 
@@ -221,6 +252,8 @@ def make(architecture, number, config, shape):
     base = getattr(model, model.base_model_prefix, model)
     if not config.is_encoder_decoder:
         base.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
+        if hasattr(base, "decoder"):
+            base.decoder.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
     elif hasattr(model, "decoder"):
         model.decoder.register_forward_hook(lambda _, __, out: kept.update(last_hidden_state=out[0]))
     else:

@@ -114,6 +114,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 AxisTerm::PartOfRow(name) => Some((name.node.as_str(), false)),
                 _ => None,
             });
+            // Of what is not known here, such as a function that is configuration, nothing can be said.
+            if matches!((slot, row), (Some((Value::Unknown, _)), Some((_, true)))) {
+                return Err(Reported);
+            }
             let Some((Value::Tensor(tensor), span)) = slot else {
                 if let Some((row, true)) = row {
                     rows.entry(row).or_default();

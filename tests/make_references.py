@@ -127,6 +127,26 @@ CASES = {
         (dict(num_layers=2, num_sparse_encoder_layers=2, expert_capacity=2, num_heads=3), (2, 9, "left")),
         (dict(num_heads=1, num_experts=1), (2, 1, None)),
     ]),
+    "MBartForConditionalGeneration": (SEQ2SEQ_BART, [
+        (dict(encoder_layers=1, decoder_layers=3, scale_embedding=True), (3, 11, "right")),
+        (dict(d_model=30, encoder_attention_heads=3, decoder_attention_heads=5), (2, 9, "left")),
+        (dict(encoder_attention_heads=1, decoder_attention_heads=1), (2, 1, None)),
+    ]),
+    "PegasusForConditionalGeneration": (SEQ2SEQ_BART, [
+        (dict(encoder_layers=1, decoder_layers=3, scale_embedding=True, activation_function="relu"), (3, 11, "right")),
+        (dict(d_model=30, encoder_attention_heads=3, decoder_attention_heads=5), (2, 9, "left")),
+        (dict(encoder_attention_heads=1, decoder_attention_heads=1), (2, 1, None)),
+    ]),
+    "MarianMTModel": (dict(SEQ2SEQ_BART, pad_token_id=60, decoder_start_token_id=60, eos_token_id=0, forced_eos_token_id=0), [
+        (dict(encoder_layers=1, decoder_layers=3, scale_embedding=True, activation_function="swish"), (3, 11, "right")),
+        (dict(d_model=30, encoder_attention_heads=3, decoder_attention_heads=5), (2, 9, "left")),
+        (dict(encoder_attention_heads=1, decoder_attention_heads=1), (2, 1, None)),
+    ]),
+    "XLMRobertaForMaskedLM": (dict(ENCODER, type_vocab_size=1, pad_token_id=1), [
+        (dict(num_attention_heads=3, hidden_size=30), (3, 11, "right")),
+        (dict(num_hidden_layers=3), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
     "OPTForCausalLM": (dict(vocab_size=61, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=40, max_position_embeddings=32,
                             dropout=0.0), [
         (dict(word_embed_proj_dim=14, activation_function="gelu"), (3, 11, "right")),
@@ -164,6 +184,8 @@ CASES = {
 def randomise(model, generator):
     """Every parameter: norms about 1, biases about 0, tables 0.5, matrices by their width."""
     for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
         n = torch.randn(p.shape, generator=generator, dtype=torch.float32)
         if p.ndim < 2:
             scale = 1 + 0.25 * n if "norm" in name.lower() and name.endswith("weight") else 0.3 * n
@@ -173,6 +195,8 @@ def randomise(model, generator):
             scale = n / p.shape[-1] ** 0.5
         with torch.no_grad():
             p.copy_(scale)
+    if "final_logits_bias" in dict(model.named_buffers()):
+        model.final_logits_bias.copy_(0.3 * torch.randn(model.final_logits_bias.shape, generator=generator))
 
 
 def name_of(architecture):
@@ -225,7 +249,7 @@ def given(architecture, config, rows, length, side, draw):
         inputs |= dict(labels=draw.integers(0, 2, (rows, length)))
     if "bert" in config.model_type and "distil" not in config.model_type or config.model_type == "electra":
         inputs |= dict(token_type_ids=draw.integers(0, config.type_vocab_size, (rows, length)))
-    if config.model_type == "roberta":
+    if "roberta" in config.model_type:
         inputs["input_ids"] = np.where(present == 1, inputs["input_ids"], config.pad_token_id)
     return {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
 

@@ -38,11 +38,6 @@ fn by_the_interpreter() {
 }
 
 #[test]
-fn unoptimised() {
-    reproduced(Way::Unoptimised { checked: true });
-}
-
-#[test]
 fn optimised() {
     reproduced(Way::Optimised { checked: true });
 }

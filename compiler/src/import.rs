@@ -13,7 +13,10 @@ use weft_runtime::weights;
 use crate::compile::{Failure, Specification};
 
 /// What a folder's configuration is called.
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
+
+/// What a folder's weights are called where they are one file.
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// What the imported model is called in its specification.
 const NAME: &str = "Imported";
@@ -63,7 +66,7 @@ pub fn import(folder: &Path, to: &Path, wanted: Option<&str>) -> std::result::Re
 /// # Errors
 /// The files do not fit the model.
 pub fn check(specification: &Specification) -> std::result::Result<u64, Failure> {
-    let plan = specification.parameters(NAME)?;
+    let plan = specification.parameters(NAME, &[])?;
     let (layout, path) = plan.weights.clone().context("the specification does not say where its weights lie")?;
     weights::check(&plan, Path::new(&path), &layout)?;
     Ok(count(&plan))

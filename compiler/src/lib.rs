@@ -13,6 +13,7 @@ pub mod plan;
 pub mod target;
 pub mod compile;
 mod stored;
+pub mod export;
 pub mod import;
 pub mod survey;
 pub mod link;

@@ -1,7 +1,7 @@
 //! A model's parameters in files: their names and shapes, and other people's.
 
 use anyhow::{Context, Result};
-use weft_dsl::elaborate::LayoutOut;
+use weft_dsl::elaborate::{LayoutOut, Setting};
 use weft_runtime::plan::{self, Plan};
 
 use crate::compile::{Failure, Specification};
@@ -10,12 +10,13 @@ use crate::plan::Slots;
 
 impl Specification {
     /// A plan of a model's parameters alone: their names and shapes, and other people's.
-    pub fn parameters(&self, model: &str) -> std::result::Result<Plan, Failure> {
+    pub fn parameters(&self, model: &str, settings: &[(String, Setting)]) -> std::result::Result<Plan, Failure> {
         let faults = |faults| Failure::Faults(faults, self.program.sources().clone());
-        let lowered = lower::parameters_of(&self.program, model, &[], self).map_err(faults)?;
+        let lowered = lower::parameters_of(&self.program, model, settings, self).map_err(faults)?;
         let mut slots = Slots::default();
         slots.declare(&lowered.parameters)?;
-        let mut plan = Plan { format: plan::FORMAT, name: model.into(), params: slots.params, ..Plan::default() };
+        let (slots, params) = (slots.list, slots.params);
+        let mut plan = Plan { format: plan::FORMAT, name: model.into(), slots, params, ..Plan::default() };
         plan.weights = self.weights_place(model);
         plan.layouts = lowered.layouts.iter().map(|l| layout(l, &plan.params)).collect::<Result<_>>()?;
         Ok(plan)

@@ -11,6 +11,8 @@ mod check;
 
 mod explain;
 
+mod export;
+
 mod fmt;
 
 mod graph;
@@ -92,6 +94,9 @@ enum Command {
     /// Make a specification of a model that others publish
     #[command(after_help = import::EXAMPLE)]
     Import(import::ImportArgs),
+    /// Write a model as others read it: config.json and weights
+    #[command(after_help = export::EXAMPLE)]
+    Export(export::ExportArgs),
     /// Show the kernels that a specification becomes
     #[command(after_help = graph::EXAMPLE)]
     Graph(graph::GraphArgs),
@@ -128,6 +133,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> i32 {
         Command::Test(args) => test::test(args),
         Command::Build(args) => build::build(args),
         Command::Import(args) => import::import(args),
+        Command::Export(args) => export::export(args),
         Command::Graph(args) => graph::graph(args),
         Command::Info(args) => info::info(args),
         Command::Explain(args) => explain::explain(args),
@@ -153,6 +159,7 @@ impl Command {
             Command::Test(args) => args.shown(),
             Command::Build(args) => args.shown.clone(),
             Command::Import(args) => args.shown.clone(),
+            Command::Export(args) => args.shown.clone(),
             Command::Graph(args) => args.shown.clone(),
             Command::Info(args) => args.shown.clone(),
             Command::Explain(args) => args.shown.clone(),

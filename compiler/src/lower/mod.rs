@@ -9,7 +9,7 @@ pub use train::{Training, training};
 
 use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{Entry, Host, LayoutOut, Limit, ModelRef, Program, Session, Setting};
-use weft_dsl::emit::Parameter;
+use weft_dsl::emit::{Emit, Parameter};
 use weft_dsl::size::Size;
 use weft_dsl::types::{Axes, Elem};
 use weft_runtime::plan;
@@ -70,10 +70,25 @@ pub fn model(
     Ok(Model { no_decode, ..whole })
 }
 
-/// A model with its parameters alone.
+/// A model, or the one that a recipe trains.
+pub fn made<'p, E: Emit>(
+    session: &mut Session<'p, E>,
+    program: &Program,
+    name: &str,
+    settings: &[(String, Setting)],
+) -> Result<ModelRef<'p, E::Value>> {
+    if !program.recipes().contains(&name) {
+        return session.model(name, settings);
+    }
+    let models = session.recipe(name, settings)?.models;
+    // A recipe without a model is refused before.
+    models.into_iter().next().map(|(_, model)| model).ok_or_else(Vec::new)
+}
+
+/// A model, or the one that a recipe trains, with its parameters alone.
 pub fn parameters_of(program: &Program, name: &str, settings: &[(String, Setting)], host: &dyn Host) -> Result<Model> {
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
-    let model = session.model(name, settings)?;
+    let model = made(&mut session, program, name, settings)?;
     let parameters = parameters(&model.parameters, session.emit());
     let layouts = session.weights(&model)?;
     Ok(Model { name: name.into(), parameters, functions: Vec::new(), no_decode: None, layouts })

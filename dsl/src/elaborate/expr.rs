@@ -120,6 +120,9 @@ impl<'p, E: Emit> Session<'p, E> {
         if name.node == "training" {
             return Ok(Value::Bool(self.training));
         }
+        if name.node == "none" {
+            return Ok(Value::Absent("none".into()));
+        }
         if name.node == "infinity" {
             return Ok(Value::Float(Some(f64::INFINITY)));
         }

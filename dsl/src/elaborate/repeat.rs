@@ -137,7 +137,7 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// Writes down all that tells a block, which lies at `root`, from others.
-    fn describe(&mut self, value: &Val<'p, E>, root: &str, out: &mut String) {
+    pub(crate) fn describe(&mut self, value: &Val<'p, E>, root: &str, out: &mut String) {
         use std::fmt::Write;
         // Writing to a text does not fail.
         let _ = match value {

@@ -107,11 +107,16 @@ pub fn fields_of_files(file: &crate::ast::File) -> Vec<(&str, &str, String, Vec<
     let items = file.items.iter().filter_map(|item| if let ItemKind::Weights(w) = &item.kind { Some(w) } else { None });
     let said = items.filter_map(|weights| {
         let ((path, value), model) = (weights.files.as_ref()?, weights.model.as_ref()?);
-        let mut choices = Vec::new();
-        alternatives(value, &mut choices);
-        Some((model.as_str(), weights.name.as_str(), dotted(path), choices))
+        Some((model.as_str(), weights.name.as_str(), dotted(path), literals(value)))
     });
     said.collect()
+}
+
+/// What an expression such as `a or b` lists.
+pub(super) fn literals(expr: &Expr) -> Vec<Field> {
+    let mut out = Vec::new();
+    alternatives(expr, &mut out);
+    out
 }
 
 /// `a or b or c`
@@ -135,12 +140,12 @@ fn literal(expr: &Expr) -> Option<Field> {
     })
 }
 
-fn dotted(path: &[Name]) -> String {
+pub(super) fn dotted(path: &[Name]) -> String {
     path.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(".")
 }
 
 /// The paths of names that an expression mentions, without what it calls.
-fn mentioned(expr: &Expr, out: &mut Vec<String>) {
+pub(super) fn mentioned(expr: &Expr, out: &mut Vec<String>) {
     match &*expr.node {
         ExprKind::Name(name) => out.push(name.clone()),
         ExprKind::Field(base, name) => {
@@ -154,6 +159,7 @@ fn mentioned(expr: &Expr, out: &mut Vec<String>) {
         ExprKind::Call(_, args) => args.iter().for_each(|arg| mentioned(&arg.value, out)),
         ExprKind::Unary(_, a) => mentioned(a, out),
         ExprKind::Binary(_, a, b) => [a, b].into_iter().for_each(|e| mentioned(e, out)),
+        ExprKind::For(_, over, body) => [over, body].into_iter().for_each(|e| mentioned(e, out)),
         ExprKind::If(a, b, c) => [a, b, c].into_iter().for_each(|e| mentioned(e, out)),
         ExprKind::List(items) | ExprKind::Tuple(items) => items.iter().for_each(|e| mentioned(e, out)),
         _ => {}
@@ -162,12 +168,12 @@ fn mentioned(expr: &Expr, out: &mut Vec<String>) {
 
 /// What is found while a file is read.
 #[derive(Default)]
-struct Reading {
+pub(super) struct Reading {
     /// Fields that somebody asks for or passes over.
     known: Vec<String>,
     uses: BTreeSet<(String, String)>,
     /// What the file says that cannot be.
-    wrong: Vec<String>,
+    pub(super) wrong: Vec<String>,
 }
 
 impl<'p, E: Emit> Session<'p, E> {
@@ -198,7 +204,7 @@ impl<'p, E: Emit> Session<'p, E> {
 
     /// `Llama(vocab: 32000, …)` and its configuration by name; some of it may be read already.
     #[expect(clippy::type_complexity, reason = "a text and what it says")]
-    fn read_block(
+    pub(super) fn read_block(
         &mut self,
         (home, block): (FileId, &'p Block),
         given: &[(&str, Val<'p, E>)],
@@ -274,7 +280,8 @@ impl<'p, E: Emit> Session<'p, E> {
             let found = file.at(&path);
             reading.known.push(path.clone());
             let value = self.eval(expr, &ours)?;
-            if *found != Field::Null && !agrees(&value, found) {
+            // `none` says nothing of what is read elsewhere.
+            if *found != Field::Null && !matches!(value, Value::Absent(_)) && !agrees(&value, found) {
                 let expected = field_of(&value).map_or("something else".into(), |field| field.to_string());
                 let message = format!("`{path}` is {found}, and `{}` computes {expected} alone", block.name.node);
                 reading.wrong.push(message);
@@ -382,7 +389,7 @@ pub(in crate::elaborate) fn value_of<'p, V>(path: &str, field: &Field) -> Value<
 }
 
 /// A value as a field.
-fn field_of<V>(value: &Value<'_, V>) -> Option<Field> {
+pub(super) fn field_of<V>(value: &Value<'_, V>) -> Option<Field> {
     Some(match value {
         Value::Absent(_) => Field::Null,
         Value::Bool(b) => Field::Bool((*b)?),

@@ -1,6 +1,7 @@
 //! Somebody else's names for a model's parameters, and where in their tensors each lies; how their configuration says ours.
 
 mod config;
+mod export;
 mod line;
 mod place;
 

@@ -1,0 +1,80 @@
+//! A model in the files that others read: configuration and weights.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use weft_dsl::elaborate::{Field, Session, Setting, TypesOnly, Unfit};
+use weft_runtime::exec::{Compiled, Machine};
+use weft_runtime::{weights, whole_file};
+
+use crate::compile::{Failure, Specification};
+use crate::import::{CONFIG, WEIGHTS};
+use crate::lower;
+
+/// What is written.
+pub struct Export<'a> {
+    /// A model of the specification, or the one that a recipe trains.
+    pub item: &'a str,
+    /// Its configuration.
+    pub settings: &'a [(String, Setting)],
+    /// Where the parameters are; where the specification says, if nobody does.
+    pub weights: Option<&'a Path>,
+    /// The names to write.
+    pub layout: Option<&'a str>,
+    /// Where to.
+    pub folder: &'a Path,
+}
+
+/// Writes a folder that others read.
+///
+/// # Errors
+/// Nothing says how others call the model's parts, or they cannot say what it is; the weights do not fit.
+pub fn export(specification: &Specification, export: &Export<'_>) -> std::result::Result<(), Failure> {
+    let program = &specification.program;
+    let plan = specification.parameters(export.item, export.settings)?;
+    let known: Vec<&str> = plan.layouts.iter().map(|layout| layout.name.as_str()).collect();
+    let layout = match (export.layout, known.as_slice()) {
+        (Some(name), _) => name.to_owned(),
+        (None, [name, ..]) => (*name).to_owned(),
+        (None, []) => return Err(anyhow::anyhow!("nothing says how others call the parts of `{}`", export.item).into()),
+    };
+    let mut session = Session::new(program, TypesOnly::default(), false, specification);
+    let failed = |faults| Failure::Faults(faults, program.sources().clone());
+    let model = lower::made(&mut session, program, export.item, export.settings).map_err(failed)?;
+    let config = session.exported(&model, &layout).map_err(|unfit| match unfit {
+        Unfit::Faults(faults) => failed(faults),
+        Unfit::File(wrong) => anyhow::anyhow!("`{}` cannot be said in {CONFIG}:\n  {}", export.item, wrong.join("\n  ")).into(),
+    })?;
+    Ok(write(plan, &config, &layout, export)?)
+}
+
+fn write(plan: weft_runtime::plan::Plan, config: &Field, layout: &str, export: &Export<'_>) -> Result<()> {
+    let said = plan.weights.clone();
+    let mut machine = Machine::new(Compiled { plan, kernels: Vec::new() }, 1, false)?;
+    match (export.weights, said) {
+        (Some(path), _) => weights::load(&mut machine, path, None)?,
+        (None, Some((own, path))) => weights::load(&mut machine, Path::new(&path), Some(&own))?,
+        (None, None) => anyhow::bail!("nothing says where the parameters are: pass --weights FILE"),
+    }
+    std::fs::create_dir_all(export.folder).with_context(|| format!("cannot make the folder {}", export.folder.display()))?;
+    let (to, config_to) = (export.folder.join(WEIGHTS), export.folder.join(CONFIG));
+    for path in [&to, &config_to] {
+        ensure!(!path.exists(), "{} is there already; nothing was changed", path.display());
+    }
+    weights::save(&machine, &to, Some(layout))?;
+    let text = serde_json::to_string_pretty(&json(config))? + "\n";
+    whole_file::write_bytes(&config_to, text.as_bytes())
+}
+
+fn json(field: &Field) -> serde_json::Value {
+    use serde_json::Value;
+    match field {
+        Field::Null => Value::Null,
+        Field::Bool(b) => (*b).into(),
+        Field::Int(n) => (*n).into(),
+        Field::Float(x) => (*x).into(),
+        Field::Text(text) => text.as_str().into(),
+        Field::List(items) => items.iter().map(json).collect(),
+        Field::Record(fields) => Value::Object(fields.iter().map(|(name, field)| (name.clone(), json(field))).collect()),
+    }
+}

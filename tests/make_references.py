@@ -147,6 +147,26 @@ CASES = {
         (dict(num_hidden_layers=3), (2, 9, "left")),
         (dict(num_attention_heads=1), (2, 1, None)),
     ]),
+    "OpenAIGPTLMHeadModel": (dict(vocab_size=61, n_embd=24, n_layer=2, n_head=4, n_positions=32), [
+        (dict(afn="relu"), (3, 11, "right")),
+        (dict(n_embd=30, n_head=3, n_layer=3, layer_norm_epsilon=1e-3), (2, 9, "left")),
+        (dict(n_head=1, afn="swish"), (2, 1, None)),
+    ]),
+    "BertForTokenClassification": (ENCODER, [
+        (dict(num_labels=5), (3, 11, "right")),
+        (dict(num_labels=3, hidden_size=30, num_attention_heads=5), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
+    "BertForMultipleChoice": (ENCODER, [
+        (dict(hidden_act="silu"), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=5), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
+    "BertForNextSentencePrediction": (ENCODER, [
+        (dict(hidden_act="silu"), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=5), (2, 9, "left")),
+        (dict(num_attention_heads=1), (2, 1, None)),
+    ]),
     "OPTForCausalLM": (dict(vocab_size=61, hidden_size=24, num_hidden_layers=2, num_attention_heads=4, ffn_dim=40, max_position_embeddings=32,
                             dropout=0.0), [
         (dict(word_embed_proj_dim=14, activation_function="gelu"), (3, 11, "right")),
@@ -243,6 +263,15 @@ def given(architecture, config, rows, length, side, draw):
         inputs["labels"][0, 0] = 7
     elif architecture.endswith("SequenceClassification"):
         inputs |= dict(labels=draw.integers(0, config.num_labels, rows))
+    elif architecture.endswith("TokenClassification"):
+        inputs |= dict(labels=np.where(present == 1, draw.integers(0, config.num_labels, (rows, length)), -100))
+    elif architecture.endswith("NextSentencePrediction"):
+        inputs |= dict(labels=draw.integers(0, 2, rows))
+    elif architecture.endswith("MultipleChoice"):
+        endings = np.stack([inputs["input_ids"], words(length), words(length)], axis=1)
+        inputs = dict(input_ids=endings, attention_mask=np.stack([present] * 3, axis=1), labels=draw.integers(0, 3, rows),
+                      token_type_ids=draw.integers(0, config.type_vocab_size, endings.shape))
+        return {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
     elif architecture.endswith("QuestionAnswering"):
         inputs |= dict(start_positions=draw.integers(0, length, rows), end_positions=draw.integers(0, length, rows))
     elif architecture == "ElectraForPreTraining":
@@ -287,6 +316,8 @@ def make(architecture, number, config, shape):
     names = ("logits", "loss", "pooler_output", "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits",
              "encoder_last_hidden_state", "aux_loss")
     expected = {name: out[name] for name in names if out.get(name) is not None} | kept
+    if architecture.endswith("MultipleChoice"):
+        del expected["last_hidden_state"]
     # A place that sees padding alone has a result without meaning: the first places of a decoder, or those whose window is behind
     # the text.
     causal = architecture.endswith(("CausalLM", "LMHeadModel"))

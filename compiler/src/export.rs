@@ -43,7 +43,9 @@ pub fn export(specification: &Specification, export: &Export<'_>) -> std::result
     let model = lower::made(&mut session, program, export.item, export.settings).map_err(failed)?;
     let config = session.exported(&model, &layout).map_err(|unfit| match unfit {
         Unfit::Faults(faults) => failed(faults),
-        Unfit::File(wrong) => anyhow::anyhow!("`{}` cannot be said in {CONFIG}:\n  {}", export.item, wrong.join("\n  ")).into(),
+        Unfit::File(wrong) => {
+            anyhow::anyhow!("`{}` cannot be said in {CONFIG}:\n  {}", export.item, wrong.join("\n  ")).into()
+        }
     })?;
     Ok(write(plan, &config, &layout, export)?)
 }

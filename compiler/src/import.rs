@@ -3,10 +3,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{Field, Imported, Program, Session, TypesOnly, Unfit, fields_of_files};
 use weft_dsl::library;
 use weft_dsl::parse::parse;
 use weft_dsl::span::FileId;
+use weft_runtime::nearest::nearest;
 use weft_runtime::plan::Plan;
 use weft_runtime::weights;
 
@@ -53,7 +55,10 @@ pub fn import(folder: &Path, to: &Path, wanted: Option<&str>) -> std::result::Re
             let text = text(&imported, &candidate, folder, to)?;
             Ok((text, model.clone()))
         }
-        Err(Unfit::Faults(faults)) => Err(failed(faults)),
+        Err(Unfit::Faults(faults)) => {
+            let said = |fault: Diagnostic| fault.note(format!("this is what {} comes to", path.display()));
+            Err(failed(faults.into_iter().map(said).collect()))
+        }
         Err(Unfit::File(wrong)) => {
             let wrong = wrong.join("\n  ");
             Err(anyhow::anyhow!("{} does not fit `{model}` of std.{module}:\n  {wrong}", path.display()).into())
@@ -137,8 +142,10 @@ fn chosen(config: &Field, wanted: Option<&str>) -> Result<Candidate> {
     fields.dedup();
     let said: Vec<String> = fields.iter().map(|path| format!("`{path}` is {}", config.at(path))).collect();
     let known: Vec<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
+    let near = |path: &&str| nearest(&config.at(path).to_string(), known.iter().map(String::as_str)).first().copied();
+    let near = fields.iter().find_map(near).map(|near| format!("; the nearest that it has is {near}")).unwrap_or_default();
     bail!(
-        "no model of the library is for this: {}\n  it has models for {}\n  (`--as MODEL` takes one of them all the same: {})",
+        "no model of the library is for this: {}{near}\n  it has models for {}\n  (`--as MODEL` takes one of them all the same: {})",
         said.join(", "),
         known.join(", "),
         all.iter().map(|c| c.model.as_str()).collect::<Vec<_>>().join(", ")

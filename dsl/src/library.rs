@@ -21,6 +21,7 @@ const MODULES: &[(&str, &str)] = embed![
     "experts",
     "functions",
     "gemma",
+    "gpt",
     "gpt2",
     "gpt_neox",
     "huggingface",

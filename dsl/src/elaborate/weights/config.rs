@@ -284,7 +284,10 @@ impl<'p, E: Emit> Session<'p, E> {
             if *found != Field::Null && !matches!(value, Value::Absent(_)) && !agrees(&value, found) {
                 let expected = field_of(&value).map_or("something else".into(), |field| field.to_string());
                 let message = format!("`{path}` is {found}, and `{}` computes {expected} alone", block.name.node);
-                reading.wrong.push(message);
+                // What holds for all items is said by each block: once is enough.
+                if !reading.wrong.iter().any(|said| said.starts_with(&format!("`{path}` is "))) {
+                    reading.wrong.push(message);
+                }
             }
         }
         Ok((format!("{}({})", block.name.node, args.join(", ")), said))

@@ -68,7 +68,9 @@ impl<'p, E: Emit> Session<'p, E> {
                 (&param.ty, instance.scope.own(&param.name.node))
             {
                 let own = entries.iter().filter_map(|entry| match entry {
-                    ConfigEntry::Read(path, _) if path.len() == 2 && path[0].node == param.name.node => Some(path[1].as_str()),
+                    ConfigEntry::Read(path, _) if path.len() == 2 && path[0].node == param.name.node => {
+                        Some(path[1].as_str())
+                    }
                     _ => None,
                 });
                 let own: Vec<&str> = own.collect();
@@ -134,7 +136,8 @@ impl<'p, E: Emit> Session<'p, E> {
                     // How many there are: `size(id2label)`.
                     None if name == "size" => {
                         if let Some(Field::Int(n)) = field_of(value) {
-                            let labels = (0..n.clamp(0, 1 << 20)).map(|i| (i.to_string(), Field::Text(format!("LABEL_{i}"))));
+                            let labels =
+                                (0..n.clamp(0, 1 << 20)).map(|i| (i.to_string(), Field::Text(format!("LABEL_{i}"))));
                             let labels: Vec<_> = labels.collect();
                             let mut path = Vec::new();
                             super::config::mentioned(&arg.value, &mut path);

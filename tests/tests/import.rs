@@ -1,0 +1,110 @@
+//! Folders that `weft import` refuses: each says the file and what of it is wrong.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use weft_compiler::{compile, import};
+use weft_runtime::tensor::{Data, Tensor};
+use weft_runtime::weights::{read_tensors, write_tensors};
+use weft_tests::engine::shown;
+use weft_tests::reference::{Case, Tensors};
+
+/// A folder with a small model whose configuration and weights somebody changed, as it is imported.
+fn imported(config: &dyn Fn(&mut Value), weights: &dyn Fn(&mut Tensors), folder: &Path) -> Result<String> {
+    let case = Case::open("random/llama_for_causal_lm-1")?;
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(case.path("config.json"))?)?;
+    config(&mut json);
+    fs::write(folder.join("config.json"), json.to_string())?;
+    if !folder.join("model.safetensors.index.json").exists() {
+        let mut tensors = read_tensors(&case.path("model.safetensors"))?;
+        weights(&mut tensors);
+        write_tensors(&folder.join("model.safetensors"), &tensors)?;
+    }
+    let to = folder.join("imported.weft");
+    let (text, _) = import::import(folder, &to, None).map_err(shown)?;
+    import::check(&compile::specification(&to, &text).map_err(shown)?).map_err(shown)?;
+    Ok(text)
+}
+
+/// What is said of such a folder.
+fn said(config: &dyn Fn(&mut Value), weights: &dyn Fn(&mut Tensors)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().display().to_string();
+    match imported(config, weights, folder.path()) {
+        Ok(text) => text.replace(&place, "DIR"),
+        Err(error) => format!("error: {error:#}").replace(&place, "DIR"),
+    }
+}
+
+/// A model whose configuration says something else.
+fn with(name: &str, value: Value) -> String {
+    said(&|config| config[name] = value.clone(), &|_| {})
+}
+
+#[test]
+fn what_is_right_is_a_specification() {
+    insta::assert_snapshot!(said(&|_| {}, &|_| {}));
+}
+
+#[test]
+fn configurations() {
+    let mut out = String::new();
+    for (what, said) in [
+        ("an architecture that nobody knows", with("architectures", json!(["LLaMAForCausalLM"]))),
+        ("a field that nobody knows", with("rope_magic", json!(3))),
+        ("fields within a field", with("rope_parameters", json!({"rope_type": "default", "rope_theta": 1e4, "beta": 32}))),
+        (
+            "a way to stretch positions that nobody knows",
+            with("rope_parameters", json!({"rope_type": "yarn", "factor": 2.0})),
+        ),
+        ("an activation that nobody knows", with("hidden_act", json!("gelu_strange"))),
+        ("a value of another kind", with("hidden_size", json!("wide"))),
+        ("a field that is missing", with("vocab_size", Value::Null)),
+        ("heads that do not divide", with("num_key_value_heads", json!(2))),
+        ("a decoder of something else", with("is_decoder", json!(true))),
+    ] {
+        out += &format!("== {what}\n{said}\n");
+    }
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn weights() {
+    let mut out = String::new();
+    let changed = |what: &dyn Fn(&mut Tensors)| said(&|_| {}, what);
+    for (what, said) in [
+        ("a configuration that contradicts the weights", with("intermediate_size", json!(8))),
+        ("a tensor that is missing", changed(&|tensors| tensors.retain(|(name, _)| name != "model.norm.weight"))),
+        ("one that is unknown", changed(&|tensors| tensors[0].0 = "model.nrom.weight".into())),
+        (
+            "a copy that is not equal",
+            changed(&|tensors| {
+                let (_, table) = tensors.iter().find(|(name, _)| name == "model.embed_tokens.weight").unwrap().clone();
+                let other = vec![0.5; table.len()];
+                tensors.push(("lm_head.weight".into(), Tensor::new(table.shape, Data::F32(other)).unwrap()));
+            }),
+        ),
+    ] {
+        out += &format!("== {what}\n{said}\n");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let index = json!({"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}});
+    fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).unwrap();
+    let error = imported(&|_| {}, &|_| {}, folder.path()).unwrap_err();
+    let error = format!("{error:#}").replace(&folder.path().display().to_string(), "DIR");
+    out += &format!("== a shard that is missing\nerror: {error}\n");
+    insta::assert_snapshot!(out);
+}
+
+#[test]
+fn a_folder_without_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |text: Option<&str>| {
+        text.iter().for_each(|text| fs::write(folder.path().join("config.json"), text).unwrap());
+        let error = import::import(folder.path(), &folder.path().join("x.weft"), None).map_err(shown).unwrap_err();
+        format!("{error:#}").replace(&folder.path().display().to_string(), "DIR")
+    };
+    insta::assert_snapshot!([said(None), said(Some("{")), said(Some("[]")), said(Some("{}"))].join("\n"));
+}

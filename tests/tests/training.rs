@@ -19,6 +19,8 @@ struct Recipe {
 }
 
 const GPT2: Recipe = Recipe { case: "train-gpt2-clm", name: "gpt2" };
+const T5: Recipe = Recipe { case: "train-t5-seq2seq", name: "t5" };
+const MIXTRAL: Recipe = Recipe { case: "train-mixtral-clm", name: "mixtral" };
 const BERT: Recipe = Recipe { case: "train-bert-mlm", name: "bert" };
 
 /// What twenty steps gave: losses, norms, rates, and the parameters afterwards under transformers' names.
@@ -81,8 +83,8 @@ fn reproduces(recipe: &Recipe, way: Way) {
     gradients(first.as_mut(), &case).unwrap_or_else(|e| panic!("gradients of {} {way:?}:\n{e:#}", recipe.case));
     let run = trained(first.as_mut(), &case);
     let mut got: Tensors = run.parameters.iter().map(|(name, t)| (format!("param.{name}"), t.clone())).collect();
-    for (theirs, ours) in [("losses", "loss"), ("grad_norm", "grad_norm")] {
-        let values = &run.series[ours];
+    for (theirs, ours) in [("losses", "loss"), ("grad_norm", "grad_norm"), ("aux_loss", "metric.aux_loss")] {
+        let Some(values) = run.series.get(ours) else { continue };
         got.push((theirs.into(), Tensor::f32(&[values.len()], values.iter().map(|&x| x as f32).collect()).unwrap()));
     }
     case.check(&got).unwrap_or_else(|e| panic!("{} {way:?}:\n{e:#}", recipe.case));
@@ -142,4 +144,6 @@ macro_rules! every_way {
 every_way! {
     gpt2: GPT2;
     bert: BERT;
+    t5: T5;
+    mixtral: MIXTRAL;
 }

@@ -14,6 +14,7 @@ mod structure;
 #[cfg(test)]
 mod tests;
 
+use weft_dsl::op::Op;
 use weft_dsl::types::Axes;
 
 use self::scans::{Place, prune};
@@ -25,12 +26,20 @@ const ROUNDS: usize = 16;
 
 /// Brings a graph into canonical form.
 pub fn canonicalise(graph: &mut Graph) {
-    graph.body = region(&graph.axes, std::mem::take(&mut graph.body));
+    graph.body = region(&graph.axes, std::mem::take(&mut graph.body), |s, op, operands| s.op(op, operands));
 }
 
-fn region(axes: &Axes, mut region: Region) -> Region {
+/// Takes out what no output needs, from scans too, and leaves the rest as it is written.
+pub(super) fn needed(graph: &mut Graph) {
+    graph.body = region(&graph.axes, std::mem::take(&mut graph.body), |s, op, operands| s.b.op(s.axes, op, operands));
+}
+
+/// How an operation is added.
+type Rule = fn(&mut Simplifier<'_>, Op, &[NodeId]) -> NodeId;
+
+fn region(axes: &Axes, mut region: Region, rule: Rule) -> Region {
     for _ in 0..ROUNDS {
-        let next = compact(&rebuild(axes, &region));
+        let next = compact(&rebuild(axes, &region, rule));
         if next == region {
             break;
         }
@@ -88,7 +97,7 @@ pub(super) fn compact(region: &Region) -> Region {
 }
 
 /// One round over a region and those within.
-fn rebuild(axes: &Axes, old: &Region) -> Region {
+fn rebuild(axes: &Axes, old: &Region, rule: Rule) -> Region {
     let live = live(old);
     let mut s = Simplifier::new(axes);
     let arguments: Vec<_> = old.arguments.iter().map(|ty| s.b.argument(ty.clone())).collect();
@@ -99,9 +108,9 @@ fn rebuild(axes: &Axes, old: &Region) -> Region {
         let operands = || -> Vec<NodeId> { node.operands.iter().map(|o| copy[o.0 as usize]).collect() };
         copy[id.0 as usize] = match &node.kind {
             Kind::Argument(n) => arguments[*n as usize],
-            Kind::Op(op) => s.op(op.clone(), &operands()),
+            Kind::Op(op) => rule(&mut s, op.clone(), &operands()),
             Kind::Scan(scan) => {
-                let results = place_scan(axes, &mut s.b, scan, &operands(), &used(old, &live, id, scan));
+                let results = place_scan(axes, &mut s.b, scan, &operands(), &used(old, &live, id, scan), rule);
                 let first = results.iter().flatten().next().copied();
                 places.push((id, results));
                 first.unwrap_or(NodeId(u32::MAX))
@@ -135,10 +144,17 @@ fn used(region: &Region, live: &[bool], id: NodeId, scan: &Scan) -> Vec<bool> {
 }
 
 /// Adds a scan without what is not read, and gives the place of each result that is.
-fn place_scan(axes: &Axes, b: &mut RegionBuilder, scan: &Scan, operands: &[NodeId], used: &[bool]) -> Vec<Option<NodeId>> {
+fn place_scan(
+    axes: &Axes,
+    b: &mut RegionBuilder,
+    scan: &Scan,
+    operands: &[NodeId],
+    used: &[bool],
+    rule: Rule,
+) -> Vec<Option<NodeId>> {
     let pruned = prune(scan, used);
     let kept: Vec<_> = pruned.operands.iter().map(|&i| operands[i]).collect();
-    let body = region(axes, pruned.scan.body.clone());
+    let body = region(axes, pruned.scan.body.clone(), rule);
     let kind = Kind::Scan(Box::new(Scan { body, ..pruned.scan }));
     let types = crate::graph::results(&kind).unwrap_or_default();
     let results = b.several(kind, kept, &types);

@@ -36,7 +36,7 @@ use weft_dsl::types::{Axes, Axis, Elem};
 use weft_runtime::plan::{CAPACITY, PAST, room, turn};
 
 use crate::graph::{Graph, Input, Kind, Output, Sink, Source};
-use crate::passes::canonical::{canonicalise, compact};
+use crate::passes::canonical::{canonicalise, compact, needed};
 use entry::Entry;
 use time::{Time, Windows};
 use walk::Frame;
@@ -166,6 +166,7 @@ pub fn derive_all(graph: &Graph) -> Result<Vec<(&'static str, Derived)>, String>
 /// # Errors
 /// Why that is not possible, in the user's names.
 pub fn derive(graph: &Graph, which: Which) -> Result<Derived, String> {
+    let graph = &of_logits(graph, &Entry::of(graph)?);
     let entry = Entry::of(graph)?;
     let all = if which.goes_on { Size::var(PAST) + Size::of(1) } else { Size::var(&entry.variable) };
     let single = if which.rows { Vec::new() } else { entry.batch_sizes(graph) };
@@ -186,6 +187,15 @@ pub fn derive(graph: &Graph, which: Which) -> Result<Derived, String> {
         }
         windows = time.found();
     }
+}
+
+/// A function that gives logits alone: what it gives besides, such as a loss, may need what a text that is written does not have.
+fn of_logits(graph: &Graph, entry: &Entry) -> Graph {
+    let mut graph = graph.clone();
+    graph.outputs = vec![graph.outputs.swap_remove(entry.logits)];
+    graph.body.outputs = vec![graph.body.outputs[entry.logits]];
+    needed(&mut graph);
+    graph
 }
 
 /// A program that has been walked: what it takes, gives, computes and keeps.

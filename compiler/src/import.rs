@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use weft_dsl::diagnostic::Diagnostic;
-use weft_dsl::elaborate::{Field, Imported, Program, Session, TypesOnly, Unfit, fields_of_files};
+use weft_dsl::elaborate::{Field, Imported, Program, Session, TypesOnly, Unfit, fields_of_files, quoted};
 use weft_dsl::library;
 use weft_dsl::parse::parse;
 use weft_dsl::span::FileId;
@@ -164,7 +164,7 @@ fn text(imported: &Imported, candidate: &Candidate, folder: &Path, to: &Path) ->
     }
     let place = beside(folder, to)?;
     let Candidate { layout, .. } = candidate;
-    out.push_str(&format!("\nmodel {NAME} = {} {{\n  weights = {layout}({place:?})\n}}\n", imported.text));
+    out.push_str(&format!("\nmodel {NAME} = {} {{\n  weights = {layout}({})\n}}\n", imported.text, quoted(&place)));
     match weft_dsl::format::format(&out) {
         Ok(text) => Ok(text),
         Err(faults) => bail!("the specification cannot be read: {faults:?}\n{out}"),

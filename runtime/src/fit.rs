@@ -30,8 +30,12 @@ pub fn fitting(
     check_layout(plan, &layout)?;
     let copies = std::mem::take(&mut layout.copies);
     let mut passed: HashSet<&str> = states.iter().map(String::as_str).collect();
+    // A copy stands for an original that is missing.
+    let mut stand_in: HashMap<&str, &str> = HashMap::new();
     for (copy, original) in &copies {
-        if entries.contains_key(copy.as_str()) && !entries.contains_key(original.as_str()) {
+        let missing = !entries.contains_key(original.as_str()) && !stand_in.contains_key(original.as_str());
+        if entries.contains_key(copy.as_str()) && missing {
+            stand_in.insert(original, copy);
             let named = layout.tensors.iter_mut().filter(|stored| stored.name == *original);
             named.for_each(|stored| stored.name.clone_from(copy));
         }
@@ -49,7 +53,8 @@ pub fn fitting(
         bail!("with the names of layout `{}`:\n  {list}", layout.name);
     }
     for (copy, original) in &copies {
-        if let (Some(copy), Some(original)) = (entries.get(copy.as_str()), entries.get(original.as_str())) {
+        let original = stand_in.get(original.as_str()).copied().unwrap_or(original.as_str());
+        if let (Some(copy), Some(original)) = (entries.get(copy.as_str()), entries.get(original)) {
             let equal = copy.dtype == original.dtype && copy.shape == original.shape && copy.bytes == original.bytes;
             ensure!(equal, "`{}` and `{}` are one parameter and not equal", original.name, copy.name);
         }
@@ -125,11 +130,13 @@ fn best_layout(plan: &Plan, entries: &HashMap<&str, Entry<'_>>) -> Result<Layout
 /// # Errors
 /// When it does not.
 pub fn check_layout(plan: &Plan, layout: &Layout) -> Result<()> {
-    let (mut given, mut covered) = (HashSet::new(), HashMap::new());
+    let (mut given, mut covered, mut shapes) = (HashSet::new(), HashMap::new(), HashMap::new());
     for stored in &layout.tensors {
         let wrong = || format!("layout `{}` is wrong about `{}`", layout.name, stored.name);
         let param = plan.params.get(stored.param as usize).with_context(wrong)?;
         let (shape, pieces) = params::piece(param, stored)?;
+        let same = *shapes.entry(stored.name.as_str()).or_insert(&stored.shape) == &stored.shape;
+        ensure!(same, "layout `{}` contradicts itself about `{}`", layout.name, stored.name);
         ensure!((stored.index as usize) < pieces, wrong());
         ensure!(given.insert((stored.param, stored.index, shape.len())), wrong());
         ensure!(gather::fits(stored, &shape), wrong());

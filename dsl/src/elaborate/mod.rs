@@ -74,7 +74,7 @@ pub use program::Program;
 pub use session::Session;
 pub use train::Recipe;
 pub use types_only::TypesOnly;
-pub use weights::{Field, Imported, Unfit, fields_of_files};
+pub use weights::{Field, Imported, Unfit, fields_of_files, quoted};
 
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,8 @@ use super::value::{Instance, Repeated, Run, Scope, Value};
 /// How many blocks may follow one another before they begin again.
 const LONGEST: usize = 16;
 
-/// How many blocks a list may make.
-const MOST: usize = 10_000;
+/// How many values and blocks the lists of a specification may make.
+const MOST: usize = 100_000;
 
 impl<'p, E: Emit> Session<'p, E> {
     /// Whether the expression makes a block, so that `* n` repeats it.
@@ -76,8 +76,9 @@ impl<'p, E: Emit> Session<'p, E> {
                 return Err(self.error("W0413", message, over.span, other.kind()));
             }
         };
-        if items.len() > MOST {
-            return Err(self.error("W0508", format!("more than {MOST} blocks are made here"), over.span, ""));
+        self.listed += items.len();
+        if self.listed > MOST {
+            return Err(self.error("W0508", format!("lists make more than {MOST} values"), over.span, ""));
         }
         if !self.makes_blocks(body, scope) {
             return Ok(Value::List(items.into_iter().map(|item| self.eval_or_unknown(body, &with(item))).collect()));
@@ -127,6 +128,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// What kind of block an expression makes: equal for blocks that differ in nothing but their parameters' values.
     fn kind(&mut self, scope: Names<'p, E>, body: &'p Expr) -> Done<String> {
         let before = self.parameters.len();
+        self.trial = self.emit.axes().len();
         let made = self.run(&[(scope, "{}".into())], None, body);
         self.parameters.truncate(before);
         let made = made?;
@@ -145,10 +147,17 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Float(x) => write!(out, "{x:?}"),
             Value::Bool(b) => write!(out, "{b:?}"),
             Value::Text(text) => write!(out, "{text:?}"),
+            // Axes that the block makes differ by their sizes alone; others by what they are.
             Value::Axis(axes) => {
-                let size = self.size_of(axes);
-                write!(out, "{size}")
+                for &axis in axes {
+                    match axis.0 < self.trial as u32 {
+                        true => out.push_str(&format!("#{}", axis.0)),
+                        false => out.push_str(&format!("{},", self.size_of(&[axis]))),
+                    }
+                }
+                Ok(())
             }
+            Value::Start(start) => write!(out, "{start:?}"),
             Value::Primitive(name) => write!(out, "{name}"),
             Value::Maker(block) => write!(out, "{:p}", block.def),
             Value::Param(parameter, _) => write!(out, "{}", parameter.path),
@@ -190,7 +199,14 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 Ok(())
             }
-            other => write!(out, "{}", other.kind()),
+            Value::Empty | Value::Unknown | Value::Absent(_) | Value::Item(..) | Value::Table(..) => {
+                write!(out, "{}", value.kind())
+            }
+            // What cannot be compared is like nothing else.
+            _ => {
+                self.unlike += 1;
+                write!(out, "?{}", self.unlike)
+            }
         };
     }
 }

@@ -69,6 +69,11 @@ pub struct Session<'p, E: Emit> {
     pub(crate) sites: u32,
     /// Axes whose size a body may find out (generic axes while checking).
     pub(crate) open_sizes: HashSet<Axis>,
+    /// While blocks are compared: how many axes there were before, and how many values were like nothing else.
+    pub(crate) trial: usize,
+    pub(crate) unlike: usize,
+    /// How many values lists made so far.
+    pub(crate) listed: usize,
     pub(crate) metrics: Vec<(String, E::Value)>,
     /// What the test that is walked has asserted so far; `None` outside tests.
     pub(crate) claims: Option<Vec<Claim<E::Value>>>,
@@ -106,6 +111,9 @@ impl<'p, E: Emit> Session<'p, E> {
             limits: Vec::new(),
             sites: 0,
             open_sizes: HashSet::new(),
+            trial: 0,
+            unlike: 0,
+            listed: 0,
             metrics: Vec::new(),
             claims: None,
             refused: Vec::new(),

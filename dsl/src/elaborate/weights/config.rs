@@ -246,6 +246,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 (Some((value, span)), _) => match value {
                     Value::Absent(path) => {
                         reading.wrong.push(format!("`{path}` is missing (`{name}` of `{}`)", block.name.node));
+                        ours.set(name, Value::Absent(path));
                         continue;
                     }
                     value => {
@@ -268,7 +269,10 @@ impl<'p, E: Emit> Session<'p, E> {
                 },
                 (None, _) => match &param.default {
                     Some(default) => self.eval_or_unknown(default, &ours),
-                    None => Value::Unknown,
+                    None => {
+                        reading.wrong.push(format!("nothing says `{name}` of `{}`", block.name.node));
+                        Value::Unknown
+                    }
                 },
             };
             ours.set(name, value.clone());
@@ -279,6 +283,10 @@ impl<'p, E: Emit> Session<'p, E> {
             let path = dotted(path);
             let found = file.at(&path);
             reading.known.push(path.clone());
+            // What is missing is said already.
+            if reading.wrong.iter().any(|wrong| wrong.contains(" is missing (")) {
+                continue;
+            }
             let value = self.eval(expr, &ours)?;
             // `none` says nothing of what is read elsewhere.
             if *found != Field::Null && !matches!(value, Value::Absent(_)) && !agrees(&value, found) {
@@ -330,7 +338,7 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Int(size) => size.known()?.to_string(),
             Value::Float(Some(x)) if x.is_finite() => format!("{x:?}"),
             Value::Bool(Some(b)) => b.to_string(),
-            Value::Text(Some(text)) => format!("{:?}", &**text),
+            Value::Text(Some(text)) => quoted(text),
             Value::Primitive(name) => (*name).to_owned(),
             Value::Fn(function) if function.given.is_empty() => {
                 reading.uses.insert((self.program.module(function.scope.file), function.name.clone()));
@@ -376,6 +384,20 @@ impl<'p, E: Emit> Session<'p, E> {
             }
         }
     }
+}
+
+/// A text as it is written in a specification.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            c => out.push(c),
+        }
+    }
+    out + "\""
 }
 
 /// A field as a value; `path` is its name.

@@ -19,7 +19,7 @@ use super::session::{Done, Session};
 use super::value::{Instance, Value};
 
 pub(super) use config::value_of;
-pub use config::{Field, Imported, Unfit, fields_of_files};
+pub use config::{Field, Imported, Unfit, fields_of_files, quoted};
 pub(super) use line::is_place;
 use line::{Line, Piece};
 

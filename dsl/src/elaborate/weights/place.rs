@@ -219,22 +219,27 @@ impl<'p, E: Emit> Session<'p, E> {
 
     fn stored_name(&mut self, found: &Found<'_, 'p>, text: &[Piece], numbers: &Numbers<'_>) -> Done<String> {
         let mut taken = found.choice.iter().enumerate().filter(|(i, _)| Some(*i) != found.join).map(|(_, c)| *c);
-        let mut used = 0;
+        let mut used = vec![false; numbers.at.len()];
         let mut name = String::new();
         for piece in text {
             match piece {
                 Piece::Literal(text) => name.push_str(text),
                 Piece::Choice(names) if names.len() > 1 => name.push_str(&names[taken.next().ok_or(Reported)?]),
                 Piece::Choice(names) => {
-                    let index = numbers.indices.iter().position(|i| *i == names[0]).and_then(|i| numbers.at.get(i));
+                    let index = numbers.indices.iter().position(|i| *i == names[0]).filter(|&i| i < used.len());
+                    index.into_iter().for_each(|i| used[i] = true);
                     let place = || numbers.spread.iter().position(|(axis, _)| *axis == names[0]);
-                    let number = index.or_else(|| numbers.places.get(place()?));
-                    used += usize::from(index.is_some());
-                    name.push_str(&number.ok_or(Reported)?.to_string());
+                    let number = index.map(|i| &numbers.at[i]).or_else(|| numbers.places.get(place()?));
+                    let Some(number) = number else {
+                        let message = format!("`{{{}}}` stands for nothing here", names[0]);
+                        let label = "no index of that name on the left";
+                        return Err(self.error("W0515", message, found.line.text_span, label));
+                    };
+                    name.push_str(&number.to_string());
                 }
             }
         }
-        if used < numbers.at.len() {
+        if used.contains(&false) {
             let span = found.line.text_span;
             let d = Diagnostic::error("W0515", "each repetition needs a name of its own", span, "no index in this name");
             return Err(self.report(d.help("write `{i}` on both sides: `layers.{i} <- \"h.{i}\" { … }`")));

@@ -26,24 +26,36 @@ const NAME: &str = "Imported";
 /// A model of the library whose `weights` item says that it is for a file.
 #[derive(Clone, Debug)]
 struct Candidate {
-    module: &'static str,
+    /// As `use` says it: `std.llama`.
+    module: String,
     model: String,
     layout: String,
     field: String,
     files: Vec<Field>,
 }
 
-/// Reads a folder as a specification that lies at `to`: its text, and the model's name in the library. `wanted` is the model to take,
-/// where the configuration does not say.
+/// Which model a folder is read as.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'a> {
+    /// The model, where the configuration does not say.
+    pub model: Option<&'a str>,
+    /// A specification whose models come before those of the library.
+    pub with: Option<&'a Path>,
+}
+
+/// Reads a folder as a specification that lies at `to`: its text, and the model's name.
 ///
 /// # Errors
 /// No model is for the file, or the file says what the model cannot be.
-pub fn import(folder: &Path, to: &Path, wanted: Option<&str>) -> std::result::Result<(String, String), Failure> {
+pub fn import(folder: &Path, to: &Path, wanted: Wanted<'_>) -> std::result::Result<(String, String), Failure> {
     let path = folder.join(CONFIG);
     let config = read(&path)?;
-    let candidate = chosen(&config, wanted).with_context(|| path.display().to_string())?;
+    let candidates = candidates(wanted.with, to)?;
+    let candidate = chosen(candidates, &config, wanted.model).with_context(|| path.display().to_string())?;
     let Candidate { module, model, layout, .. } = &candidate;
-    let (program, faults) = Program::load(NAME, &format!("use std.{module}: {model}\n"), &|_| None);
+    let beside = home(to);
+    let read = |name: &str| std::fs::read_to_string(beside.join(name)).ok();
+    let (program, faults) = Program::load(NAME, &format!("use {module}: {model}\n"), &read);
     let failed = |faults| Failure::Faults(faults, program.sources().clone());
     if !faults.is_empty() {
         return Err(failed(faults));
@@ -61,7 +73,7 @@ pub fn import(folder: &Path, to: &Path, wanted: Option<&str>) -> std::result::Re
         }
         Err(Unfit::File(wrong)) => {
             let wrong = wrong.join("\n  ");
-            Err(anyhow::anyhow!("{} does not fit `{model}` of std.{module}:\n  {wrong}", path.display()).into())
+            Err(anyhow::anyhow!("{} does not fit `{model}` of {module}:\n  {wrong}", path.display()).into())
         }
     }
 }
@@ -106,25 +118,55 @@ fn field(json: &serde_json::Value) -> Field {
     }
 }
 
-/// All models of the library that say which files they are for.
-fn candidates() -> Vec<Candidate> {
-    let of = |module: &'static str| {
-        let (file, _) = parse(FileId(0), library::library(module).unwrap_or_default());
-        let said = fields_of_files(&file).into_iter().map(|(model, layout, field, files)| Candidate {
-            module,
-            model: model.into(),
-            layout: layout.into(),
-            field,
-            files,
-        });
-        said.collect::<Vec<_>>()
+/// The models that say which files they are for: those of `with`, and the library's.
+fn candidates(with: Option<&Path>, to: &Path) -> Result<Vec<Candidate>> {
+    let mut all = Vec::new();
+    if let Some(file) = with {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        all.extend(candidates_of(&module(file, to)?, &text));
+        ensure!(!all.is_empty(), "{}: no `weights … for MODEL where …` says what files its models are for", file.display());
+    }
+    let of_library = |name| candidates_of(&format!("std.{name}"), library::library(name).unwrap_or_default());
+    all.extend(library::names().flat_map(of_library));
+    Ok(all)
+}
+
+/// The models of a file that say which files they are for.
+fn candidates_of(module: &str, text: &str) -> Vec<Candidate> {
+    let (file, _) = parse(FileId(0), text);
+    let said = fields_of_files(&file).into_iter().map(|(model, layout, field, files)| Candidate {
+        module: module.into(),
+        model: model.into(),
+        layout: layout.into(),
+        field,
+        files,
+    });
+    said.collect()
+}
+
+/// The folder that a file lies in.
+fn home(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What `use` calls a file in the specification at `to`.
+fn module(file: &Path, to: &Path) -> Result<String> {
+    let place = beside(file, to)?;
+    let name = place.strip_suffix(".weft").with_context(|| format!("{} is no .weft file", file.display()))?;
+    let usable = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic()) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
-    library::names().flat_map(of).collect()
+    ensure!(
+        name.split('/').all(usable),
+        "`use` cannot name {} in {}: write the specification beside it (`-o`)",
+        file.display(),
+        to.display()
+    );
+    Ok(name.replace('/', "."))
 }
 
 /// The model for a configuration.
-fn chosen(config: &Field, wanted: Option<&str>) -> Result<Candidate> {
-    let all = candidates();
+fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<Candidate> {
     if let Some(wanted) = wanted {
         let models = all.iter().map(|c| c.model.as_str());
         let hint = weft_runtime::nearest::hint(wanted, models);
@@ -174,8 +216,7 @@ fn text(imported: &Imported, candidate: &Candidate, folder: &Path, to: &Path) ->
 /// The way to a folder from the folder of a file that is to be written.
 fn beside(folder: &Path, file: &Path) -> Result<String> {
     let absolute = |path: &Path| std::fs::canonicalize(path).with_context(|| format!("cannot read {}", path.display()));
-    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (folder, home) = (absolute(folder)?, absolute(parent)?);
+    let (folder, home) = (absolute(folder)?, absolute(home(file))?);
     let (theirs, ours): (Vec<Component<'_>>, Vec<Component<'_>>) =
         (folder.components().collect(), home.components().collect());
     let shared = theirs.iter().zip(&ours).take_while(|(a, b)| a == b).count();

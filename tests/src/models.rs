@@ -17,7 +17,7 @@ use crate::reference::{Case, Tensors};
 /// No model of the library is for the case, or the files do not fit it.
 pub fn imported(case: &Case) -> Result<(Specification, Subject)> {
     let to = case.path("imported.weft");
-    let (text, _) = import::import(&case.path("."), &to, None).map_err(shown)?;
+    let (text, _) = import::import(&case.path("."), &to, import::Wanted::default()).map_err(shown)?;
     let specification = compile::specification(&to, &text).map_err(shown)?;
     import::check(&specification).map_err(shown)?;
     Ok((specification, Subject::Model("Imported".into(), Some(None))))

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use weft_compiler::{compile, import};
+use weft_compiler::compile;
+use weft_compiler::import::{self, Wanted};
 use weft_runtime::tensor::{Data, Tensor};
 use weft_runtime::weights::{read_tensors, write_tensors};
 use weft_tests::engine::shown;
@@ -23,7 +24,7 @@ fn imported(config: &dyn Fn(&mut Value), weights: &dyn Fn(&mut Tensors), folder:
         write_tensors(&folder.join("model.safetensors"), &tensors)?;
     }
     let to = folder.join("imported.weft");
-    let (text, _) = import::import(folder, &to, None).map_err(shown)?;
+    let (text, _) = import::import(folder, &to, Wanted::default()).map_err(shown)?;
     import::check(&compile::specification(&to, &text).map_err(shown)?).map_err(shown)?;
     Ok(text)
 }
@@ -103,7 +104,8 @@ fn a_folder_without_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let said = |text: Option<&str>| {
         text.iter().for_each(|text| fs::write(folder.path().join("config.json"), text).unwrap());
-        let error = import::import(folder.path(), &folder.path().join("x.weft"), None).map_err(shown).unwrap_err();
+        let error =
+            import::import(folder.path(), &folder.path().join("x.weft"), Wanted::default()).map_err(shown).unwrap_err();
         format!("{error:#}").replace(&folder.path().display().to_string(), "DIR")
     };
     insta::assert_snapshot!([said(None), said(Some("{")), said(Some("[]")), said(Some("{}"))].join("\n"));

@@ -14,6 +14,9 @@ Example: what a folder of transformers holds, as a specification, and what it co
   weft import models/bert -o bert.weft
   weft run bert.weft --inputs tokens.safetensors
 
+With a model of your own, in a file that says which files it is for (`weights … for MODEL where …`)
+  weft import models/mine --with mine.weft
+
 The folder has a config.json and its weights, model.safetensors or several with an index. The specification says what
 was read; the weights stay where they are.";
 
@@ -28,13 +31,17 @@ pub struct ImportArgs {
     /// The model of the library to take, where config.json does not say
     #[arg(long = "as", value_name = "MODEL")]
     pub model: Option<String>,
+    /// A specification with models besides those of the library
+    #[arg(long, value_name = "FILE")]
+    pub with: Option<PathBuf>,
     #[command(flatten)]
     pub shown: Shown,
 }
 
 pub fn import(args: &ImportArgs) -> Outcome {
     let to = place(args)?;
-    let (text, model) = import::import(&args.folder, &to, args.model.as_deref())?;
+    let wanted = import::Wanted { model: args.model.as_deref(), with: args.with.as_deref() };
+    let (text, model) = import::import(&args.folder, &to, wanted)?;
     let specification = compile::specification(&to, &text)?;
     let parameters = import::check(&specification)?;
     whole_file::write_bytes(&to, text.as_bytes())?;

@@ -211,6 +211,8 @@ pub enum Member {
     Let(Let),
     /// A function; nameless: the call of the block.
     Fn(Fn),
+    /// `fn = text`: calling the block is calling that
+    Calls(Expr),
     /// `if bias { … } else { … }`, on configuration
     If(If<Member>),
 }

@@ -13,7 +13,7 @@ use super::arguments::Given;
 use super::bind::{generic_names, result_names};
 use super::primitive::PrimitiveCall;
 use super::session::{Done, Names, Reported, Session, Val};
-use super::value::{FnValue, ScheduleValue, Scope, Value};
+use super::value::{FnValue, Instance, ScheduleValue, Scope, Value};
 
 impl<'p, E: Emit> Session<'p, E> {
     /// `f(a, name: b)`, `softmax[token](x)`
@@ -52,15 +52,8 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Fn(function) => self.call_fn(&function, entries, args, scope, span),
             Value::Instance(instance) => match instance.scope.own("()") {
                 Some(Value::Fn(function)) => self.call_fn(&function, entries, args, scope, span),
-                _ => {
-                    let name = instance.block.def.name.node.clone();
-                    Err(self.error(
-                        "W0109",
-                        format!("`{name}` has no nameless `fn`, and cannot be called"),
-                        base.span,
-                        "a block",
-                    ))
-                }
+                Some(_) => Err(Reported),
+                None => Err(self.not_called(&instance, base.span)),
             },
             Value::Maker(block) => self.make_member(block, args, scope, span),
             Value::Table(table, file) => match args {
@@ -111,6 +104,12 @@ impl<'p, E: Emit> Session<'p, E> {
                 Err(self.report(d))
             }
         }
+    }
+
+    /// A block that cannot be called.
+    pub(crate) fn not_called(&mut self, instance: &Instance<'p, E::Value>, span: Span) -> Reported {
+        let name = &instance.block.def.name.node;
+        self.error("W0109", format!("`{name}` has no nameless `fn`, and cannot be called"), span, "a block")
     }
 
     /// Calls a function.

@@ -325,6 +325,7 @@ fn collect(members: &[crate::ast::Member], out: &mut Vec<Option<String>>) {
     for member in members {
         match member {
             crate::ast::Member::Fn(def) => out.push(def.name.as_ref().map(|name| name.node.clone())),
+            crate::ast::Member::Calls(_) => out.push(None),
             crate::ast::Member::If(branch) => {
                 collect(&branch.then, out);
                 collect(&branch.otherwise, out);

@@ -84,17 +84,22 @@ impl<'p, E: Emit> Session<'p, E> {
             bound?;
             session.members(&def.members, &scope, &path);
             session.all_taken(&taken, &scope)?;
-            for param in &def.params {
-                if let Some(ParamType::Shared(ty)) = &param.ty {
-                    let shared = session.shared_as(&param.name.node, ty, &scope, span);
-                    scope.set(&param.name.node, shared.unwrap_or(Value::Unknown));
-                }
-            }
+            session.share_parameters(&def.params, &scope, span);
             Ok(())
         });
         self.making.pop();
         self.member = member;
         made.map(|()| Rc::new(Instance { block, path, scope, optional: false }))
+    }
+
+    /// Puts the parameters that a block is given under its axes.
+    fn share_parameters(&mut self, params: &'p [Param], scope: &Names<'p, E>, span: Span) {
+        for param in params {
+            if let Some(ParamType::Shared(ty)) = &param.ty {
+                let shared = self.shared_as(&param.name.node, ty, scope, span);
+                scope.set(&param.name.node, shared.unwrap_or(Value::Unknown));
+            }
+        }
     }
 
     /// A parameter of another block under this one's axes.
@@ -154,6 +159,13 @@ impl<'p, E: Emit> Session<'p, E> {
                 scope.set(key, function);
                 Ok(())
             }
+            Member::Calls(value) => {
+                let function = self.eval(value, scope).and_then(|called| self.function_of(called, value.span));
+                let function = function.unwrap_or(Value::Unknown);
+                scope.set("this", function.clone());
+                scope.set("()", function);
+                Ok(())
+            }
             Member::If(branch) => {
                 match self.condition(&branch.cond, scope)? {
                     Some(true) => self.members(&branch.then, scope, path),
@@ -165,6 +177,18 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// What is called where a value is called.
+    fn function_of(&mut self, called: Val<'p, E>, span: Span) -> Done<Val<'p, E>> {
+        match called {
+            Value::Fn(_) | Value::Unknown => Ok(called),
+            Value::Instance(instance) => match instance.scope.own("()") {
+                Some(function) => Ok(function),
+                None => Err(self.not_called(&instance, span)),
+            },
+            other => Err(self.error("W0109", format!("{} cannot be called", other.kind()), span, other.kind())),
         }
     }
 
@@ -299,6 +323,7 @@ impl<'p, E: Emit> Session<'p, E> {
         Self::open_slots(block).into_iter().for_each(|(name, value)| inner.set(&name, value));
         self.making.push(block.def);
         self.members(&block.def.members, &inner, &path);
+        self.share_parameters(&block.def.params, &inner, block.def.name.span);
         self.making.pop();
         Ok(Rc::new(Instance { block, path, scope: inner, optional: false }))
     }

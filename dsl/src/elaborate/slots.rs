@@ -28,7 +28,7 @@ pub(crate) fn slots_of<'p>(members: &'p [Member], out: &mut Vec<&'p Slot>) {
                 slots_of(&branch.then, out);
                 slots_of(&branch.otherwise, out);
             }
-            Member::Axis(_) | Member::Param(_) | Member::Let(_) | Member::Fn(_) => {}
+            Member::Axis(_) | Member::Param(_) | Member::Let(_) | Member::Fn(_) | Member::Calls(_) => {}
         }
     }
 }
@@ -234,6 +234,7 @@ fn declaration(members: &[Member], name: &str) -> Option<Span> {
         Member::Slot(slot) => names(&slot.name),
         Member::Let(binding) => binding.names.iter().find_map(names),
         Member::Fn(def) => def.name.as_ref().and_then(names),
+        Member::Calls(_) => None,
         Member::If(branch) => declaration(&branch.then, name).or_else(|| declaration(&branch.otherwise, name)),
     })
 }

@@ -79,6 +79,7 @@ fn members<'a>(list: &'a [Member], seen: &mut Seen<'a>, out: &mut Vec<Diagnostic
                 }
                 function(def, out);
             }
+            Member::Calls(value) => enter(NAMELESS, "the nameless `fn`", value.span, seen, out),
             Member::If(branch) => branches(branch, seen, out, members),
         }
     }

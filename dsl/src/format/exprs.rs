@@ -111,7 +111,7 @@ impl Formatter<'_> {
         concat_docs![format!("{} = ", name.node), self.expr(value)]
     }
 
-    /// A chain of operators of one strength breaks before each of them.
+    /// A chain of operators of one strength breaks before each of them; `Block(…) * depth` within the call alone.
     fn binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Doc {
         let strength = operator(op).1;
         let mut chain = vec![(op, right)];
@@ -123,6 +123,8 @@ impl Formatter<'_> {
             chain.push((*op, right));
             first = left;
         }
+        let is_atom = |expr: &Expr| matches!(&*expr.node, ExprKind::Name(_) | ExprKind::Int(_));
+        let hugs = chain.len() == 1 && matches!(&*first.node, ExprKind::Call(..)) && is_atom(right);
         let mut docs = vec![self.expr(first)];
         let mut rest = Vec::new();
         for (op, operand) in chain.into_iter().rev() {
@@ -133,7 +135,7 @@ impl Formatter<'_> {
                 let text = self.text.slice(comment);
                 rest.push(if own_line { concat_docs![Doc::Hard, text] } else { Doc::Comment(text.to_owned()) });
             }
-            rest.extend([Doc::Line, Doc::Text(format!("{} ", sign(op))), self.expr(operand)]);
+            rest.extend([if hugs { Doc::text(" ") } else { Doc::Line }, Doc::Text(format!("{} ", sign(op))), self.expr(operand)]);
         }
         docs.push(Doc::indent(Doc::Concat(rest)));
         Doc::group(Doc::Concat(docs))

@@ -78,6 +78,7 @@ impl Formatter<'_> {
             Member::Slot(slot) => self.text.back(bytes(slot.name.span).start, 1)..bytes(slot.block.span).end,
             Member::Let(binding) => self.let_place(binding),
             Member::Fn(function) => bytes(function.span),
+            Member::Calls(value) => self.text.back(bytes(value.span).start, 2)..bytes(value.span).end,
             Member::If(choice) => self.if_place(choice, nested),
         }
     }
@@ -93,6 +94,7 @@ impl Formatter<'_> {
             }
             Member::Let(binding) => self.binding_stmt(binding),
             Member::Fn(function) => self.function(function),
+            Member::Calls(value) => concat_docs!["fn = ", self.expr(value)],
             Member::If(choice) => self.choice(choice, nested, Self::members),
         }
     }

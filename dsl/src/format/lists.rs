@@ -117,7 +117,8 @@ impl<'a> Formatter<'a> {
         Doc::group(concat_docs!["{", Doc::indent(concat_docs![line.clone(), stack(rows)]), line, "}"])
     }
 
-    /// Elements between brackets: on one line, or one a line with a comma after each. `bounds` covers both brackets.
+    /// Elements between brackets: on one line, or else on the lines on which they were written, or one a line, with a comma after each.
+    /// `bounds` covers both brackets.
     pub fn list<T>(
         &mut self,
         nodes: &[T],
@@ -128,12 +129,11 @@ impl<'a> Formatter<'a> {
     ) -> Doc {
         let close = bounds.end - 1;
         let mut parts = Vec::new();
+        let mut elements = Vec::new();
         let mut forced = false;
         for (i, node) in nodes.iter().enumerate() {
             let place = place(self, node);
-            if i > 0 {
-                parts.push(Doc::Line);
-            }
+            let mut parts = Vec::new();
             let mut above = self.text.comments_before(place.start);
             let doc = print(self, node);
             above.extend(self.text.comments_before(place.end));
@@ -141,10 +141,16 @@ impl<'a> Formatter<'a> {
                 parts.push(concat_docs![self.text.slice(comment), Doc::Hard]);
             }
             parts.push(doc);
-            parts.push(if i + 1 < nodes.len() { Doc::text(",") } else { Doc::IfBroken(",") });
+            if i + 1 < nodes.len() {
+                parts.push(Doc::text(","));
+            }
             if let Some(comment) = self.text.comment_after(place.end, close) {
                 parts.push(Doc::Comment(comment));
             }
+            elements.push((place.start, Doc::Concat(parts)));
+        }
+        if !elements.is_empty() {
+            parts.extend([self.lines(elements), Doc::IfBroken(",")]);
         }
         for (i, comment) in self.text.comments_before(close).into_iter().enumerate() {
             if i > 0 || !nodes.is_empty() {
@@ -161,6 +167,19 @@ impl<'a> Formatter<'a> {
         let inner = concat_docs![open, Doc::indent(concat_docs![line.clone(), Doc::Concat(parts)]), line, close];
         let forced = forced || inner.must_break();
         Doc::Group(Box::new(inner), forced)
+    }
+
+    /// Elements by where they start: together those that were written on one line, unless none began one.
+    pub fn lines(&self, elements: Vec<(usize, Doc)>) -> Doc {
+        let as_written = elements.iter().any(|(start, _)| self.text.on_its_own_line(*start));
+        let mut lines: Vec<Vec<Doc>> = Vec::new();
+        for (start, doc) in elements {
+            match lines.last_mut() {
+                Some(line) if as_written && !self.text.on_its_own_line(start) => line.push(doc),
+                _ => lines.push(vec![doc]),
+            }
+        }
+        Doc::join(lines.into_iter().map(|line| Doc::group(Doc::join(line, &Doc::Line))).collect(), &Doc::Line)
     }
 }
 

@@ -120,8 +120,8 @@ impl Formatter<'_> {
                 concat_docs!["config ", self.braced(entries, Self::config_place, Self::config_entry, braces)]
             }
             WeightsEntry::Ignore(names) => {
-                let names = names.iter().map(|name| Doc::Text(slice(self, name))).collect();
-                Doc::group(Doc::indent(concat_docs!["ignore ", Doc::join(names, &concat_docs![",", Doc::Line])]))
+                let names = names.iter().map(|name| (bytes(name.span).start, slice(self, name))).collect();
+                self.ignored(names)
             }
             WeightsEntry::If(choice) => self.choice(choice, nested, Self::weights_body),
             WeightsEntry::Tensor(ours, theirs, also, stored) => {
@@ -159,10 +159,17 @@ impl Formatter<'_> {
             ConfigEntry::Read(ours, theirs) => concat_docs![format!("{} <- ", names(ours, ".")), self.expr(theirs)],
             ConfigEntry::Says(theirs, ours) => concat_docs![format!("{} = ", names(theirs, ".")), self.expr(ours)],
             ConfigEntry::Ignore(fields) => {
-                let fields = fields.iter().map(|path| Doc::Text(names(path, "."))).collect();
-                Doc::group(Doc::indent(concat_docs!["ignore ", Doc::join(fields, &concat_docs![",", Doc::Line])]))
+                let start = |path: &[crate::ast::Name]| path.first().map_or(0, |name| bytes(name.span).start);
+                self.ignored(fields.iter().map(|path| (start(path), names(path, "."))).collect())
             }
         }
+    }
+
+    fn ignored(&self, names: Vec<(usize, String)>) -> Doc {
+        let last = names.len() - 1;
+        let comma = |i| if i < last { "," } else { "" };
+        let names = names.into_iter().enumerate().map(|(i, (start, name))| (start, Doc::Text(name + comma(i)))).collect();
+        Doc::group(Doc::indent(concat_docs!["ignore ", self.lines(names)]))
     }
 }
 

@@ -93,6 +93,7 @@ impl Builder<'_> {
                 let mut inner = parts(pair);
                 Member::Slot(Slot { name: self.name(inner.part()), block: self.expr(inner.part()) })
             }
+            Rule::calls => Member::Calls(self.expr(parts(pair).part())),
             Rule::fn_decl => Member::Fn(self.fn_decl(pair)),
             Rule::member_if => Member::If(self.if_chain(parts(pair), Self::members, Member::If)),
             _ => Member::Let(self.let_stmt(pair)),

@@ -1,17 +1,17 @@
 //! Somebody else's configuration as ours: what makes a model of a configuration file, as text and as values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
-use crate::ast::{Block, ConfigEntry, Expr, ExprKind, ItemKind, Name, ParamType, Weights, WeightsEntry};
+use crate::ast::{Block, ConfigEntry, Expr, ExprKind, ItemKind, Name, ParamType};
 use crate::diagnostic::Diagnostic;
 use crate::emit::Emit;
 use crate::size::Size;
 use crate::span::FileId;
 
 use crate::elaborate::nearest::list;
-use crate::elaborate::session::{Done, Reported, Session, Val};
+use crate::elaborate::session::{Done, Names, Reported, Session, Val};
 use crate::elaborate::value::{Scope, Value};
 
 /// A value of somebody else's configuration.
@@ -213,29 +213,27 @@ impl<'p, E: Emit> Session<'p, E> {
         reading: &mut Reading,
     ) -> Done<(String, Vec<(String, Val<'p, E>)>)> {
         let program = self.program;
-        let (at, item) = match program.weights_named(block, layout) {
-            Some((at, weights)) => (at, Some(weights)),
-            None => (home, None),
-        };
-        let entries: Vec<&'p ConfigEntry> = item
-            .into_iter()
-            .flat_map(|weights| program.with_common(at, weights))
-            .flat_map(|entry| if let WeightsEntry::Config(entries) = entry { entries.as_slice() } else { &[] })
-            .collect();
-        reading.known.extend(item.and_then(|weights| weights.files.as_ref()).map(|(path, _)| dotted(path)));
+        let entries = program.configuration(block, layout);
+        let item = program.weights_named(block, layout);
+        let at = item.map_or(home, |(at, _)| at);
+        reading.known.extend(item.and_then(|(_, weights)| weights.files.as_ref()).map(|(path, _)| dotted(path)));
         reading.uses.insert((program.module(home), block.name.node.clone()));
-        let scope = self.scope_of_file(at, &entries, file, reading);
+        let mut scopes = BTreeMap::new();
+        for &(at, entry) in &entries {
+            let scope = scopes.entry(at).or_insert_with(|| Scope::within(&self.roots[at.0 as usize].clone()));
+            self.fields_in_scope(entry, scope, file, reading);
+        }
         let ours = Scope::within(&self.roots[at.0 as usize].clone());
         let (mut said, mut args) = (Vec::new(), Vec::new());
         for param in &block.params {
             let name = &param.name.node;
             let mut read = None;
             let mut inner: Vec<(&str, Val<'p, E>)> = Vec::new();
-            for entry in &entries {
+            for (at, entry) in &entries {
                 let ConfigEntry::Read(path, expr) = entry else { continue };
                 match path.as_slice() {
-                    [own] if own.node == *name => read = Some((self.eval(expr, &scope)?, expr.span)),
-                    [own, of] if own.node == *name => inner.push((&of.node, self.eval(expr, &scope)?)),
+                    [own] if own.node == *name => read = Some((self.eval(expr, &scopes[at])?, expr.span)),
+                    [own, of] if own.node == *name => inner.push((&of.node, self.eval(expr, &scopes[at])?)),
                     _ => {}
                 }
             }
@@ -278,7 +276,7 @@ impl<'p, E: Emit> Session<'p, E> {
             ours.set(name, value.clone());
             said.push((name.clone(), value));
         }
-        for entry in &entries {
+        for (_, entry) in &entries {
             let ConfigEntry::Says(path, expr) = entry else { continue };
             let path = dotted(path);
             let found = file.at(&path);
@@ -301,35 +299,25 @@ impl<'p, E: Emit> Session<'p, E> {
         Ok((format!("{}({})", block.name.node, args.join(", ")), said))
     }
 
-    /// The names that a file's fields go by in what reads them.
-    fn scope_of_file(
-        &mut self,
-        at: FileId,
-        entries: &[&'p ConfigEntry],
-        file: &Field,
-        reading: &mut Reading,
-    ) -> crate::elaborate::session::Names<'p, E> {
-        let scope = Scope::within(&self.roots[at.0 as usize].clone());
-        for entry in entries {
-            match entry {
-                ConfigEntry::Read(_, expr) => {
-                    let mut paths = Vec::new();
-                    mentioned(expr, &mut paths);
-                    for path in paths {
-                        let root = path.split('.').next().unwrap_or_default();
-                        let field = file.at(root);
-                        // What the file does not have may be something of the program, such as a function.
-                        if *field != Field::Null || self.top(at, root).is_none() {
-                            scope.set(root, value_of(root, field));
-                            reading.known.push(path);
-                        }
+    /// Brings the fields that an entry reads into its scope, under the names that the file has for them.
+    fn fields_in_scope(&mut self, entry: &'p ConfigEntry, scope: &Names<'p, E>, file: &Field, reading: &mut Reading) {
+        match entry {
+            ConfigEntry::Read(_, expr) => {
+                let mut paths = Vec::new();
+                mentioned(expr, &mut paths);
+                for path in paths {
+                    let root = path.split('.').next().unwrap_or_default();
+                    let field = file.at(root);
+                    // What the file does not have may be something of the program, such as a function.
+                    if *field != Field::Null || self.top(scope.file, root).is_none() {
+                        scope.set(root, value_of(root, field));
+                        reading.known.push(path);
                     }
                 }
-                ConfigEntry::Ignore(paths) => reading.known.extend(paths.iter().map(|path| dotted(path))),
-                ConfigEntry::Says(..) => {}
             }
+            ConfigEntry::Ignore(paths) => reading.known.extend(paths.iter().map(|path| dotted(path))),
+            ConfigEntry::Says(..) => {}
         }
-        scope
     }
 
     /// A value of configuration as it is written in a specification.
@@ -434,13 +422,4 @@ fn agrees<V>(value: &Value<'_, V>, field: &Field) -> bool {
         (Some(value), field) => value == *field,
         (None, _) => false,
     }
-}
-
-/// Whether an item reads configuration by that name.
-pub(super) fn reads(weights: &Weights) -> impl Iterator<Item = &Name> {
-    let entries = weights.entries.iter().flat_map(|entry| match entry {
-        WeightsEntry::Config(entries) => entries.as_slice(),
-        _ => &[],
-    });
-    entries.filter_map(|entry| if let ConfigEntry::Read(path, _) = entry { path.first() } else { None })
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::ast::{BinaryOp, ConfigEntry, Expr, ExprKind, ParamType, WeightsEntry};
+use crate::ast::{BinaryOp, ConfigEntry, Expr, ExprKind, ParamType};
 use crate::elaborate::outcome::ModelRef;
 use crate::elaborate::session::{Done, Names, Session, Val};
 use crate::elaborate::value::{Instance, Value};
@@ -48,13 +48,7 @@ impl<'p, E: Emit> Session<'p, E> {
     ) -> Done<()> {
         let program = self.program;
         let def = instance.block.def;
-        let entries: Vec<&'p ConfigEntry> = program
-            .weights_named(def, layout)
-            .into_iter()
-            .flat_map(|(at, weights)| program.with_common(at, weights))
-            .flat_map(|entry| if let WeightsEntry::Config(entries) = entry { entries.as_slice() } else { &[] })
-            .collect();
-        let at = program.weights_named(def, layout).map_or(instance.block.file, |(at, _)| at);
+        let entries = program.configuration(def, layout);
         if let Some((_, weights)) = program.weights_named(def, layout)
             && let Some((path, value)) = &weights.files
             && instance.path.is_empty()
@@ -67,7 +61,7 @@ impl<'p, E: Emit> Session<'p, E> {
             if let (Some(ParamType::Instance(_)), Some(Value::Instance(inner))) =
                 (&param.ty, instance.scope.own(&param.name.node))
             {
-                let own = entries.iter().filter_map(|entry| match entry {
+                let own = entries.iter().filter_map(|(_, entry)| match entry {
                     ConfigEntry::Read(path, _) if path.len() == 2 && path[0].node == param.name.node => {
                         Some(path[1].as_str())
                     }
@@ -77,8 +71,7 @@ impl<'p, E: Emit> Session<'p, E> {
                 self.write_block(&inner, &own, layout, file)?;
             }
         }
-        let root = self.roots[at.0 as usize].clone();
-        for entry in entries {
+        for (at, entry) in entries {
             match entry {
                 ConfigEntry::Read(path, theirs) => {
                     let value = match path.as_slice() {
@@ -90,6 +83,7 @@ impl<'p, E: Emit> Session<'p, E> {
                         _ => None,
                     };
                     if let Some(value) = value {
+                        let root = self.roots[at.0 as usize].clone();
                         self.invert(theirs, &value, &root, file)?;
                     }
                 }

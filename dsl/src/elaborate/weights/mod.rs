@@ -7,7 +7,7 @@ mod place;
 
 use std::rc::Rc;
 
-use crate::ast::{Block, Expr, ExprKind, ItemKind, Made, Name, PathPart, PathPattern, Weights, WeightsEntry};
+use crate::ast::{Block, ConfigEntry, Expr, ExprKind, ItemKind, Made, Name, PathPart, PathPattern, Weights, WeightsEntry};
 use crate::diagnostic::Diagnostic;
 use crate::emit::Emit;
 use crate::span::{FileId, Span, Spanned};
@@ -21,6 +21,7 @@ use super::value::{Instance, Value};
 pub(super) use config::value_of;
 pub use config::{Field, Imported, Unfit, fields_of_files, quoted};
 pub(super) use line::is_place;
+use config::dotted;
 use line::{Line, Piece};
 
 /// What stands around an entry: groups, and the block whose item holds it.
@@ -68,12 +69,38 @@ impl Program {
         weights.entries.iter().chain(common)
     }
 
+    /// What is said of a block's configuration in files of a layout, and where: in its own item, and, unless that says it otherwise, in
+    /// the one that holds for all.
+    fn configuration<'a>(&'a self, block: &'a Block, layout: &str) -> Vec<(FileId, &'a ConfigEntry)> {
+        let Some((file, weights)) = self.weights_named(block, layout) else { return Vec::new() };
+        let own: Vec<_> = entries(weights).map(|entry| (file, entry)).collect();
+        let has = |name: &Name| block.params.iter().any(|param| param.name.node == name.node);
+        let reads = |name: &Name| {
+            own.iter().any(|(_, entry)| matches!(entry, ConfigEntry::Read(path, _) if dotted(path) == name.node))
+        };
+        let common = match self.item(file, layout) {
+            Some((home, ItemKind::Weights(common))) => Some((home, common)),
+            _ => None,
+        };
+        let common = common.into_iter().flat_map(|(home, common)| entries(common).map(move |entry| (home, entry)));
+        let common = common.filter(|(_, entry)| match entry {
+            ConfigEntry::Read(path, _) => path.first().is_some_and(|name| has(name) && !reads(name)),
+            _ => true,
+        });
+        own.iter().copied().chain(common).collect()
+    }
+
     /// Where a model's weights lie by default, where the specification says so: the layout, and a path beside it.
     pub fn weights_place(&self, model: &str) -> Option<(&str, &str)> {
         let (_, ItemKind::Made(made)) = self.item(FileId(0), model)? else { return None };
         let (_, value) = made.entries.iter().find(|(name, _)| name.node == "weights")?;
         place_of(value)
     }
+}
+
+/// What an item says of configuration.
+fn entries(weights: &Weights) -> impl Iterator<Item = &ConfigEntry> {
+    weights.entries.iter().flat_map(|entry| if let WeightsEntry::Config(entries) = entry { entries.as_slice() } else { &[] })
 }
 
 /// `huggingface("folder")`
@@ -94,7 +121,8 @@ impl<'p, E: Emit> Session<'p, E> {
         let Some(model) = &weights.model else { return Ok(()) };
         let Some((_, ItemKind::Block(block))) = self.program.item(file, &model.node) else { return Ok(()) };
         let params = || block.params.iter().map(|p| p.name.node.as_str());
-        for ours in config::reads(weights) {
+        let read = entries(weights).filter_map(|entry| if let ConfigEntry::Read(path, _) = entry { path.first() } else { None });
+        for ours in read {
             if !params().any(|name| name == ours.node) {
                 let message = format!("`{}` has no configuration `{}`", model.node, ours.node);
                 let d = Diagnostic::error("W0114", message, ours.span, "");

@@ -129,13 +129,14 @@ impl Formatter<'_> {
         let mut rest = Vec::new();
         for (op, operand) in chain.into_iter().rev() {
             let gap = self.text.comments_before(bytes(operand.span).start);
+            let space = if hugs && gap.is_empty() { Doc::text(" ") } else { Doc::Line };
             for (i, comment) in gap.into_iter().enumerate() {
                 // Two on one line would become one.
                 let own_line = i > 0 || self.text.on_its_own_line(comment.start);
                 let text = self.text.slice(comment);
                 rest.push(if own_line { concat_docs![Doc::Hard, text] } else { Doc::Comment(text.to_owned()) });
             }
-            rest.extend([if hugs { Doc::text(" ") } else { Doc::Line }, Doc::Text(format!("{} ", sign(op))), self.expr(operand)]);
+            rest.extend([space, Doc::Text(format!("{} ", sign(op))), self.expr(operand)]);
         }
         docs.push(Doc::indent(Doc::Concat(rest)));
         Doc::group(Doc::Concat(docs))

@@ -83,3 +83,20 @@ fn settings_reach_the_model_of_a_recipe() {
     assert_eq!(made(&text, &[("width", Setting::Int(16)), ("batch", Setting::Int(3))]), "16");
     insta::assert_snapshot!(made(&text, &[("widht", Setting::Int(16))]));
 }
+
+#[test]
+fn what_cannot_be_called_in_a_blocks_place() {
+    let callee = "block A(a: axis) {\n  fn (x: [..r, a]) -> [..r, a] = 2 * x\n}\n";
+    let of = |fault: &str| format!("{callee}model M() {{\n  axis a = 2\n  text = A(a)\n{fault}}}");
+    let good = of("  fn = text\n");
+    assert_eq!(checked(&good), "");
+    let faults = [
+        of("  fn = 3\n"),
+        of("  fn = a\n"),
+        of("  fn = text\n  fn = text\n"),
+        of("  fn = text\n  fn (x: [a]) -> [a] = x\n"),
+    ];
+    let empty = "block A {}\nmodel M() {\n  text = A()\n  fn = text\n}".to_owned();
+    let texts: Vec<&str> = faults.iter().chain([&empty]).map(String::as_str).collect();
+    insta::assert_snapshot!(all(&texts));
+}

@@ -52,7 +52,7 @@ fn objectives_of_the_library_lower() {
         ("own_loss_of_segments", "BertMaskedLm(Bert(vocab: 9, context: 8, width: 8, depth: 2, heads: 2, hidden: 4))"),
     ] {
         let (name, from) = (objective.split('(').next().unwrap_or(""), model.split('(').next().unwrap_or(""));
-        let file = if from == "Gpt2" { "gpt2" } else { "bert: Bert\nuse std.bert_heads" };
+        let file = if from == "Gpt2" { "gpt2" } else { "bert: Bert\nuse std.bert_pretraining" };
         let text = format!(
             "use std.{file}: {from}\nuse std.objectives: {name}\nuse std.optimizers: adamw\nuse std.schedules: warmup_linear\n\
              train t {{\n  model = {model}\n  objective = {objective}\n  \

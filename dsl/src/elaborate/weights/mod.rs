@@ -18,10 +18,10 @@ use super::program::Program;
 use super::session::{Done, Session};
 use super::value::{Instance, Value};
 
+use config::dotted;
 pub(super) use config::value_of;
 pub use config::{Field, Imported, Unfit, fields_of_files, quoted};
 pub(super) use line::is_place;
-use config::dotted;
 use line::{Line, Piece};
 
 /// What stands around an entry: groups, and the block whose item holds it.
@@ -121,7 +121,8 @@ impl<'p, E: Emit> Session<'p, E> {
         let Some(model) = &weights.model else { return Ok(()) };
         let Some((_, ItemKind::Block(block))) = self.program.item(file, &model.node) else { return Ok(()) };
         let params = || block.params.iter().map(|p| p.name.node.as_str());
-        let read = entries(weights).filter_map(|entry| if let ConfigEntry::Read(path, _) = entry { path.first() } else { None });
+        let read =
+            entries(weights).filter_map(|entry| if let ConfigEntry::Read(path, _) = entry { path.first() } else { None });
         for ours in read {
             if !params().any(|name| name == ours.node) {
                 let message = format!("`{}` has no configuration `{}`", model.node, ours.node);

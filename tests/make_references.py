@@ -30,12 +30,28 @@ ENCODER = dict(SMALL, max_position_embeddings=40, type_vocab_size=2)
 SEQ2SEQ_T5 = dict(vocab_size=61, d_model=24, d_kv=6, d_ff=40, num_layers=2, num_heads=4, tie_word_embeddings=True)
 SEQ2SEQ_BART = dict(vocab_size=61, d_model=24, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
                     decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=36, max_position_embeddings=32)
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, mscale=0.7, mscale_all_dim=0.9,
+            beta_fast=4.0, beta_slow=1.0)
+DEEPSEEK = dict(DECODER, num_key_value_heads=4, kv_lora_rank=10, q_lora_rank=14, qk_nope_head_dim=6, qk_rope_head_dim=4, v_head_dim=5,
+                n_routed_experts=6, n_shared_experts=1, num_experts_per_tok=2, n_group=2, topk_group=1, moe_intermediate_size=9,
+                first_k_dense_replace=1)
 CASES = {
     "LlamaForCausalLM": (DECODER, [
         (dict(num_key_value_heads=1, attention_bias=True, rope_parameters=LLAMA3), (3, 11, "right")),
         (dict(hidden_size=30, num_attention_heads=3, num_key_value_heads=3, mlp_bias=True, head_dim=14,
               tie_word_embeddings=True, rope_parameters=dict(rope_type="linear", factor=2.5, rope_theta=1e4)), (2, 9, "left")),
         (dict(num_hidden_layers=3, hidden_act="gelu", rms_norm_eps=1e-3), (2, 1, None)),
+        (dict(num_hidden_layers=1, rope_parameters=YARN, head_dim=16), (2, 13, None)),
+        (dict(num_hidden_layers=1, rope_parameters={k: v for k, v in YARN.items() if "mscale" not in k and "beta" not in k} | dict(original_max_position_embeddings=64),
+              head_dim=64), (2, 9, "left")),
+        (dict(num_hidden_layers=1, rope_parameters=dict(rope_type="yarn", rope_theta=10000.0, factor=3.0, original_max_position_embeddings=32, truncate=False,
+                                   attention_factor=0.8), head_dim=12), (2, 9, "right")),
+        (dict(num_hidden_layers=1, rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=3.0), max_position_embeddings=8, head_dim=10), (2, 13, None)),
+        (dict(num_hidden_layers=1, rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=3.0), max_position_embeddings=64), (2, 9, "right")),
+        (dict(num_hidden_layers=1, rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.5, 2.5], long_factor=[1.5, 4.0, 9.0],
+                                   original_max_position_embeddings=8), max_position_embeddings=32), (2, 13, None)),
+        (dict(num_hidden_layers=1, rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1.0, 1.5, 2.5], long_factor=[1.5, 4.0, 9.0],
+                                   original_max_position_embeddings=16, attention_factor=1.3), max_position_embeddings=32), (2, 9, "right")),
     ]),
     "MistralForCausalLM": (DECODER, [
         (dict(num_key_value_heads=1, sliding_window=4), (3, 13, "right")),
@@ -90,6 +106,10 @@ CASES = {
         (dict(num_labels=5), (3, 11, "right")),
         (dict(num_labels=3, hidden_size=30, num_attention_heads=5), (2, 9, "left")),
         (dict(num_labels=2, num_attention_heads=1), (2, 1, None)),
+        (dict(num_labels=1, problem_type="regression"), (3, 11, "right")),
+        (dict(num_labels=3, problem_type="multi_label_classification", hidden_size=30, num_attention_heads=5), (2, 9, "left")),
+        (dict(num_labels=4, problem_type="regression", num_attention_heads=1), (2, 1, None)),
+        (dict(num_labels=2, problem_type="multi_label_classification", hidden_act="relu"), (3, 5, "right")),
     ]),
     "BertForQuestionAnswering": (ENCODER, [
         (dict(hidden_act="silu"), (3, 11, "right")),
@@ -198,6 +218,37 @@ CASES = {
         (dict(num_hidden_layers=4, hidden_act="gelu"), (2, 9, "left")),
         (dict(num_attention_heads=1, num_hidden_layers=1), (2, 1, None)),
     ]),
+    "DeepseekV3ForCausalLM": (DEEPSEEK, [
+        (dict(num_hidden_layers=3, routed_scaling_factor=1.7), (3, 11, "right")),
+        (dict(q_lora_rank=None, attention_bias=True, norm_topk_prob=False, n_routed_experts=8, n_group=4, topk_group=2, n_shared_experts=2,
+              num_experts_per_tok=3, first_k_dense_replace=0, rope_interleave=False, tie_word_embeddings=True), (2, 9, "left")),
+        (dict(num_attention_heads=1, num_key_value_heads=1, first_k_dense_replace=2, n_group=1, topk_group=1), (2, 1, None)),
+        (dict(rope_parameters=YARN), (2, 7, None)),
+    ]),
+    "DeepseekV2ForCausalLM": (dict(DEEPSEEK, n_group=None, topk_group=None), [
+        (dict(num_hidden_layers=3, routed_scaling_factor=1.7), (3, 11, "right")),
+        (dict(q_lora_rank=None, attention_bias=True, mlp_bias=False, topk_method="group_limited_greedy", n_routed_experts=8, n_group=4,
+              topk_group=2, n_shared_experts=2, num_experts_per_tok=3, first_k_dense_replace=0, tie_word_embeddings=True), (2, 9, "left")),
+        (dict(num_attention_heads=1, num_key_value_heads=1, first_k_dense_replace=2), (2, 1, None)),
+    ]),
+    "XLMWithLMHeadModel": (dict(vocab_size=61, emb_dim=24, n_layers=2, n_heads=4, max_position_embeddings=32), [
+        (dict(n_langs=3, emb_dim=30, n_heads=3), (3, 11, "right")),
+        (dict(gelu_activation=False, sinusoidal_embeddings=True, n_langs=3, use_lang_emb=False, layer_norm_eps=1e-3), (2, 9, "left")),
+        (dict(causal=True, n_layers=3), (3, 10, "right")),
+        (dict(n_heads=1), (2, 1, None)),
+    ]),
+    "RwkvForCausalLM": (dict(vocab_size=61, hidden_size=24, num_hidden_layers=2, context_length=32), [
+        (dict(num_hidden_layers=5, rescale_every=2, layer_norm_epsilon=1e-2), (3, 11, "right")),
+        (dict(attention_hidden_size=14, intermediate_size=33, use_cache=False, rescale_every=0, tie_word_embeddings=True), (2, 9, None)),
+        (dict(num_hidden_layers=3, rescale_every=1, use_cache=False), (2, 1, None)),
+    ]),
+    "LlamaForSequenceClassification": (dict(DECODER, pad_token_id=2), [
+        (dict(num_labels=1, num_key_value_heads=1), (3, 11, "right")),
+        (dict(num_labels=5, hidden_size=30, num_attention_heads=3, num_key_value_heads=3), (3, 9, "left")),
+        (dict(num_labels=3, problem_type="single_label_classification", num_hidden_layers=1), (2, 1, None)),
+        (dict(num_labels=1, pad_token_id=None), (1, 7, None)),
+        (dict(num_labels=3, problem_type="multi_label_classification", tie_word_embeddings=True), (3, 6, "right")),
+    ]),
 }
 
 
@@ -215,6 +266,9 @@ def randomise(model, generator):
             scale = n / p.shape[-1] ** 0.5
         with torch.no_grad():
             p.copy_(scale)
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_(0.3 * torch.randn(buffer.shape, generator=generator))
     if "final_logits_bias" in dict(model.named_buffers()):
         model.final_logits_bias.copy_(0.3 * torch.randn(model.final_logits_bias.shape, generator=generator))
 
@@ -262,7 +316,15 @@ def given(architecture, config, rows, length, side, draw):
         inputs |= dict(labels=np.where(draw.random((rows, length)) < 0.5, words(length), -100))
         inputs["labels"][0, 0] = 7
     elif architecture.endswith("SequenceClassification"):
-        inputs |= dict(labels=draw.integers(0, config.num_labels, rows))
+        kind = config.problem_type or ("regression" if config.num_labels == 1 else "single_label_classification")
+        if kind == "regression":
+            inputs |= dict(labels=draw.standard_normal((rows, config.num_labels)))
+        elif kind == "multi_label_classification":
+            inputs |= dict(labels=draw.integers(0, 2, (rows, config.num_labels)).astype(float))
+        else:
+            inputs |= dict(labels=draw.integers(0, config.num_labels, rows))
+        if config.pad_token_id is not None and config.model_type == "llama":
+            inputs["input_ids"] = np.where(present == 1, inputs["input_ids"], config.pad_token_id)
     elif architecture.endswith("TokenClassification"):
         inputs |= dict(labels=np.where(present == 1, draw.integers(0, config.num_labels, (rows, length)), -100))
     elif architecture.endswith("NextSentencePrediction"):
@@ -278,6 +340,8 @@ def given(architecture, config, rows, length, side, draw):
         inputs |= dict(labels=draw.integers(0, 2, (rows, length)))
     if "bert" in config.model_type and "distil" not in config.model_type or config.model_type == "electra":
         inputs |= dict(token_type_ids=draw.integers(0, config.type_vocab_size, (rows, length)))
+    if config.model_type == "xlm" and config.n_langs > 1:
+        inputs |= dict(langs=draw.integers(0, config.n_langs, (rows, length)))
     if "roberta" in config.model_type:
         inputs["input_ids"] = np.where(present == 1, inputs["input_ids"], config.pad_token_id)
     return {name: torch.from_numpy(np.asarray(value)) for name, value in inputs.items()}
@@ -316,7 +380,7 @@ def make(architecture, number, config, shape):
     names = ("logits", "loss", "pooler_output", "prediction_logits", "seq_relationship_logits", "start_logits", "end_logits",
              "encoder_last_hidden_state", "aux_loss")
     expected = {name: out[name] for name in names if out.get(name) is not None} | kept
-    if architecture.endswith("MultipleChoice"):
+    if architecture.endswith("MultipleChoice") or architecture == "LlamaForSequenceClassification" and side == "left":
         del expected["last_hidden_state"]
     # A place that sees padding alone has a result without meaning: the first places of a decoder, or those whose window is behind
     # the text.

@@ -43,7 +43,8 @@ pub struct Wanted<'a> {
     pub with: Option<&'a Path>,
 }
 
-/// Reads a folder as a specification that lies at `to`: its text, and the model's name.
+/// Reads a folder as a specification that lies at `to`: its text, and the model's name. Of several models for its files, that is the first
+/// that its configuration fits.
 ///
 /// # Errors
 /// No model is for the file, or the file says what the model cannot be.
@@ -51,10 +52,32 @@ pub fn import(folder: &Path, to: &Path, wanted: Wanted<'_>) -> std::result::Resu
     let path = folder.join(CONFIG);
     let config = read(&path)?;
     let candidates = candidates(wanted.with, to)?;
-    let candidate = chosen(candidates, &config, wanted.model).with_context(|| path.display().to_string())?;
-    let Candidate { module, model, layout, .. } = &candidate;
-    let beside = home(to);
-    let read = |name: &str| std::fs::read_to_string(beside.join(name)).ok();
+    let (mut misfits, mut fault) = (Vec::new(), None);
+    for candidate in chosen(candidates, &config, wanted.model).with_context(|| path.display().to_string())? {
+        match imported(&candidate, &config, &path, to) {
+            Ok(Ok(imported)) => return Ok((text(&imported, &candidate, folder, to)?, candidate.model)),
+            Err(failure) => fault = fault.or(Some(failure)),
+            Ok(Err(wrong)) => misfits.push(format!(
+                "{} does not fit `{}` of {}:\n  {}",
+                path.display(),
+                candidate.model,
+                candidate.module,
+                wrong.join("\n  ")
+            )),
+        }
+    }
+    Err(fault.unwrap_or_else(|| anyhow::anyhow!(misfits.join("\n")).into()))
+}
+
+/// A model as a configuration makes it, or why it cannot.
+fn imported(
+    candidate: &Candidate,
+    config: &Field,
+    path: &Path,
+    to: &Path,
+) -> std::result::Result<std::result::Result<Imported, Vec<String>>, Failure> {
+    let Candidate { module, model, layout, .. } = candidate;
+    let read = |name: &str| std::fs::read_to_string(home(to).join(name)).ok();
     let (program, faults) = Program::load(NAME, &format!("use {module}: {model}\n"), &read);
     let failed = |faults| Failure::Faults(faults, program.sources().clone());
     if !faults.is_empty() {
@@ -62,18 +85,12 @@ pub fn import(folder: &Path, to: &Path, wanted: Wanted<'_>) -> std::result::Resu
     }
     let no_data = weft_dsl::elaborate::NoData;
     let mut session = Session::new(&program, TypesOnly::default(), false, &no_data);
-    match session.imported(model, layout, &config) {
-        Ok(imported) => {
-            let text = text(&imported, &candidate, folder, to)?;
-            Ok((text, model.clone()))
-        }
+    match session.imported(model, layout, config) {
+        Ok(imported) => Ok(Ok(imported)),
+        Err(Unfit::File(wrong)) => Ok(Err(wrong)),
         Err(Unfit::Faults(faults)) => {
             let said = |fault: Diagnostic| fault.note(format!("this is what {} comes to", path.display()));
             Err(failed(faults.into_iter().map(said).collect()))
-        }
-        Err(Unfit::File(wrong)) => {
-            let wrong = wrong.join("\n  ");
-            Err(anyhow::anyhow!("{} does not fit `{model}` of {module}:\n  {wrong}", path.display()).into())
         }
     }
 }
@@ -165,25 +182,27 @@ fn module(file: &Path, to: &Path) -> Result<String> {
     Ok(name.replace('/', "."))
 }
 
-/// The model for a configuration.
-fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<Candidate> {
+/// The models for a configuration.
+fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<Vec<Candidate>> {
     if let Some(wanted) = wanted {
         let models = all.iter().map(|c| c.model.as_str());
         let hint = weft_runtime::nearest::hint(wanted, models);
         return all
             .iter()
             .find(|c| c.model == wanted)
-            .cloned()
+            .map(|candidate| vec![candidate.clone()])
             .with_context(|| format!("the library has no model `{wanted}`{hint}"));
     }
-    if let Some(found) = all.iter().find(|candidate| candidate.files.contains(config.at(&candidate.field))) {
-        return Ok(found.clone());
+    let found: Vec<_> = all.iter().filter(|candidate| candidate.files.contains(config.at(&candidate.field))).cloned().collect();
+    if !found.is_empty() {
+        return Ok(found);
     }
     let mut fields: Vec<&str> = all.iter().map(|candidate| candidate.field.as_str()).collect();
     fields.sort_unstable();
     fields.dedup();
     let said: Vec<String> = fields.iter().map(|path| format!("`{path}` is {}", config.at(path))).collect();
-    let known: Vec<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
+    let mut known: Vec<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
+    known.dedup();
     let near = |path: &&str| nearest(&config.at(path).to_string(), known.iter().map(String::as_str)).first().copied();
     let near = fields.iter().find_map(near).map(|near| format!("; the nearest that it has is {near}")).unwrap_or_default();
     bail!(

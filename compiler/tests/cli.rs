@@ -395,7 +395,7 @@ fn what_newcomers_try() {
     }
     let memory = |accumulate: &str| {
         let info = out(&weft(here.path(), &["info", "hello/hello.weft", "--set", "batch=400", "--set", accumulate]));
-        let values = info.split(" of values").next().unwrap().rsplit(", ").next().unwrap();
+        let values = info.split(" of activations and gradients").next().unwrap().rsplit(", ").next().unwrap();
         let (number, unit) = values.split_once(' ').unwrap();
         number.parse::<f64>().unwrap() * if unit == "MB" { 1e6 } else { 1e3 }
     };

@@ -30,6 +30,8 @@ pub mod prepare;
 
 pub mod peak;
 
+pub mod effort;
+
 pub mod whole_file;
 
 pub mod profile;

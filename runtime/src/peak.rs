@@ -42,7 +42,7 @@ impl std::fmt::Display for Peak {
         let [all, parameters, state] = [self.total(), self.parameters, self.state].map(shown);
         write!(
             f,
-            "{all} ({parameters} of parameters, {state} of the optimizer, {} of values",
+            "{all} ({parameters} of parameters, {state} of the optimizer, {} of activations and gradients",
             shown(self.values.saturating_add(self.scratch))
         )?;
         if self.process > 0 {

@@ -58,7 +58,7 @@ fn configurations() {
         ("fields within a field", with("rope_parameters", json!({"rope_type": "default", "rope_theta": 1e4, "beta": 32}))),
         (
             "a way to stretch positions that nobody knows",
-            with("rope_parameters", json!({"rope_type": "yarn", "factor": 2.0})),
+            with("rope_parameters", json!({"rope_type": "stranger", "factor": 2.0})),
         ),
         ("an activation that nobody knows", with("hidden_act", json!("gelu_strange"))),
         ("a value of another kind", with("hidden_size", json!("wide"))),

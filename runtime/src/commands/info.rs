@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::Exit;
 use crate::console::{heading, thousands};
+use crate::effort;
 use crate::optional::optional_ports;
 use crate::peak;
 use crate::plan::{Data, Dtype, Param, Plan, Port, Program, Recipe, Size, Tokenizer};
@@ -33,6 +34,7 @@ pub fn text(plan: &Plan) -> String {
         let open = plan.programs.iter().find(|other| other.name == with_options);
         line(&mut out, &format!("  {}", signature(program, open)));
     }
+    operations(&mut out, plan);
     if let Some(recipe) = &plan.recipe {
         line(&mut out, "");
         line(&mut out, &heading("training"));
@@ -125,6 +127,32 @@ fn rows_of(node: &Node, depth: usize, rows: &mut Vec<[String; 3]>) {
 
 fn count(param: &Param) -> u64 {
     param.stack.iter().chain(param.axes.iter().map(|(_, size)| size)).product()
+}
+
+/// What each program takes for a token, in texts as the recipe has them.
+fn operations(out: &mut String, plan: &Plan) {
+    let size = |name| plan.recipe.as_ref().and_then(|recipe| recipe.size(name));
+    let (batch, time) = (size(Recipe::BATCH).unwrap_or(1), size(Recipe::TIME).unwrap_or(128));
+    let programs = plan.programs.iter().filter(|program| !Program::takes_options(&program.name));
+    let takes = |program| effort::for_each_token(program, (batch, time)).ok().flatten();
+    let rows: Vec<(&str, f64)> = programs.filter_map(|program| Some((program.name.as_str(), takes(program)?))).collect();
+    if rows.is_empty() {
+        return;
+    }
+    line(out, "");
+    line(out, &heading(&format!("operations for each token of {batch} × {time}")));
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    for (name, each) in rows {
+        line(out, &format!("  {name:<width$}  {}", scaled(each)));
+    }
+}
+
+/// `2.41 billion`
+fn scaled(number: f64) -> String {
+    let units = [(1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1.0, "")];
+    let (unit, name) = units.into_iter().find(|(unit, _)| number >= *unit).unwrap_or((1.0, ""));
+    let digits = if unit > 1.0 { 2 } else { 0 };
+    format!("{:.digits$}{name}", number / unit)
 }
 
 /// A program; `open` is the one that takes its optional arguments too.

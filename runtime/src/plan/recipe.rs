@@ -32,6 +32,12 @@ pub struct Recipe {
 }
 
 impl Recipe {
+    /// What the axis of texts is called.
+    pub const BATCH: &str = "batch";
+
+    /// What the axis of a text's tokens is called.
+    pub const TIME: &str = "time";
+
     /// The programs of a step: at once, or in micro-batches.
     pub const STEP: [&str; 4] = ["train_step", "weigh", "accumulate", "update"];
 
@@ -43,8 +49,8 @@ impl Recipe {
     /// A size of what its programs see, where it says it.
     pub fn size(&self, name: &str) -> Option<i64> {
         let size = match name {
-            "batch" => self.rows(),
-            "time" => self.time,
+            Self::BATCH => self.rows(),
+            Self::TIME => self.time,
             _ => 0,
         };
         i64::try_from(size).ok().filter(|&size| size > 0)

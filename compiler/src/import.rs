@@ -193,7 +193,8 @@ fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<V
             .map(|candidate| vec![candidate.clone()])
             .with_context(|| format!("the library has no model `{wanted}`{hint}"));
     }
-    let found: Vec<_> = all.iter().filter(|candidate| candidate.files.contains(config.at(&candidate.field))).cloned().collect();
+    let found: Vec<_> =
+        all.iter().filter(|candidate| candidate.files.contains(config.at(&candidate.field))).cloned().collect();
     if !found.is_empty() {
         return Ok(found);
     }

@@ -9,7 +9,7 @@ use weft_dsl::elementwise::Elementwise;
 use weft_dsl::emit::{Emit, Parameter};
 use weft_dsl::op::{Monoid, Number, Op};
 use weft_dsl::span::Span;
-use weft_dsl::types::{Axes, Elem};
+use weft_dsl::types::{Axes, Axis, Elem};
 
 use super::decode::decoding;
 use super::{Lowered, Result, SizeLimit, called, functions, limits, parameters};
@@ -44,6 +44,14 @@ pub struct Request<'a> {
     host: &'a dyn Host,
     /// Passes before differentiation.
     options: &'a Options,
+    /// The model's parameters as they are where nothing is trained.
+    parameters: &'a [String],
+}
+
+/// What tells a model's parameters from those of another.
+fn described(parameters: &[Parameter], axes: &Axes) -> Vec<String> {
+    let sizes = |list: &[Axis]| list.iter().map(|&axis| axes.size(axis).to_string()).collect::<Vec<_>>().join(", ");
+    parameters.iter().map(|p| format!("{} × [{}] [{}]", p.path, sizes(&p.stack), sizes(&p.axes))).collect()
 }
 
 /// Lowers a recipe. `inspect` adds the program `gradients`.
@@ -55,9 +63,10 @@ pub fn training(
     options: &Options,
     inspect: bool,
 ) -> Result<Training> {
-    let request = Request { program, recipe, settings, host, options };
     let mut session = Session::new(program, Builder::new(Axes::default()), false, host);
     let made = session.recipe(recipe, settings)?;
+    let known = described(&made.parameters, session.emit().axes());
+    let request = Request { program, recipe, settings, host, options, parameters: &known };
     let parameters = parameters(&made.parameters, session.emit());
     let (_, model) = &made.models[0];
     let layouts = session.weights(model)?;
@@ -84,6 +93,12 @@ impl<'a> Request<'a> {
         builder.guard_means();
         let mut session = Session::new(self.program, builder, training, self.host);
         let recipe = session.recipe(self.recipe, self.settings)?;
+        if described(&recipe.parameters, session.emit().axes()) != self.parameters {
+            let model = &recipe.models[0].1;
+            let message = format!("`{}` has other parameters while it is trained", model.name);
+            let d = Diagnostic::error("W0505", message, model.span(), "what it is made of asks whether it is `training`");
+            return Err(vec![d.help("ask in its functions, where values are computed, and not where blocks are made")]);
+        }
         let Objective { loss, metrics, limits: within, .. } = session.objective(&recipe)?;
         let mut builder = session.into_emit();
         let metrics = metrics.into_iter().map(|(name, value)| (format!("metric.{name}"), value));

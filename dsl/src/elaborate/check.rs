@@ -33,6 +33,9 @@ impl Host for AnyData {
     }
 }
 
+/// Of how many conditions an item is checked for each way they can hold.
+const MOST_CONDITIONS: usize = 6;
+
 type Checker<'p> = Session<'p, TypesOnly>;
 
 impl Program {
@@ -49,11 +52,7 @@ impl Program {
     pub(crate) fn check_files(&self, files: &[FileId]) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         for &file in files {
-            for item in &self.file(file).items {
-                let mut session = Session::start(self, TypesOnly::default(), None, &AnyData, true);
-                let _ = session.check_item(item, file);
-                found.append(&mut session.diagnostics);
-            }
+            found.extend(self.file(file).items.iter().flat_map(|item| self.check_by_itself(item, file)));
         }
         if found.is_empty() {
             for item in &self.file(FileId(0)).items {
@@ -61,6 +60,25 @@ impl Program {
             }
         }
         sorted(found)
+    }
+
+    /// What is wrong with an item whatever its configuration. Its conditions are not known, so both branches of each are walked. What is
+    /// refused then may be refused because one condition was taken to be so at one place and otherwise at another: where that can be, it is
+    /// walked again for each way they can hold.
+    fn check_by_itself(&self, item: &Item, file: FileId) -> Vec<Diagnostic> {
+        let walk = |assumed| {
+            let mut session = Session::start(self, TypesOnly::default(), None, &AnyData, true);
+            (session.item, session.assumed) = (Some(item.span), assumed);
+            let _ = session.check_item(item, file);
+            (session.diagnostics, session.undecided)
+        };
+        let (found, conditions) = walk(Vec::new());
+        if found.is_empty() || conditions.is_empty() || conditions.len() > MOST_CONDITIONS {
+            return found;
+        }
+        let ways = 0..1_u32 << conditions.len();
+        let holds = |way: u32| conditions.iter().enumerate().map(move |(i, &cond)| (cond, way >> i & 1 == 1)).collect();
+        ways.flat_map(|way| walk(holds(way)).0).collect()
     }
 
     fn check_concrete(&self, item: &Item) -> Vec<Diagnostic> {

@@ -100,7 +100,13 @@ impl<'p, E: Emit> Session<'p, E> {
                     None => {
                         let yes = self.assuming(cond, true, scope, |session| session.eval_or_unknown(yes, scope));
                         let no = self.assuming(cond, false, scope, |session| session.eval_or_unknown(no, scope));
-                        Ok(self.merged(yes, no))
+                        Ok(match (yes, no) {
+                            // A whole number that goes by how it is written.
+                            (Value::Int(yes), Value::Int(no)) if yes != no => {
+                                Value::Int(Size::var(self.program.sources().text(span)))
+                            }
+                            (yes, no) => self.merged(yes, no),
+                        })
                     }
                 }
             }
@@ -223,6 +229,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// The value of a condition, which is on configuration.
     pub(crate) fn condition(&mut self, cond: &'p Expr, scope: &Names<'p, E>) -> Done<Option<bool>> {
         match self.eval(cond, scope)? {
+            Value::Bool(None) => Ok(self.supposed(cond)),
             Value::Bool(known) => Ok(known),
             Value::Empty => Ok(Some(false)),
             Value::Instance(instance) => Ok((!instance.optional).then_some(true)),
@@ -237,6 +244,20 @@ impl<'p, E: Emit> Session<'p, E> {
                 .help("to choose by a tensor, write `select(condition, a, b)`"),
             )),
         }
+    }
+
+    /// What a condition that is not known is taken to be, while an item is checked by itself. Sizes that are compared are left to
+    /// [`Session::assuming`].
+    fn supposed(&mut self, cond: &'p Expr) -> Option<bool> {
+        let compares = matches!(&*cond.node, ExprKind::Binary(BinaryOp::Eq | BinaryOp::Ne, ..));
+        if !self.checking || compares || !self.item.is_some_and(|item| item.covers(cond.span)) {
+            return None;
+        }
+        let known = self.assumed.iter().find(|(known, _)| *known == cond).map(|(_, holds)| *holds);
+        if known.is_none() && !self.undecided.contains(&cond) {
+            self.undecided.push(cond);
+        }
+        known
     }
 
     /// Walks a branch that is taken where a condition is so: sizes that it compares may be known to be equal there.

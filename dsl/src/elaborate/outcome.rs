@@ -81,6 +81,13 @@ pub struct ModelRef<'p, V> {
     pub parameters: Vec<Parameter>,
 }
 
+impl<V> ModelRef<'_, V> {
+    /// Where the model is defined.
+    pub fn span(&self) -> Span {
+        self.instance.block.def.name.span
+    }
+}
+
 /// `size <= at_most`: what the sizes of a run must keep to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {

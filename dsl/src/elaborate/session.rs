@@ -74,6 +74,11 @@ pub struct Session<'p, E: Emit> {
     pub(crate) unlike: usize,
     /// How many values lists made so far.
     pub(crate) listed: usize,
+    /// The item that is checked by itself.
+    pub(crate) item: Option<Span>,
+    /// While one is: what its conditions are taken to be, and those that were not known.
+    pub(crate) assumed: Vec<(&'p ast::Expr, bool)>,
+    pub(crate) undecided: Vec<&'p ast::Expr>,
     pub(crate) metrics: Vec<(String, E::Value)>,
     /// What the test that is walked has asserted so far; `None` outside tests.
     pub(crate) claims: Option<Vec<Claim<E::Value>>>,
@@ -114,6 +119,9 @@ impl<'p, E: Emit> Session<'p, E> {
             trial: 0,
             unlike: 0,
             listed: 0,
+            item: None,
+            assumed: Vec::new(),
+            undecided: Vec::new(),
             metrics: Vec::new(),
             claims: None,
             refused: Vec::new(),

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use super::{Common, Exit, count, default_folder, recipe, training_source};
-use crate::exec::Compiled;
+use crate::exec::{Compiled, Machine};
 use crate::interrupt;
 use crate::peak;
 use crate::step::{self, Specials};
@@ -78,9 +78,7 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
             args.common.say(&format!("{} is not there yet: starting at the beginning", files.checkpoint.display()));
         }
         machine.initialise(args.seed.unwrap_or(recipe.seed))?;
-        if let Some(path) = &args.weights {
-            weights::load(&mut machine, path, None)?;
-        }
+        start_from(&mut machine, args)?;
     }
     let seed = resumed.as_ref().map_or(args.seed.unwrap_or(recipe.seed), |progress| progress.seed);
     let done = resumed.as_ref().map_or(0, |progress| progress.step);
@@ -109,6 +107,18 @@ pub fn train(compiled: Compiled, args: &TrainArgs) -> Result<Exit> {
     })
 }
 
+/// Fills the parameters from the file that was named, or from where the specification says that the model's weights lie.
+fn start_from(machine: &mut Machine, args: &TrainArgs) -> Result<()> {
+    match (&args.weights, machine.plan().weights.clone()) {
+        (Some(path), _) => weights::load(machine, path, None),
+        (None, Some((layout, path))) => {
+            args.common.say(&format!("weights: {path}"));
+            weights::load(machine, Path::new(&path), Some(&layout))
+        }
+        (None, None) => Ok(()),
+    }
+}
+
 /// Computes the loss and its gradients on the first batch, changing nothing, and writes them to a file: `loss` and `grad.PATH`.
 /// The plan needs the program `gradients`.
 ///
@@ -120,9 +130,7 @@ pub fn gradients(compiled: Compiled, args: &TrainArgs, to: &Path) -> Result<Exit
     let seed = args.seed.unwrap_or(recipe.seed);
     let mut machine = args.common.machine(compiled)?;
     machine.initialise(seed)?;
-    if let Some(path) = &args.weights {
-        weights::load(&mut machine, path, None)?;
-    }
+    start_from(&mut machine, args)?;
     let specials = Specials { step: 1, seed, ..Specials::default() };
     let found = source.named(step::run(&mut machine, "gradients", &source.batch(seed, 0)?, &specials))?;
     weights::write_tensors(to, &found)?;

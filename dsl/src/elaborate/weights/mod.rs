@@ -7,7 +7,9 @@ mod place;
 
 use std::rc::Rc;
 
-use crate::ast::{Block, ConfigEntry, Expr, ExprKind, ItemKind, Made, Name, PathPart, PathPattern, Weights, WeightsEntry};
+use crate::ast::{
+    Block, ConfigEntry, Expr, ExprKind, ItemKind, Made, Name, PathPart, PathPattern, TrainEntry, Weights, WeightsEntry,
+};
 use crate::diagnostic::Diagnostic;
 use crate::emit::Emit;
 use crate::span::{FileId, Span, Spanned};
@@ -90,11 +92,23 @@ impl Program {
         own.iter().copied().chain(common).collect()
     }
 
-    /// Where a model's weights lie by default, where the specification says so: the layout, and a path beside it.
+    /// Where the weights of a model, or of a recipe's, lie by default, where the specification says so: the layout, and a path beside it.
     pub fn weights_place(&self, model: &str) -> Option<(&str, &str)> {
-        let (_, ItemKind::Made(made)) = self.item(FileId(0), model)? else { return None };
-        let (_, value) = made.entries.iter().find(|(name, _)| name.node == "weights")?;
-        place_of(value)
+        match self.item(FileId(0), model)?.1 {
+            ItemKind::Made(made) => {
+                let (_, value) = made.entries.iter().find(|(name, _)| name.node == "weights")?;
+                place_of(value)
+            }
+            // That of its model.
+            ItemKind::Train(train) => train.entries.iter().find_map(|entry| match entry {
+                TrainEntry::Set(_, value) => match &*value.node {
+                    ExprKind::Name(made) => self.weights_place(made),
+                    _ => None,
+                },
+                _ => None,
+            }),
+            _ => None,
+        }
     }
 }
 
@@ -211,7 +225,9 @@ impl<'p, E: Emit> Session<'p, E> {
             WeightsEntry::Config(_) => {}
             WeightsEntry::Ignore(names) => {
                 let prefix = line::literal(&around.text);
-                out.ignored.extend(names.iter().map(|name| format!("{prefix}{}", name.node)));
+                for name in names {
+                    out.ignored.push(format!("{prefix}{}", self.with_configuration(name, around)?));
+                }
             }
             WeightsEntry::If(choice) => {
                 let holds = self.condition(&choice.cond, &around.block.scope)?;
@@ -241,6 +257,24 @@ impl<'p, E: Emit> Session<'p, E> {
             }
         }
         Ok(())
+    }
+
+    /// A name in whose braces configuration stands: `layers.{depth}.*`.
+    fn with_configuration(&mut self, name: &Spanned<String>, around: &Around<'p, E::Value>) -> Done<String> {
+        let mut out = String::new();
+        for piece in self.pieces(name)? {
+            match piece {
+                Piece::Literal(text) => out.push_str(&text),
+                Piece::Choice(names) => match around.block.scope.get(&names.join(", ")) {
+                    Some(Value::Int(size)) => out.push_str(&size.to_string()),
+                    _ => {
+                        let message = format!("`{}` is no whole number of the configuration", names.join(", "));
+                        return Err(self.error("W0515", message, name.span, ""));
+                    }
+                },
+            }
+        }
+        Ok(out)
     }
 
     /// The entries of the item that a member's block has for itself.
@@ -315,7 +349,13 @@ impl<'p, E: Emit> Session<'p, E> {
 
     /// A name of theirs with what stands around it.
     fn named(&mut self, around: &Around<'p, E::Value>, name: &Spanned<String>) -> Done<Vec<Piece>> {
-        Ok([&around.text[..], &self.pieces(name)?].concat())
+        let mut pieces = around.text.clone();
+        // What is called as the block around it is.
+        if let (true, Some(Piece::Literal(last))) = (name.node.is_empty(), pieces.last_mut()) {
+            *last = last.trim_end_matches('.').to_owned();
+        }
+        pieces.extend(self.pieces(name)?);
+        Ok(pieces)
     }
 
     /// The blocks at a path from another: several where blocks of several kinds are repeated. Those that lack a part have none.

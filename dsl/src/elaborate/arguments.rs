@@ -178,10 +178,12 @@ impl<'p, E: Emit> Session<'p, E> {
             (Some(ParamType::Shared(_)), _) => "a parameter".to_owned(),
             (Some(ParamType::Instance(name)), _) => format!("a `{}`", name.node),
             (None, _) => {
-                let default = match &param.default {
-                    Some(default) => self.eval_or_unknown(default, scope),
-                    None => return Ok(value),
-                };
+                let Some(default) = &param.default else { return Ok(value) };
+                // Its kind is asked for alone: what is wrong with a default that is not used is nobody's fault.
+                let (said, blamed) = (self.diagnostics.len(), self.blamed.len());
+                let default = self.eval_or_unknown(default, scope);
+                self.diagnostics.truncate(said);
+                self.blamed.truncate(blamed);
                 match (&default, &value) {
                     (Value::Unknown, _) | (Value::Int(_), Value::Int(_)) | (Value::Float(_), Value::Float(_)) => {
                         return Ok(value);

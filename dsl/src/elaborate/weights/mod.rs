@@ -291,24 +291,27 @@ impl<'p, E: Emit> Session<'p, E> {
         let mut around = inside(around, parts, text);
         let mut blocks = Vec::new();
         self.members_at(&around.block, &around.parts[around.from..], &mut blocks)?;
-        // Blocks of one kind have the same names.
-        let mut done: Vec<*const Block> = Vec::new();
+        // Blocks of one kind have the same names, but for what their configuration leaves out.
+        let mut own = Gathered { lines: Vec::new(), ignored: Vec::new() };
         for block in blocks {
             let def = block.block.def;
-            if done.contains(&std::ptr::from_ref(def)) {
-                continue;
-            }
-            done.push(def);
             let Some((_, weights)) = program.weights_named(def, layout) else {
                 let message = format!("`{}` has no `weights {layout}` of its own", def.name.node);
                 let d = Diagnostic::error("W0520", message, span, "its names are said nowhere");
                 return Err(self.report(d.help("say the file's axes, `as [output, input]`, or open braces: `{ … }`")));
             };
             (around.block, around.from) = (block, around.parts.len());
+            let mut found = Gathered { lines: Vec::new(), ignored: Vec::new() };
             for entry in &weights.entries {
-                self.entry_of_weights(entry, layout, &around, out)?;
+                self.entry_of_weights(entry, layout, &around, &mut found)?;
             }
+            found.lines.retain(|line| !own.lines.iter().any(|known| known.parts == line.parts && known.text == line.text));
+            found.ignored.retain(|name| !own.ignored.contains(name));
+            own.lines.append(&mut found.lines);
+            own.ignored.append(&mut found.ignored);
         }
+        out.lines.append(&mut own.lines);
+        out.ignored.append(&mut own.ignored);
         Ok(())
     }
 

@@ -40,7 +40,16 @@ mod tests {
     fn loops_count_as_often_as_they_turn() {
         let size = |factor, variables: &[u32]| Size { terms: vec![(factor, variables.to_vec())] };
         let work = Work { operations: size(3, &[0, 1]), share: 0.5, bytes: Size::default() };
-        let launch = Step::Launch(Launch { work, ..Launch::default() });
+        let launch = Step::Launch(Launch {
+            kernel: 0,
+            args: Vec::new(),
+            sizes: Vec::new(),
+            tiles: Vec::new(),
+            scratch: 0,
+            cost: 0.0,
+            work,
+            beside: false,
+        });
         let layers = Step::Loop { count: size(4, &[]), reverse: false, body: vec![launch.clone()] };
         let sizes = vec!["batch".into(), "time".into()];
         let program = Program { sizes, steps: vec![launch, layers], ..Program::default() };

@@ -66,6 +66,7 @@ const MODULES: &[(&str, &str)] = embed![
     "rwkv",
     "rwkv_layers",
     "schedules",
+    "sentence_bert",
     "seq2seq",
     "seq2seq_lstm",
     "softcap",

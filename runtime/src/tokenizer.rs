@@ -101,6 +101,25 @@ impl Tokenizer {
         }
     }
 
+    /// The indices of a text with the marks that the tokenizer puts at its ends, cut where it cuts texts, without padding.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_marked(&self, text: &str) -> Result<Vec<i32>> {
+        let Kind::Json(tokenizer) = &self.kind else { return self.encode(text) };
+        let encoding = tokenizer.encode_fast(text, true).map_err(|error| anyhow!("{error}"))?;
+        let there = encoding.get_ids().iter().zip(encoding.get_attention_mask()).filter(|(_, there)| **there != 0);
+        there.map(|(&id, _)| i32::try_from(id).context("a token's index is too large")).collect()
+    }
+
+    /// The index of what stands where a text has ended; 0 where the tokenizer has none.
+    pub fn padding(&self) -> i32 {
+        let Kind::Json(tokenizer) = &self.kind else { return 0 };
+        let id = tokenizer.get_padding().map(|padding| padding.pad_id);
+        let named = || ["[PAD]", "<pad>"].iter().find_map(|token| tokenizer.token_to_id(token));
+        id.or_else(named).and_then(|id| i32::try_from(id).ok()).unwrap_or(0)
+    }
+
     /// One index a byte.
     pub fn encode_bytes(bytes: &[u8]) -> Vec<i32> {
         bytes.iter().map(|&byte| i32::from(byte)).collect()

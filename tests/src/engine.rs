@@ -56,11 +56,11 @@ pub trait Engine {
     /// The inputs do not fit.
     fn run(&mut self, program: &str, inputs: &Tensors, specials: &Specials) -> Result<Tensors>;
 
-    /// What a program takes by name.
+    /// Computes the nameless function on what is given, which may lack what it can do without.
     ///
     /// # Errors
-    /// There is no such program.
-    fn takes(&self, program: &str) -> Result<Vec<String>>;
+    /// The inputs do not fit.
+    fn call(&mut self, inputs: &Tensors) -> Result<Tensors>;
 
     /// The parameters under the names of a layout.
     ///

@@ -7,6 +7,7 @@ use weft_compiler::compile::{Options, Specification};
 use weft_compiler::target::cpu::{Cpu, Loaded};
 use weft_dsl::elaborate::StoredTensor;
 use weft_runtime::exec::{Compiled, Machine};
+use weft_runtime::optional::with_options;
 use weft_runtime::plan::Plan;
 use weft_runtime::step::{Specials, run};
 use weft_runtime::weights::{self, read_tensors};
@@ -54,9 +55,9 @@ impl Engine for Native {
         run(&mut self.machine, program, inputs, specials)
     }
 
-    fn takes(&self, program: &str) -> Result<Vec<String>> {
-        let inputs = self.machine.program(program)?.inputs.iter();
-        Ok(inputs.map(|port| port.name.clone()).filter(|name| !name.starts_with('$')).collect())
+    fn call(&mut self, inputs: &Tensors) -> Result<Tensors> {
+        let (program, inputs, given) = with_options(&self.machine, "forward", inputs.clone())?;
+        self.run(&program, &inputs, &Specials { given, ..Specials::default() })
     }
 
     fn save(&self, layout: &str) -> Result<Tensors> {

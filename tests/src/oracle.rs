@@ -10,6 +10,7 @@ use weft_compiler::lower::{self, Lowered};
 use weft_compiler::passes::{Options, PIPELINE, run_passes};
 use weft_dsl::elaborate::{LayoutOut, StoredTensor};
 use weft_dsl::types::{Axes, Elem};
+use weft_runtime::plan::Program;
 use weft_runtime::step::Specials;
 use weft_runtime::tensor::{Data, Tensor};
 use weft_runtime::weights::read_tensors;
@@ -182,9 +183,20 @@ impl Engine for Oracle {
         Ok(results)
     }
 
-    fn takes(&self, program: &str) -> Result<Vec<String>> {
-        let ports = self.program(program)?.inputs.iter().filter(|input| input.source == Source::Port);
-        Ok(ports.map(|input| input.name.clone()).collect())
+    fn call(&mut self, inputs: &Tensors) -> Result<Tensors> {
+        let given: Vec<String> = inputs.iter().map(|(name, _)| name.clone()).collect();
+        let open = Program::with_options("forward");
+        let program = if self.program(&open).is_ok() { open } else { "forward".to_owned() };
+        let graph = self.program(&program)?;
+        let sizes = Sizes::new(&graph.axes, &free_sizes(&graph.axes, &graph.inputs, inputs)?);
+        let mut all = inputs.clone();
+        let is_absent = |input: &&Input| input.source == Source::Port && !given.contains(&input.name);
+        for input in graph.inputs.iter().filter(is_absent) {
+            let shape: Vec<usize> = sizes.dims(&input.axes)?.into_iter().map(|dim| dim.1).collect();
+            let none = vec![0; shape.iter().product()];
+            all.push((input.name.clone(), Tensor::i64(&shape, none)?));
+        }
+        self.run(&program, &all, &Specials { given, ..Specials::default() })
     }
 
     fn save(&self, layout: &str) -> Result<Tensors> {

@@ -16,7 +16,8 @@ pub type Tensors = Vec<(String, Tensor)>;
 /// A case's folder.
 pub struct Case {
     folder: PathBuf,
-    about: Value,
+    /// What `case.json` says.
+    pub about: Value,
     config: Value,
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use weft_tests::engine::{Task, Way, engine};
-use weft_tests::models::{compute, imported};
+use weft_tests::models::imported;
 use weft_tests::reference::Case;
 
 /// The cases, by folder.
@@ -29,7 +29,7 @@ fn reproduced(way: Way) {
             let (specification, subject) = imported(&case)?;
             let mut engine = engine(way, &specification, &Task { subject, settings: &[], threads: 2 })?;
             engine.load(&case.path("model.safetensors"), "huggingface")?;
-            case.check(&compute(engine.as_mut(), &case.tensors("inputs.safetensors")?)?)
+            case.check(&engine.call(&case.tensors("inputs.safetensors")?)?)
         };
         wrong.extend(reproduced().err().map(|error| format!("{name}: {error:#}")));
     }

@@ -2,7 +2,7 @@
 
 use weft_tests::compare::bits;
 use weft_tests::engine::{Task, Way, engine};
-use weft_tests::models::{compute, imported};
+use weft_tests::models::imported;
 use weft_tests::reference::Case;
 
 fn reproduces(case: &str, way: Way) {
@@ -13,7 +13,7 @@ fn reproduces(case: &str, way: Way) {
     let mut engine = engine(way, &specification, &task).unwrap_or_else(|e| panic!("{e:#}"));
     engine.load(&case.path("model.safetensors"), "huggingface").unwrap_or_else(|e| panic!("{e:#}"));
     let inputs = case.tensors("inputs.safetensors").unwrap();
-    let mut run = || compute(engine.as_mut(), &inputs).unwrap_or_else(|e| panic!("{e:#}"));
+    let mut run = || engine.call(&inputs).unwrap_or_else(|e| panic!("{e:#}"));
     let got = run();
     case.check(&got).unwrap_or_else(|e| panic!("{name} {way:?}:\n{e:#}"));
     for _ in 0..2 {

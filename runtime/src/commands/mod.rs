@@ -5,6 +5,7 @@ mod evaluate;
 mod generate;
 mod info;
 mod run;
+mod texts;
 mod train;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::{Common, Exit, count, load_weights, of_inputs};
+use super::{Common, Exit, count, load_weights, of_inputs, texts};
 use crate::exec::Compiled;
 use crate::optional::with_options;
 use crate::step::{self, Specials, check_idle};
@@ -28,6 +28,12 @@ pub struct RunArgs {
     /// The function's arguments by name (safetensors)
     #[arg(long, value_name = "FILE")]
     pub inputs: Option<PathBuf>,
+    /// A text a line, as the function's indices
+    #[arg(long, value_name = "FILE", conflicts_with = "inputs")]
+    pub texts: Option<PathBuf>,
+    /// How texts become tokens (tokenizer.json) [default: as the recipe says, or the one beside the weights]
+    #[arg(long, value_name = "FILE", requires = "texts")]
+    pub tokenizer: Option<PathBuf>,
     /// Where its results go by name (safetensors) [default: their shapes and first values are printed]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -45,7 +51,10 @@ pub fn run(compiled: Compiled, args: &RunArgs) -> Result<Exit> {
     let mut machine = args.common.machine(compiled)?;
     let function = args.function.as_deref().unwrap_or("forward");
     machine.function(function)?;
-    let inputs = args.inputs.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default();
+    let inputs = match &args.texts {
+        Some(file) => texts::read(&machine, function, file, args.tokenizer.as_deref())?,
+        None => args.inputs.as_deref().map(weights::read_tensors).transpose()?.unwrap_or_default(),
+    };
     let program = machine.program(function)?;
     let missing: Vec<String> = program
         .inputs

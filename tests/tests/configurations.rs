@@ -1,7 +1,6 @@
 //! Every family at sizes that nobody chose: a reference case's configuration with other numbers in it. Compiled, the model computes what the
 //! interpreter does in float64; and where it writes texts, at each place what it computes of the whole text.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -14,6 +13,7 @@ use weft_runtime::weights::write_tensors;
 use weft_runtime::writing::Writing;
 use weft_tests::compare::{Tolerance, close, close_values, floats};
 use weft_tests::engine::{Engine, Task, Way, engine, shown};
+use weft_tests::models::families;
 use weft_tests::native::Native;
 use weft_tests::reference::{Case, Tensors};
 
@@ -39,21 +39,6 @@ impl Draw {
     fn number(&mut self) -> f64 {
         self.below(1 << 20) as f64 / f64::from(1 << 19) - 1.0
     }
-}
-
-/// The first case of each family.
-fn families() -> Vec<Case> {
-    let mut first = BTreeMap::new();
-    for kind in ["papers", "random"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("references").join(kind);
-        let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        for name in names {
-            let case = Case::open(&format!("{kind}/{}", name.to_str().unwrap())).unwrap();
-            first.entry(case.about["hf_class"].to_string()).or_insert(case);
-        }
-    }
-    first.into_values().collect()
 }
 
 /// The configuration with other sizes: of heads and their width, of layers and what lies within them.

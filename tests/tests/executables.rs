@@ -13,7 +13,7 @@ use weft_dsl::elaborate::Setting;
 use weft_runtime::tensor::Tensor;
 use weft_runtime::weights::read_tensors;
 use weft_tests::engine::{Engine, shown, specification};
-use weft_tests::models::imported;
+use weft_tests::models::{families, imported};
 use weft_tests::native::Native;
 use weft_tests::reference::{Case, Tensors};
 
@@ -46,7 +46,7 @@ impl Built {
 
     fn start(&self, args: &[&OsStr]) -> Child {
         let mut command = Command::new(self.path("model"));
-        command.args(args).args(["--threads", "2", "--quiet"]).current_dir(self.folder.path());
+        command.args(args).arg("--quiet").current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -56,19 +56,22 @@ impl Built {
     }
 }
 
-fn computes(name: &str) {
-    let case = Case::open(name).unwrap();
-    let (specification, subject) = imported(&case).unwrap_or_else(|e| panic!("{e:#}"));
-    let built = Built::new(&specification, &subject, Vec::new());
-    let (inputs, output) = (case.path("inputs.safetensors"), built.path("out.safetensors"));
-    built.run(&["run".as_ref(), "--inputs".as_ref(), inputs.as_ref(), "--output".as_ref(), output.as_ref()]);
-    case.check(&read_tensors(&output).unwrap()).unwrap_or_else(|e| panic!("{name}:\n{e:#}"));
-}
-
+/// One thread and two give the same bits, and the numbers of the case.
 #[test]
-fn every_case() {
-    for name in ["gpt2", "llama", "bert-mlm", "bert-classify", "bloom", "t5", "bart", "electra-rtd", "switch", "mixtral"] {
-        computes(name);
+fn every_family() {
+    for case in families() {
+        let name = &case.about["hf_class"];
+        let (specification, subject) = imported(&case).unwrap_or_else(|e| panic!("{name}: {e:#}"));
+        let built = Built::new(&specification, &subject, Vec::new());
+        let inputs = case.path("inputs.safetensors");
+        let [one, two] = ["1", "2"].map(|threads| {
+            let output = built.path(threads);
+            let args = ["run", "--threads", threads, "--inputs"].map(OsStr::new);
+            built.run(&[&args[..], &[inputs.as_ref(), "--output".as_ref(), output.as_ref()]].concat());
+            fs::read(output).unwrap()
+        });
+        assert!(one == two, "{name}: two threads give other bits than one");
+        case.check(&read_tensors(&built.path("2")).unwrap()).unwrap_or_else(|e| panic!("{name}:\n{e:#}"));
     }
 }
 

@@ -10,6 +10,7 @@ use weft_dsl::parse::parse;
 use weft_dsl::span::FileId;
 use weft_runtime::nearest::nearest;
 use weft_runtime::plan::Plan;
+use weft_runtime::tensor_file::TensorFile;
 use weft_runtime::weights;
 
 use crate::compile::{Failure, Specification};
@@ -93,6 +94,46 @@ fn imported(
             Err(failed(faults.into_iter().map(said).collect()))
         }
     }
+}
+
+/// An objective and a recipe for the imported specification at `to`: its own loss of the tensors that the batches have, `[steps, batch, …]`.
+///
+/// # Errors
+/// The batches are not the model's, or it has no loss of its own.
+pub fn recipe(to: &Path, text: &str, batches: &Path) -> std::result::Result<String, Failure> {
+    let specification = crate::compile::specification(to, text)?;
+    let no_data = weft_dsl::elaborate::NoData;
+    let mut session = Session::new(&specification.program, TypesOnly::default(), true, &no_data);
+    let failed = |faults| Failure::Faults(faults, specification.program.sources().clone());
+    let model = session.model(NAME, &[]).map_err(failed)?;
+    let takes = session.takes(&model);
+    let gives = session.call(&model, None).map_err(failed)?.outputs;
+    if gives.iter().all(|output| output.name != "loss") {
+        return Err(anyhow::anyhow!("`{}` has no `loss` of its own: write an objective for it", model.name).into());
+    }
+    let file = TensorFile::open(batches)?;
+    let mut fields = Vec::new();
+    let (mut steps, mut batch) = (0, 0);
+    for entry in file.entries() {
+        let named = takes.iter().find(|(name, _)| name == entry.name).with_context(|| {
+            let names: Vec<String> = takes.iter().map(|(name, _)| format!("`{name}`")).collect();
+            format!("{} has `{}`, and the model takes {}", batches.display(), entry.name, names.join(", "))
+        })?;
+        let [first, second, ..] = entry.shape else {
+            return Err(anyhow::anyhow!("`{}` of {} is no [steps, batch, …]", entry.name, batches.display()).into());
+        };
+        (steps, batch) = (*first, *second);
+        fields.push(named.clone());
+    }
+    let over: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+    let given: Vec<String> = fields.iter().map(|(name, _)| format!("{name}: {name}")).collect();
+    let (over, given) = (over.join(", "), given.join(", "));
+    let text = format!(
+        "use std.optimizers: adamw\n{text}\nobjective own_loss(model) over ({over}) {{\n  loss = model({given}).loss\n}}\n\n\
+         train imported {{\n  data = batches()\n  model = {NAME}\n  objective = own_loss()\n  optimizer = adamw(rate: 5e-5)\n  \
+         clip = 1.0\n  batch = {batch}\n  steps = {steps}\n}}\n"
+    );
+    Ok(weft_dsl::format::format(&text).map_err(|faults| anyhow::anyhow!("the recipe cannot be read: {faults:?}"))?)
 }
 
 /// Checks every name and shape of the weights of an imported specification, by their headers alone. Gives the number of parameters.

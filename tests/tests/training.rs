@@ -1,27 +1,48 @@
 //! Twenty training steps against PyTorch's numbers, every way that a program can be computed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use weft_compiler::compile::Subject;
+use weft_compiler::compile::{self, Specification, Subject};
+use weft_compiler::import::{self, Wanted};
 use weft_runtime::data::rows;
 use weft_runtime::step::Specials;
 use weft_runtime::tensor::Tensor;
 use weft_tests::compare::{bits, floats};
-use weft_tests::engine::{Engine, Task, Way, engine, specification};
+use weft_tests::engine::{Engine, Task, Way, engine, shown};
 use weft_tests::reference::{Case, Tensors, check_named};
 use weft_tests::stored::{self, Whole};
 
-/// A recipe with its reference case.
-struct Recipe {
-    case: &'static str,
-    name: &'static str,
-}
+const GPT2: &str = "train-gpt2-clm";
+const T5: &str = "train-t5-seq2seq";
+const MIXTRAL: &str = "train-mixtral-clm";
+const BERT: &str = "train-bert-mlm";
 
-const GPT2: Recipe = Recipe { case: "train-gpt2-clm", name: "gpt2" };
-const T5: Recipe = Recipe { case: "train-t5-seq2seq", name: "t5" };
-const MIXTRAL: Recipe = Recipe { case: "train-mixtral-clm", name: "mixtral" };
-const BERT: Recipe = Recipe { case: "train-bert-mlm", name: "bert" };
+/// What `weft import --train` writes of a case's folder, with the case's optimizer, and its balance beside its loss where it has one.
+fn recipe(case: &Case) -> anyhow::Result<Specification> {
+    let to = case.path("imported.weft");
+    let (text, _) = import::import(&case.path("."), &to, Wanted::default()).map_err(shown)?;
+    let mut text = import::recipe(&to, &text, &case.path("batches.safetensors")).map_err(shown)?;
+    let steps = case.number("/steps")?;
+    let optimizer = concat!(
+        "adamw(rate: up_and_down(peak: 0.005), beta1: 0.9, beta2: 0.98, epsilon: 1e-6, decay: 0.1) {\n",
+        "    decay = 0 on parameters with axes < 2\n  }"
+    );
+    text = text.replacen("adamw(rate: 5e-5)", optimizer, 1);
+    text.push_str(&format!(
+        "schedule up_and_down(peak: float) over (step) {{\n  \
+         select(step <= 4, peak * step / 4, peak * ({} - step) / {})\n}}\n",
+        steps + 1.0,
+        steps - 3.0
+    ));
+    if case.about["outputs"].as_array().is_some_and(|names| names.iter().any(|name| name == "aux_loss")) {
+        text = text.replacen("  loss = model(", "  out = model(", 1).replacen(
+            ").loss\n",
+            ")\n  loss = out.loss\n  metric aux_loss = out.aux_loss\n",
+            1,
+        );
+    }
+    compile::specification(&to, &text).map_err(shown)
+}
 
 /// What twenty steps gave: losses, norms, rates, and the parameters afterwards under transformers' names.
 struct Run {
@@ -73,21 +94,20 @@ fn gradients(engine: &mut dyn Engine, case: &Case) -> anyhow::Result<()> {
     check_named(&got, &expected, &names, case.tolerance("gradient_tolerance")?)
 }
 
-fn reproduces(recipe: &Recipe, way: Way) {
-    let case = Case::open(recipe.case).unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/train_{}.weft", recipe.name));
-    let specification = specification(&path).unwrap_or_else(|e| panic!("{e:#}"));
-    let task = Task { subject: Subject::Recipe(recipe.name.into()), settings: &[], threads: 2 };
+fn reproduces(name: &str, way: Way) {
+    let case = Case::open(name).unwrap();
+    let specification = recipe(&case).unwrap_or_else(|e| panic!("{e:#}"));
+    let task = Task { subject: Subject::Recipe("imported".into()), settings: &[], threads: 2 };
     let start = || engine(way, &specification, &task).unwrap_or_else(|e| panic!("{e:#}"));
     let mut first = start();
-    gradients(first.as_mut(), &case).unwrap_or_else(|e| panic!("gradients of {} {way:?}:\n{e:#}", recipe.case));
+    gradients(first.as_mut(), &case).unwrap_or_else(|e| panic!("gradients of {} {way:?}:\n{e:#}", name));
     let run = trained(first.as_mut(), &case);
     let mut got: Tensors = run.parameters.iter().map(|(name, t)| (format!("param.{name}"), t.clone())).collect();
     for (theirs, ours) in [("losses", "loss"), ("grad_norm", "grad_norm"), ("aux_loss", "metric.aux_loss")] {
         let Some(values) = run.series.get(ours) else { continue };
         got.push((theirs.into(), Tensor::f32(&[values.len()], values.iter().map(|&x| x as f32).collect()).unwrap()));
     }
-    case.check(&got).unwrap_or_else(|e| panic!("{} {way:?}:\n{e:#}", recipe.case));
+    case.check(&got).unwrap_or_else(|e| panic!("{} {way:?}:\n{e:#}", name));
     for (step, rate) in run.series["rate"].iter().enumerate() {
         let expected = case.number(&format!("/optimizer/lr/{step}")).unwrap();
         assert!((rate - expected).abs() < 1e-9, "the rate of step {step} is {rate}, expected {expected}");
@@ -96,9 +116,9 @@ fn reproduces(recipe: &Recipe, way: Way) {
     let again = if matches!(way, Way::Interpreter | Way::Rewritten) { 0 } else { 2 };
     for _ in 0..again {
         let again = trained(start().as_mut(), &case);
-        assert!(run.series == again.series, "{} {way:?} differs from run to run", recipe.case);
+        assert!(run.series == again.series, "{} {way:?} differs from run to run", name);
         for ((name, one), (_, two)) in run.parameters.iter().zip(&again.parameters) {
-            assert!(bits(one) == bits(two), "{} {way:?}: `{name}` differs from run to run", recipe.case);
+            assert!(bits(one) == bits(two), "{} {way:?}: `{name}` differs from run to run", name);
         }
     }
 }

@@ -17,6 +17,10 @@ Example: what a folder of transformers holds, as a specification, and what it co
 With a model of your own, in a file that says which files it is for (`weights … for MODEL where …`)
   weft import models/mine --with mine.weft
 
+With a recipe, to train it further
+  weft import models/bert -o bert.weft --train batches.safetensors
+  weft train bert.weft --batches batches.safetensors
+
 The folder has a config.json and its weights, model.safetensors or several with an index. The specification says what
 was read; the weights stay where they are.";
 
@@ -34,6 +38,9 @@ pub struct ImportArgs {
     /// A specification with models besides those of the library
     #[arg(long, value_name = "FILE")]
     pub with: Option<PathBuf>,
+    /// Write a recipe too, which trains by the model's own loss on such batches (safetensors)
+    #[arg(long, value_name = "BATCHES")]
+    pub train: Option<PathBuf>,
     #[command(flatten)]
     pub shown: Shown,
 }
@@ -44,9 +51,15 @@ pub fn import(args: &ImportArgs) -> Outcome {
     let (text, model) = import::import(&args.folder, &to, wanted)?;
     let specification = compile::specification(&to, &text)?;
     let parameters = import::check(&specification)?;
+    let (text, next) = match &args.train {
+        Some(batches) => {
+            (import::recipe(&to, &text, batches)?, format!("train {} --batches {}", to.display(), batches.display()))
+        }
+        None => (text, format!("run {} --inputs FILE", to.display())),
+    };
     whole_file::write_bytes(&to, text.as_bytes())?;
     let to = to.display();
-    println!("{to}: {model}, {parameters} parameters, all there\n\nNow:\n  weft info {to}\n  weft run {to} --inputs FILE");
+    println!("{to}: {model}, {parameters} parameters, all there\n\nNow:\n  weft info {to}\n  weft {next}");
     Ok(0)
 }
 

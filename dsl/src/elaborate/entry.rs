@@ -7,6 +7,7 @@ use crate::ast::{AxisTerm, Block, Expr, Fn, ItemKind, Param, ParamType, ResultTy
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::Elementwise;
 use crate::emit::Emit;
+use crate::format::tensor_type;
 use crate::op::Op;
 use crate::size::Size;
 use crate::span::{FileId, Span};
@@ -118,6 +119,16 @@ impl<'p, E: Emit> Session<'p, E> {
         collect(&model.instance.block.def.members, &mut names);
         names.retain(|name: &Option<String>| model.instance.scope.own(name.as_deref().unwrap_or("()")).is_some());
         names
+    }
+
+    /// The tensors that a model's nameless function takes, with their types as they are written.
+    pub fn takes(&self, model: &ModelRef<'p, E::Value>) -> Vec<(String, String)> {
+        let Some(Value::Fn(function)) = model.instance.scope.own("()") else { return Vec::new() };
+        let tensors = function.def.params.iter().filter_map(|param| match &param.ty {
+            Some(ParamType::Tensor(ty)) => Some((param.name.node.clone(), tensor_type(ty))),
+            _ => None,
+        });
+        tensors.collect()
     }
 
     /// Elaborates a function of a model with inputs: one for each argument without a default.

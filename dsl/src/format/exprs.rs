@@ -256,7 +256,7 @@ pub(super) fn axis_term(term: &AxisTerm) -> String {
     }
 }
 
-pub(super) fn tensor_type(ty: &TensorType) -> String {
+pub(crate) fn tensor_type(ty: &TensorType) -> String {
     let axes = ty.axes.iter().map(axis_term).collect::<Vec<_>>().join(", ");
     match &ty.elem {
         None => format!("[{axes}]"),

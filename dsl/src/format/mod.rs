@@ -14,6 +14,8 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use exprs::tensor_type;
+
 use crate::diagnostic::Diagnostic;
 use crate::parse::parse;
 use crate::span::FileId;

@@ -21,7 +21,10 @@ CASES = [
 
 
 def outputs(folder, architecture, inputs):
-    model = getattr(transformers, architecture).from_pretrained(folder, attn_implementation="eager").eval()
+    architecture = getattr(transformers, architecture)
+    config = architecture.config_class.from_pretrained(folder)
+    config._attn_implementation = config._experts_implementation = "eager"
+    model = architecture.from_pretrained(folder, config=config).eval()
     with torch.no_grad():
         out = model(**inputs)
     return {name: out[name] for name in ("logits", "start_logits", "prediction_logits", "pooler_output") if out.get(name) is not None}
@@ -42,7 +45,7 @@ def main(weft):
             inputs = load_file(folder / "inputs.safetensors")
             try:
                 before, after = (outputs(path, about["hf_class"], inputs) for path in (folder, to))
-            except (AssertionError, ValueError) as error:
+            except (AssertionError, AttributeError, RuntimeError, ValueError) as error:
                 print(f"{case}: {error}")
                 continue
         difference = max(float((before[name] - after[name]).abs().nan_to_num().max()) for name in before)

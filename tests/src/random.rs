@@ -33,7 +33,7 @@ impl Sample {
         let (mut graph, bindings) = random_graph(seed, nodes);
         // Sizes of a model are known; those of a batch are known in every other graph.
         let known = |name: &str| {
-            let free = seed.is_multiple_of(2) && (name == "batch" || name == "seq");
+            let free = seed.is_multiple_of(2) && ["batch", "seq", "words"].contains(&name);
             bindings.sizes.get(name).filter(|_| !free).map(|&n| Size::of(n))
         };
         let resize = |size: &Size| size.substitute(&known).unwrap_or_else(|_| size.clone());

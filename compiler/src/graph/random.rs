@@ -84,7 +84,9 @@ struct Maker {
 
 impl Maker {
     fn make_axes(&mut self) {
-        for (name, lengths) in [("batch", [1, 2, 3]), ("seq", [1, 3, 7]), ("heads", [2, 3, 1]), ("empty", [0, 0, 1])] {
+        for (name, lengths) in
+            [("batch", [1, 2, 3]), ("seq", [1, 3, 7]), ("words", [5, 1, 2]), ("heads", [2, 3, 1]), ("empty", [0, 0, 1])]
+        {
             let length = lengths[self.dice.below(3)];
             self.bound.insert(name.into(), length);
         }
@@ -100,6 +102,8 @@ impl Maker {
             ("none", Size::var("empty"), false),
             ("six", Size::of(6), false),
             ("time", Size::var("seq") + Size::of(1), false),
+            // The length of another text.
+            ("word", Size::var("words"), true),
         ];
         self.base = sizes.into_iter().map(|(name, size, outer)| self.axes.fresh(name, size, outer)).collect();
     }
@@ -123,6 +127,7 @@ impl Maker {
         builder.input("tokens", Elem::Index(self.base[4]), &[self.base[1], self.base[0]]);
         builder.input("count", Elem::Int, &[self.base[0]]);
         builder.input("mask", Elem::Bool, &[self.base[1]]);
+        builder.input("other", Elem::Bool, &[self.base[9]]);
         let keys = ["seed", "step", "micro"].map(|name| builder.supplied(name, Elem::Int).node);
         (builder.finish(Vec::new()), keys.to_vec())
     }

@@ -110,3 +110,32 @@ fn a_folder_without_a_configuration() {
     };
     insta::assert_snapshot!([said(None), said(Some("{")), said(Some("[]")), said(Some("{}"))].join("\n"));
 }
+
+/// A model that the library does not have, in a file beside the specification.
+#[test]
+fn a_model_of_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = folder.path().join("mine.weft");
+    let text = weft_dsl::library::library("llama").unwrap();
+    fs::write(
+        &mine,
+        text.replace("model Llama(", "model Mine(")
+            .replace("for Llama where", "for Mine where")
+            .replace("LlamaForCausalLM", "MyOwn"),
+    )
+    .unwrap();
+    let case = Case::open("random/llama_for_causal_lm-1").unwrap();
+    let config = fs::read_to_string(case.path("config.json")).unwrap().replace("LlamaForCausalLM", "MyOwn");
+    fs::write(folder.path().join("config.json"), config).unwrap();
+    fs::copy(case.path("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    let wanted = Wanted { model: None, with: Some(&mine) };
+    let to = folder.path().join("imported.weft");
+    let (text, model) = import::import(folder.path(), &to, wanted).map_err(shown).unwrap();
+    assert_eq!(model, "Mine");
+    assert!(text.starts_with("use mine: Mine\n"), "{text}");
+    import::check(&compile::specification(&to, &text).map_err(shown).unwrap()).map_err(shown).unwrap();
+    fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    let far = folder.path().join("elsewhere/imported.weft");
+    let error = import::import(folder.path(), &far, wanted).map_err(shown).unwrap_err();
+    assert!(format!("{error:#}").contains("write the specification beside it"), "{error:#}");
+}

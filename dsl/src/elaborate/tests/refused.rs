@@ -100,3 +100,23 @@ fn what_cannot_be_called_in_a_blocks_place() {
     let texts: Vec<&str> = faults.iter().chain([&empty]).map(String::as_str).collect();
     insta::assert_snapshot!(all(&texts));
 }
+
+#[test]
+fn conditions_of_an_item_hold_together() {
+    let query = |body: &str| {
+        format!(
+            "use std.layers: Linear\nblock Query(feature: axis, rank = 0) {{\n  axis key = 4\n  if rank > 0 {{\n    axis narrow = rank\n    \
+             squeeze = Linear(feature, narrow)\n    query = Linear(narrow, key)\n  }} else {{\n    query = Linear(feature, key)\n  }}\n  \
+             fn (x: [..r, feature]) -> [..r, key] = query({body})\n}}"
+        )
+    };
+    assert_eq!(checked(&query("if rank > 0 { squeeze(x) } else { x }")), "");
+    let size = "block B(wide = true) {\n  axis a = if wide { 4 } else { 2 }\n  param p: [a] ~ zeros\n  fn (x: [r]) -> [r, a] = x * p\n}";
+    assert_eq!(checked(size), "");
+    // A default that is not used is not computed.
+    let unused = "block B(feature: axis, heads: int, width = size(feature) / heads) {\n  axis key = width\n  param p: [key] ~ zeros\n  \
+                  fn (x: [r]) -> [r, key] = x * p\n}\nmodel M() {\n  axis feature = 8\n  b = B(feature, 3, width: 4)\n  fn (x: [r]) -> [r, b.key] = b(x)\n}";
+    assert_eq!(checked(unused), "");
+    // What is wrong whichever way it holds is said once.
+    insta::assert_snapshot!(checked(&query("if rank > 0 { unknown(x) } else { x }")));
+}

@@ -33,6 +33,8 @@ struct Candidate {
     layout: String,
     field: String,
     files: Vec<Field>,
+    /// Whether it is one that the user gave.
+    own: bool,
 }
 
 /// Which model a folder is read as.
@@ -57,6 +59,8 @@ pub fn import(folder: &Path, to: &Path, wanted: Wanted<'_>) -> std::result::Resu
     for candidate in chosen(candidates, &config, wanted.model).with_context(|| path.display().to_string())? {
         match imported(&candidate, &config, &path, to) {
             Ok(Ok(imported)) => return Ok((text(&imported, &candidate, folder, to)?, candidate.model)),
+            // Who gives a model means it.
+            Err(failure) if candidate.own => return Err(failure),
             Err(failure) => fault = fault.or(Some(failure)),
             Ok(Err(wrong)) => misfits.push(format!(
                 "{} does not fit `{}` of {}:\n  {}",
@@ -177,12 +181,23 @@ fn field(json: &serde_json::Value) -> Field {
 }
 
 /// The models that say which files they are for: those of `with`, and the library's.
-fn candidates(with: Option<&Path>, to: &Path) -> Result<Vec<Candidate>> {
+fn candidates(with: Option<&Path>, to: &Path) -> std::result::Result<Vec<Candidate>, Failure> {
     let mut all = Vec::new();
     if let Some(file) = with {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        all.extend(candidates_of(&module(file, to)?, &text));
-        ensure!(!all.is_empty(), "{}: no `weights … for MODEL where …` says what files its models are for", file.display());
+        if let (_, faults @ [_, ..]) = (module(file, to)?, parse(FileId(0), &text).1.as_slice()) {
+            let mut sources = weft_dsl::sources::Sources::new();
+            sources.add(file.display().to_string(), text.as_str());
+            return Err(Failure::Faults(faults.to_vec(), sources));
+        }
+        let of_file = candidates_of(&module(file, to)?, &text).into_iter();
+        all.extend(of_file.map(|candidate| Candidate { own: true, ..candidate }));
+        if all.is_empty() {
+            let place = file.display();
+            return Err(
+                anyhow::anyhow!("{place}: no `weights … for MODEL where …` says what files its models are for").into()
+            );
+        }
     }
     let of_library = |name| candidates_of(&format!("std.{name}"), library::library(name).unwrap_or_default());
     all.extend(library::names().flat_map(of_library));
@@ -198,6 +213,7 @@ fn candidates_of(module: &str, text: &str) -> Vec<Candidate> {
         layout: layout.into(),
         field,
         files,
+        own: false,
     });
     said.collect()
 }
@@ -228,11 +244,10 @@ fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<V
     if let Some(wanted) = wanted {
         let models = all.iter().map(|c| c.model.as_str());
         let hint = weft_runtime::nearest::hint(wanted, models);
-        return all
-            .iter()
-            .find(|c| c.model == wanted)
-            .map(|candidate| vec![candidate.clone()])
-            .with_context(|| format!("the library has no model `{wanted}`{hint}"));
+        let mut named: Vec<Candidate> = all.iter().filter(|c| c.model == wanted).cloned().collect();
+        named.sort_by_key(|candidate| !candidate.files.contains(config.at(&candidate.field)));
+        ensure!(!named.is_empty(), "there is no model `{wanted}`{hint}");
+        return Ok(named);
     }
     let found: Vec<_> =
         all.iter().filter(|candidate| candidate.files.contains(config.at(&candidate.field))).cloned().collect();
@@ -244,7 +259,8 @@ fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<V
     fields.dedup();
     let said: Vec<String> = fields.iter().map(|path| format!("`{path}` is {}", config.at(path))).collect();
     let mut known: Vec<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
-    known.dedup();
+    let mut seen = std::collections::BTreeSet::new();
+    known.retain(|files| seen.insert(files.clone()));
     let near = |path: &&str| nearest(&config.at(path).to_string(), known.iter().map(String::as_str)).first().copied();
     let near = fields.iter().find_map(near).map(|near| format!("; the nearest that it has is {near}")).unwrap_or_default();
     bail!(

@@ -16,7 +16,9 @@ pub fn for_each_token(program: &Program, (batch, time): (i64, i64)) -> Result<Op
     let all = of_steps(&program.steps, &sizes)?;
     let is_token = |(name, _): &(&String, &i64)| is_batch(name) || *name == Recipe::TIME;
     let tokens: i64 = program.sizes.iter().zip(&sizes).filter(is_token).map(|(_, size)| *size).product();
-    Ok((all > 0.0 && tokens > 0).then(|| all / tokens as f64))
+    let mut axes = program.inputs.iter().flat_map(|port| &port.axes);
+    let reads_tokens = axes.any(|(name, _)| is_batch(name) || name == Recipe::TIME);
+    Ok((all > 0.0 && tokens > 0 && reads_tokens).then(|| all / tokens as f64))
 }
 
 fn of_steps(steps: &[Step], sizes: &[i64]) -> Result<f64> {
@@ -34,7 +36,7 @@ fn of_steps(steps: &[Step], sizes: &[i64]) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Launch, Size, Work};
+    use crate::plan::{Launch, Port, Size, Work};
 
     #[test]
     fn loops_count_as_often_as_they_turn() {
@@ -52,8 +54,11 @@ mod tests {
         });
         let layers = Step::Loop { count: size(4, &[]), reverse: false, body: vec![launch.clone()] };
         let sizes = vec!["batch".into(), "time".into()];
-        let program = Program { sizes, steps: vec![launch, layers], ..Program::default() };
+        let ids = Port { name: "ids".into(), axes: vec![("time".into(), size(1, &[1]))], bound: None, buffer: 0 };
+        let mut program = Program { sizes, inputs: vec![ids], steps: vec![launch, layers], ..Program::default() };
         assert_eq!(for_each_token(&program, (2, 10)).unwrap(), Some(7.5));
+        program.inputs.clear();
+        assert_eq!(for_each_token(&program, (2, 10)).unwrap(), None);
         assert_eq!(for_each_token(&Program::default(), (2, 10)).unwrap(), None);
     }
 }

@@ -68,8 +68,8 @@ impl Writing {
         let has = |name: &str| machine.plan().programs.iter().any(|p| p.name == name);
         let names = if prompts.len() == 1 { ("prefill", "decode") } else { ("prefill_rows", "decode_rows") };
         let keeps = has(names.0) && has(names.1);
-        let ports = Ports::of(machine.program(if keeps { names.0 } else { "forward" })?, &given)?;
-        let taken = machine.program(if keeps { names.0 } else { "forward" })?.inputs.iter().map(|port| port.name.as_str());
+        let program = machine.program(if keeps { names.0 } else { "forward" })?;
+        let taken = program.inputs.iter().map(|port| port.name.as_str());
         let taken: Vec<&str> = taken.filter(|name| !name.starts_with('$')).collect();
         let unknown = given.iter().find(|(name, _)| !taken.contains(&name.as_str()));
         ensure!(
@@ -78,6 +78,7 @@ impl Writing {
             unknown.map_or("", |(name, _)| name),
             taken.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         );
+        let ports = Ports::of(program, &given)?;
         let longest = prompts.iter().map(Vec::len).max().unwrap_or(0);
         let capacity = longest.saturating_add(room).min(ports.context.unwrap_or(usize::MAX));
         let sizes = if keeps { told(machine.program(names.0)?, &given) } else { Vec::new() };

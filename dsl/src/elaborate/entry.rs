@@ -118,6 +118,14 @@ impl<'p, E: Emit> Session<'p, E> {
         let mut names = Vec::new();
         collect(&model.instance.block.def.members, &mut names);
         names.retain(|name: &Option<String>| model.instance.scope.own(name.as_deref().unwrap_or("()")).is_some());
+        // One name may stand in both branches of an `if`.
+        let mut seen = Vec::new();
+        names.retain(|name| {
+            !seen.contains(name) && {
+                seen.push(name.clone());
+                true
+            }
+        });
         names
     }
 

@@ -188,7 +188,11 @@ impl<'p, E: Emit> Session<'p, E> {
                 Some(function) => Ok(function),
                 None => Err(self.not_called(&instance, span)),
             },
-            other => Err(self.error("W0109", format!("{} cannot be called", other.kind()), span, other.kind())),
+            other => {
+                let message = format!("{} is no block's call", other.kind());
+                let d = Diagnostic::error("W0109", message, span, other.kind());
+                Err(self.report(d.help("name a member that is a block, or write the function: `fn (x: […]) -> […] = …`")))
+            }
         }
     }
 

@@ -127,19 +127,20 @@ impl<'p, E: Emit> Session<'p, E> {
 
     /// What kind of block an expression makes: equal for blocks that differ in nothing but their parameters' values.
     fn kind(&mut self, scope: Names<'p, E>, body: &'p Expr) -> Done<String> {
-        let before = self.parameters.len();
-        self.trial = self.emit.axes().len();
+        let (before, axes) = (self.parameters.len(), self.emit.axes().len());
         let made = self.run(&[(scope, "{}".into())], None, body);
         self.parameters.truncate(before);
-        let made = made?;
-        let root = made.blocks[0].path.clone();
+        let made = Value::Instance(made?.blocks[0].clone());
+        let Value::Instance(block) = &made else { return Err(Reported) };
+        let mut among = Among { root: block.path.clone(), axes, scopes: Vec::new() };
+        among.gather(&made);
         let mut out = String::new();
-        self.describe(&Value::Instance(made.blocks[0].clone()), &root, &mut out);
+        self.describe(&made, &among, &mut out);
         Ok(out)
     }
 
-    /// Writes down all that tells a block, which lies at `root`, from others.
-    pub(crate) fn describe(&mut self, value: &Val<'p, E>, root: &str, out: &mut String) {
+    /// Writes down all that tells a value from others.
+    pub(crate) fn describe(&mut self, value: &Val<'p, E>, among: &Among<'p, E::Value>, out: &mut String) {
         use std::fmt::Write;
         // Writing to a text does not fail.
         let _ = match value {
@@ -150,7 +151,7 @@ impl<'p, E: Emit> Session<'p, E> {
             // Axes that the block makes differ by their sizes alone; others by what they are.
             Value::Axis(axes) => {
                 for &axis in axes {
-                    match axis.0 < self.trial as u32 {
+                    match axis.0 < among.axes as u32 {
                         true => out.push_str(&format!("#{}", axis.0)),
                         false => out.push_str(&format!("{},", self.size_of(&[axis]))),
                     }
@@ -162,22 +163,29 @@ impl<'p, E: Emit> Session<'p, E> {
             Value::Maker(block) => write!(out, "{:p}", block.def),
             Value::Param(parameter, _) => write!(out, "{}", parameter.path),
             Value::Fn(function) => {
-                let _ = write!(out, "{:p}(", function.def);
+                let _ = match among.scopes.iter().position(|scope| Rc::ptr_eq(scope, &function.scope)) {
+                    Some(number) => write!(out, "{:p}@{number}(", function.def),
+                    None => write!(out, "{:p}@{:p}(", function.def, Rc::as_ptr(&function.scope)),
+                };
+                for (name, axes) in &function.axes {
+                    let _ = write!(out, "{name}[");
+                    self.describe(&Value::Axis(axes.clone()), among, out);
+                }
                 for (name, value) in &function.given {
                     let _ = write!(out, "{name}:");
-                    self.describe(value, root, out);
+                    self.describe(value, among, out);
                 }
                 write!(out, ")")
             }
             Value::Tuple(items) | Value::List(items) => {
                 for item in items {
-                    self.describe(item, root, out);
+                    self.describe(item, among, out);
                     out.push(',');
                 }
                 Ok(())
             }
             // What was made elsewhere is the same for all.
-            Value::Instance(instance) if !instance.path.starts_with(root) => write!(out, "{}", instance.path),
+            Value::Instance(instance) if !among.holds(&instance.path) => write!(out, "{}", instance.path),
             Value::Instance(instance) => {
                 let _ = write!(out, "{:p}{{", instance.block.def);
                 let mut members: Vec<(String, Val<'p, E>)> =
@@ -188,26 +196,72 @@ impl<'p, E: Emit> Session<'p, E> {
                 members.sort_by(|(a, _), (b, _)| a.cmp(b));
                 for (name, value) in members.iter().filter(|(name, _)| name != "this") {
                     let _ = write!(out, "{name}=");
-                    self.describe(value, root, out);
+                    self.describe(value, among, out);
                     out.push(';');
                 }
                 write!(out, "}}")
             }
             Value::Repeated(repeated) => {
-                for block in repeated.blocks() {
-                    self.describe(&Value::Instance(block.clone()), root, out);
+                for run in &repeated.runs {
+                    let times = run.axis.map(|axis| self.size_of(&[axis]).to_string()).unwrap_or_default();
+                    let _ = write!(out, "{times}*(");
+                    for block in &run.blocks {
+                        self.describe(&Value::Instance(block.clone()), among, out);
+                    }
+                    out.push(')');
                 }
                 Ok(())
             }
-            Value::Empty | Value::Unknown | Value::Absent(_) | Value::Item(..) | Value::Table(..) => {
-                write!(out, "{}", value.kind())
-            }
+            Value::Table(table, _) => write!(out, "{:p}", *table),
+            Value::Item(item, _) => write!(out, "{:p}", *item),
+            Value::Empty | Value::Unknown | Value::Absent(_) => write!(out, "{}", value.kind()),
             // What cannot be compared is like nothing else.
             _ => {
                 self.unlike += 1;
                 write!(out, "?{}", self.unlike)
             }
         };
+    }
+}
+
+/// What blocks are compared by: what they make themselves has no identity, all else does.
+pub(crate) struct Among<'p, V> {
+    /// Where the block lies.
+    root: String,
+    /// How many axes there were before it was made.
+    axes: usize,
+    /// The scopes that it makes, in order.
+    scopes: Vec<Rc<Scope<'p, V>>>,
+}
+
+impl<'p, V: Clone> Among<'p, V> {
+    /// For values that no block makes.
+    pub fn nothing() -> Self {
+        Self { root: "\0".into(), axes: 0, scopes: Vec::new() }
+    }
+
+    /// Whether a block at a path is made within.
+    fn holds(&self, path: &str) -> bool {
+        path.strip_prefix(&self.root).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
+    /// Finds the scopes of all blocks that are made within a value.
+    fn gather(&mut self, value: &Value<'p, V>) {
+        match value {
+            Value::Instance(instance) if self.holds(&instance.path) => {
+                if self.scopes.iter().any(|scope| Rc::ptr_eq(scope, &instance.scope)) {
+                    return;
+                }
+                self.scopes.push(instance.scope.clone());
+                let mut members: Vec<_> = instance.scope.vars.borrow().iter().map(|(n, v)| (n.clone(), v.clone())).collect();
+                members.sort_by(|(a, _), (b, _)| a.cmp(b));
+                members.iter().for_each(|(_, value)| self.gather(value));
+            }
+            Value::Repeated(repeated) => {
+                repeated.blocks().for_each(|block| self.gather(&Value::Instance(block.clone())));
+            }
+            _ => {}
+        }
     }
 }
 

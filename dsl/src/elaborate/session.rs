@@ -69,8 +69,7 @@ pub struct Session<'p, E: Emit> {
     pub(crate) sites: u32,
     /// Axes whose size a body may find out (generic axes while checking).
     pub(crate) open_sizes: HashSet<Axis>,
-    /// While blocks are compared: how many axes there were before, and how many values were like nothing else.
-    pub(crate) trial: usize,
+    /// How many values were like nothing else while blocks were compared.
     pub(crate) unlike: usize,
     /// How many values lists made so far.
     pub(crate) listed: usize,
@@ -116,7 +115,6 @@ impl<'p, E: Emit> Session<'p, E> {
             limits: Vec::new(),
             sites: 0,
             open_sizes: HashSet::new(),
-            trial: 0,
             unlike: 0,
             listed: 0,
             item: None,

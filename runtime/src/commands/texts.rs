@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::data::Batch;
 use crate::exec::Machine;
 use crate::optional::optional_ports;
-use crate::plan::{self, Dtype, Plan, Port, Program};
+use crate::plan::{self, Dtype, Plan, Port, Program, Recipe};
 use crate::tensor::Tensor;
 use crate::tokenizer::Tokenizer;
 
@@ -26,7 +26,10 @@ pub fn read(machine: &Machine, function: &str, file: &Path, tokenizer: Option<&P
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let tokenizer = self::tokenizer(plan, tokenizer)?;
     let encode = |(number, line): (usize, &str)| {
-        let tokens = tokenizer.encode_marked(line);
+        let tokens = tokenizer.encode_marked(line).and_then(|tokens| {
+            ensure!(!tokens.is_empty(), "it has no token");
+            Ok(tokens)
+        });
         tokens.with_context(|| format!("line {} of {}", number + 1, file.display()))
     };
     let rows: Vec<Vec<i32>> = text.lines().enumerate().map(encode).collect::<Result<_>>()?;
@@ -57,12 +60,17 @@ pub fn read(machine: &Machine, function: &str, file: &Path, tokenizer: Option<&P
 fn indices(program: &Program, function: &str) -> Result<Port> {
     let inputs: Vec<&Port> = program.inputs.iter().filter(|port| !port.name.starts_with('$')).collect();
     match inputs[..] {
-        [port] if kind(program, port) == Some(Dtype::I32) && port.axes.len() == 2 => Ok(port.clone()),
+        [port] if kind(program, port) == Some(Dtype::I32) && is_text(port) => Ok(port.clone()),
         _ => {
             let names: Vec<String> = inputs.iter().map(|port| format!("`{}`", port.name)).collect();
             bail!("`--texts` gives a function its only indices, of [batch, time]; `{function}` takes {}", names.join(", "))
         }
     }
+}
+
+/// Whether a port holds a row for each text, whatever its axes are called but the one as the other.
+fn is_text(port: &Port) -> bool {
+    matches!(port.axes.as_slice(), [(rows, _), (places, _)] if rows != Recipe::TIME && places != Recipe::BATCH)
 }
 
 /// The truth values that go with indices, where a function takes any.

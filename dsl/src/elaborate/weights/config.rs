@@ -281,8 +281,8 @@ impl<'p, E: Emit> Session<'p, E> {
             let path = dotted(path);
             let found = file.at(&path);
             reading.known.push(path.clone());
-            // What is missing is said already.
-            if reading.wrong.iter().any(|wrong| wrong.contains(" is missing (")) {
+            // What ours is may not be known.
+            if !reading.wrong.is_empty() {
                 continue;
             }
             let value = self.eval(expr, &ours)?;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::ast::{BinaryOp, ConfigEntry, Expr, ExprKind, ParamType};
 use crate::elaborate::outcome::ModelRef;
+use crate::elaborate::repeat::Among;
 use crate::elaborate::session::{Done, Names, Session, Val};
 use crate::elaborate::value::{Instance, Value};
 use crate::emit::Emit;
@@ -149,7 +150,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// A value of configuration as text that tells it from others.
     fn description(&mut self, value: &Val<'p, E>) -> String {
         let mut out = String::new();
-        self.describe(value, "\0", &mut out);
+        self.describe(value, &Among::nothing(), &mut out);
         out
     }
 

@@ -305,7 +305,9 @@ impl<'p, E: Emit> Session<'p, E> {
             for entry in &weights.entries {
                 self.entry_of_weights(entry, layout, &around, &mut found)?;
             }
-            found.lines.retain(|line| !own.lines.iter().any(|known| known.parts == line.parts && known.text == line.text));
+            let same =
+                |a: &Line<'_>, b: &Line<'_>| a.parts == b.parts && a.text == b.text && std::ptr::eq(a.stored, b.stored);
+            found.lines.retain(|line| !own.lines.iter().any(|known| same(known, line)));
             found.ignored.retain(|name| !own.ignored.contains(name));
             own.lines.append(&mut found.lines);
             own.ignored.append(&mut found.ignored);

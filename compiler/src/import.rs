@@ -100,11 +100,24 @@ fn imported(
     }
 }
 
-/// An objective and a recipe for the imported specification at `to`: its own loss of the tensors that the batches have, `[steps, batch, …]`.
+/// How an imported model is trained.
+#[derive(Clone, Copy, Debug)]
+pub struct Training<'a> {
+    /// Its batches: tensors `[steps, batch, …]`.
+    pub batches: &'a Path,
+    /// What its optimizer is brought in by: `use …`.
+    pub uses: &'a str,
+    /// Its optimizer.
+    pub optimizer: &'a str,
+}
+
+/// An objective and a recipe for the imported specification at `to`: its own loss of the tensors that the batches have. The recipe is called as the
+/// file is.
 ///
 /// # Errors
 /// The batches are not the model's, or it has no loss of its own.
-pub fn recipe(to: &Path, text: &str, batches: &Path) -> std::result::Result<String, Failure> {
+pub fn recipe(to: &Path, text: &str, training: &Training<'_>) -> std::result::Result<String, Failure> {
+    let Training { batches, uses, optimizer } = *training;
     let specification = crate::compile::specification(to, text)?;
     let no_data = weft_dsl::elaborate::NoData;
     let mut session = Session::new(&specification.program, TypesOnly::default(), true, &no_data);
@@ -132,9 +145,17 @@ pub fn recipe(to: &Path, text: &str, batches: &Path) -> std::result::Result<Stri
     let over: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
     let given: Vec<String> = fields.iter().map(|(name, _)| format!("{name}: {name}")).collect();
     let (over, given) = (over.join(", "), given.join(", "));
+    let name: String = to
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("imported_{name}") };
     let text = format!(
-        "use std.optimizers: adamw\n{text}\nobjective own_loss(model) over ({over}) {{\n  loss = model({given}).loss\n}}\n\n\
-         train imported {{\n  data = batches()\n  model = {NAME}\n  objective = own_loss()\n  optimizer = adamw(rate: 5e-5)\n  \
+        "{uses}\n{text}\nobjective own_loss(model) over ({over}) {{\n  loss = model({given}).loss\n}}\n\n\
+         train {name} {{\n  data = batches()\n  model = {NAME}\n  objective = own_loss()\n  optimizer = {optimizer}\n  \
          clip = 1.0\n  batch = {batch}\n  steps = {steps}\n}}\n"
     );
     Ok(weft_dsl::format::format(&text).map_err(|faults| anyhow::anyhow!("the recipe cannot be read: {faults:?}"))?)

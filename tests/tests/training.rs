@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use weft_compiler::compile::{self, Specification, Subject};
-use weft_compiler::import::{self, Wanted};
+use weft_compiler::import::{self, Training, Wanted};
 use weft_runtime::data::rows;
 use weft_runtime::step::Specials;
 use weft_runtime::tensor::Tensor;
@@ -21,13 +21,14 @@ const BERT: &str = "train-bert-mlm";
 fn recipe(case: &Case) -> anyhow::Result<Specification> {
     let to = case.path("imported.weft");
     let (text, _) = import::import(&case.path("."), &to, Wanted::default()).map_err(shown)?;
-    let mut text = import::recipe(&to, &text, &case.path("batches.safetensors")).map_err(shown)?;
+    let batches = case.path("batches.safetensors");
     let steps = case.number("/steps")?;
     let optimizer = concat!(
         "adamw(rate: up_and_down(peak: 0.005), beta1: 0.9, beta2: 0.98, epsilon: 1e-6, decay: 0.1) {\n",
         "    decay = 0 on parameters with axes < 2\n  }"
     );
-    text = text.replacen("adamw(rate: 5e-5)", optimizer, 1);
+    let training = Training { batches: &batches, uses: "use std.optimizers: adamw", optimizer };
+    let mut text = import::recipe(&to, &text, &training).map_err(shown)?;
     text.push_str(&format!(
         "schedule up_and_down(peak: float) over (step) {{\n  \
          select(step <= 4, peak * step / 4, peak * ({} - step) / {})\n}}\n",

@@ -1,6 +1,6 @@
 //! `weft export`: a model in the files that others read.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use weft_compiler::compile::{Subject, load};
@@ -43,10 +43,16 @@ pub fn export(args: &ExportArgs) -> Outcome {
     let specification = load(&args.spec)?;
     args.shown.diagnostics(&specification.warnings, specification.program.sources());
     let (Subject::Model(item, _) | Subject::Recipe(item)) = specification.subject(args.item.as_deref())?;
+    let usual = Path::new("runs").join(&item).join("weights.safetensors");
+    let trained = (args.weights.is_none() && usual.exists()).then_some(usual.as_path());
+    if let Some(trained) = trained {
+        eprintln!("weights: {}", trained.display());
+    }
     let what = export::Export {
         item: &item,
         settings: &args.set,
         weights: args.weights.as_deref(),
+        trained,
         layout: args.layout.as_deref(),
         folder: &args.output,
     };

@@ -53,7 +53,9 @@ pub fn import(args: &ImportArgs) -> Outcome {
     let parameters = import::check(&specification)?;
     let (text, next) = match &args.train {
         Some(batches) => {
-            (import::recipe(&to, &text, batches)?, format!("train {} --batches {}", to.display(), batches.display()))
+            let training = import::Training { batches, uses: "use std.optimizers: adamw", optimizer: "adamw(rate: 5e-5)" };
+            let next = format!("train {} --batches {}", to.display(), batches.display());
+            (import::recipe(&to, &text, &training)?, next)
         }
         None => (text, format!("run {} --inputs FILE", to.display())),
     };

@@ -19,8 +19,6 @@ pub struct Export<'a> {
     pub settings: &'a [(String, Setting)],
     /// Where the parameters are; where the specification says, if nobody does.
     pub weights: Option<&'a Path>,
-    /// What training left in its usual place, in our names.
-    pub trained: Option<&'a Path>,
     /// The names to write.
     pub layout: Option<&'a str>,
     /// Where to.
@@ -55,7 +53,7 @@ pub fn export(specification: &Specification, export: &Export<'_>) -> std::result
 fn write(plan: weft_runtime::plan::Plan, config: &Field, layout: &str, export: &Export<'_>) -> Result<()> {
     let said = plan.weights.clone();
     let mut machine = Machine::new(Compiled { plan, kernels: Vec::new() }, 1, false)?;
-    match (export.weights.or(export.trained), said) {
+    match (export.weights, said) {
         (Some(path), _) => weights::load(&mut machine, path, None)?,
         (None, Some((own, path))) => weights::load(&mut machine, Path::new(&path), Some(&own))?,
         (None, None) => anyhow::bail!("nothing says where the parameters are: pass --weights FILE"),

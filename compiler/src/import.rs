@@ -111,8 +111,8 @@ pub struct Training<'a> {
     pub optimizer: &'a str,
 }
 
-/// An objective and a recipe for the imported specification at `to`: its own loss of the tensors that the batches have. The recipe is called as the
-/// file is.
+/// An objective and a recipe for the imported specification at `to`: its own loss of the tensors that the batches have. The recipe bears
+/// the file's name, so that what it trains is not taken for another's.
 ///
 /// # Errors
 /// The batches are not the model's, or it has no loss of its own.
@@ -145,14 +145,9 @@ pub fn recipe(to: &Path, text: &str, training: &Training<'_>) -> std::result::Re
     let over: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
     let given: Vec<String> = fields.iter().map(|(name, _)| format!("{name}: {name}")).collect();
     let (over, given) = (over.join(", "), given.join(", "));
-    let name: String = to
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default()
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-        .collect();
-    let name = if name.starts_with(|c: char| c.is_ascii_alphabetic()) { name } else { format!("imported_{name}") };
+    let stem = to.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    // With something before it, any name is one that nothing else has.
+    let name = format!("tune_{}", stem.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
     let text = format!(
         "{uses}\n{text}\nobjective own_loss(model) over ({over}) {{\n  loss = model({given}).loss\n}}\n\n\
          train {name} {{\n  data = batches()\n  model = {NAME}\n  objective = own_loss()\n  optimizer = {optimizer}\n  \
@@ -206,12 +201,14 @@ fn candidates(with: Option<&Path>, to: &Path) -> std::result::Result<Vec<Candida
     let mut all = Vec::new();
     if let Some(file) = with {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        if let (_, faults @ [_, ..]) = (module(file, to)?, parse(FileId(0), &text).1.as_slice()) {
+        let module = module(file, to)?;
+        let (_, faults) = parse(FileId(0), &text);
+        if !faults.is_empty() {
             let mut sources = weft_dsl::sources::Sources::new();
             sources.add(file.display().to_string(), text.as_str());
-            return Err(Failure::Faults(faults.to_vec(), sources));
+            return Err(Failure::Faults(faults, sources));
         }
-        let of_file = candidates_of(&module(file, to)?, &text).into_iter();
+        let of_file = candidates_of(&module, &text).into_iter();
         all.extend(of_file.map(|candidate| Candidate { own: true, ..candidate }));
         if all.is_empty() {
             let place = file.display();

@@ -59,6 +59,11 @@ pub struct Files {
     pub curve: PathBuf,
 }
 
+/// Where a recipe's files go where nobody says it.
+pub fn usual_folder(name: &str) -> PathBuf {
+    Path::new("runs").join(name)
+}
+
 impl Files {
     /// The names in a folder.
     pub fn of(folder: &Path) -> Self {

@@ -98,7 +98,7 @@ fn gradients(engine: &mut dyn Engine, case: &Case) -> anyhow::Result<()> {
 fn reproduces(name: &str, way: Way) {
     let case = Case::open(name).unwrap();
     let specification = recipe(&case).unwrap_or_else(|e| panic!("{e:#}"));
-    let task = Task { subject: Subject::Recipe("imported".into()), settings: &[], threads: 2 };
+    let task = Task { subject: Subject::Recipe("tune_imported".into()), settings: &[], threads: 2 };
     let start = || engine(way, &specification, &task).unwrap_or_else(|e| panic!("{e:#}"));
     let mut first = start();
     gradients(first.as_mut(), &case).unwrap_or_else(|e| panic!("gradients of {} {way:?}:\n{e:#}", name));

@@ -1,11 +1,12 @@
 //! `weft export`: a model in the files that others read.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use weft_compiler::compile::{Subject, load};
 use weft_compiler::export;
 use weft_dsl::elaborate::Setting;
+use weft_runtime::train::{Files, usual_folder};
 
 use super::compiled::setting;
 use super::{Outcome, Shown};
@@ -43,16 +44,16 @@ pub fn export(args: &ExportArgs) -> Outcome {
     let specification = load(&args.spec)?;
     args.shown.diagnostics(&specification.warnings, specification.program.sources());
     let (Subject::Model(item, _) | Subject::Recipe(item)) = specification.subject(args.item.as_deref())?;
-    let usual = Path::new("runs").join(&item).join("weights.safetensors");
-    let trained = (args.weights.is_none() && usual.exists()).then_some(usual.as_path());
-    if let Some(trained) = trained {
+    // What training left comes before what the specification names, as where a model is run.
+    let usual = Files::of(&usual_folder(&item)).weights;
+    let trained = (args.weights.is_none() && usual.exists()).then_some(usual);
+    if let Some(trained) = &trained {
         eprintln!("weights: {}", trained.display());
     }
     let what = export::Export {
         item: &item,
         settings: &args.set,
-        weights: args.weights.as_deref(),
-        trained,
+        weights: args.weights.as_deref().or(trained.as_deref()),
         layout: args.layout.as_deref(),
         folder: &args.output,
     };

@@ -28,7 +28,7 @@ use crate::plan::{self, Plan, Recipe};
 use crate::pool::choose_threads;
 use crate::text::Text;
 use crate::tokenizer::Tokenizer;
-use crate::train::Files;
+use crate::train::{Files, usual_folder};
 use crate::weights;
 
 /// How a command that came through ended.
@@ -110,7 +110,7 @@ fn count<N: std::str::FromStr>(text: &str) -> Result<N, String> {
 
 /// Where a run's files go where `--out` does not say.
 fn default_folder(plan: &Plan) -> PathBuf {
-    Path::new("runs").join(&plan.name)
+    usual_folder(&plan.name)
 }
 
 /// Fills the parameters from the file that was named, or from what training left in its usual place.

@@ -20,7 +20,7 @@ use weft_dsl::types::{Axes, Axis};
 
 use crate::graph::{Form, Fused, Graph, Kind, NodeId, Region, RegionBuilder, Scan, results};
 
-pub use shape::{Gathered, Shape, gathered, shape};
+pub use shape::{Gathered, Shape, gathered, shape, unkept};
 
 /// Makes kernels of the attentions of a program. Scores that something else reads too are left alone.
 pub fn find(graph: &mut Graph) {

@@ -1,7 +1,8 @@
 //! What the parts of an attention's body are.
 
+use weft_dsl::elementwise::Elementwise;
 use weft_dsl::op::{Monoid, Op};
-use weft_dsl::types::Axis;
+use weft_dsl::types::{Axis, Elem};
 
 use super::beneath_renames;
 use crate::graph::{Kind, NodeId, Region};
@@ -60,6 +61,24 @@ pub struct Gathered {
     pub times: Option<NodeId>,
     /// The axis of the result along which a part's place is looked up, and its place.
     pub place: Option<(Axis, NodeId)>,
+}
+
+/// The index that another is, but for being kept between ends that are the same for all places on an axis; and whether it is kept.
+pub fn unkept(body: &Region, mut id: NodeId, along: Axis) -> (NodeId, bool) {
+    let mut kept = false;
+    loop {
+        let node = &body[id];
+        id = match (&node.kind, node.operands.as_slice()) {
+            (Kind::Op(Op::Cast(Elem::Int | Elem::Index(_))), &[x]) if body[x].ty.elem != Elem::Float => x,
+            (Kind::Op(Op::Map(Elementwise::MIN | Elementwise::MAX)), &[a, b])
+                if body[a].ty.has(along) != body[b].ty.has(along) =>
+            {
+                kept = true;
+                if body[a].ty.has(along) { a } else { b }
+            }
+            _ => return (id, kept),
+        };
+    }
 }
 
 /// What a result of a derivative's body gathers; none where it is no such sum.

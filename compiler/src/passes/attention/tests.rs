@@ -289,6 +289,26 @@ pub(crate) const SCORES: &[(&str, Program)] = &[
         let s = w.map(E::ADD, &[s, bias]);
         w.masked(s, c)
     }),
+    ("scores of the first sources in memory", |w| {
+        let s = w.scaled();
+        let first = w.b.axes().fresh("first", Size::of(3), false);
+        w.bindings.sizes.insert("first".into(), 3);
+        let mut over = w.b.type_of(&w.q).without(&[w.key]).axes;
+        over.push(first);
+        let table = w.float("table", &over);
+        let (t, j, one, least, last) = (w.index(w.time), w.index(w.source), w.whole(1.0), w.whole(0.0), w.whole(2.0));
+        let at = w.map(E::SUB, &[j, one]);
+        let at = w.map(E::MIN, &[at, last]);
+        let at = w.map(E::MAX, &[least, at]);
+        let at = w.b.op(Op::Cast(Elem::Index(first)), &[at]);
+        let own = w.b.op(Op::Lookup(first), &[table, at]);
+        let (five, m) = (w.whole(5.0), w.causal());
+        let early = w.map(E::LT, &[j, five]);
+        let later = w.map(E::LT, &[j, t]);
+        let apart = w.map(E::AND, &[early, later]);
+        let s = w.map(E::SELECT, &[apart, own, s]);
+        w.masked(s, m)
+    }),
     ("a slope that learns", |w| {
         let (s, c) = (w.scaled(), w.causal());
         let (slope, t, j) = (w.float("slope", &[w.group]), w.index(w.time), w.index(w.source));

@@ -16,7 +16,7 @@ use super::cotangent::{Cotangents, constant, spread, total};
 use super::rules::product;
 use super::scan::{arguments, copy_into, of_results};
 use crate::graph::{Form, Fused, Kind, NodeId, Region, RegionBuilder, results};
-use crate::passes::attention::{Shape, gathered, shape};
+use crate::passes::attention::{Shape, gathered, shape, unkept};
 
 /// Adds to the cotangents of a kernel's operands.
 pub fn pull(axes: &mut Axes, b: &mut RegionBuilder, activity: &Activity, cotangents: &mut Cotangents, id: NodeId) {
@@ -225,7 +225,7 @@ fn is_gathered(body: &Region, output: NodeId, score: NodeId, source: Axis, known
         }
         open.extend(&body[id].operands);
     }
-    every && sum.place.is_none_or(|(_, place)| counts(body, place, source) == Some(true))
+    every && sum.place.is_none_or(|(_, place)| counts(body, unkept(body, place, source).0, source) == Some(true))
 }
 
 /// Whether an index goes up with a position, one for one, so that neighbouring scores have neighbouring places; none where it

@@ -8,6 +8,7 @@ use weft_dsl::types::Axis;
 use super::backward::Backward;
 use super::problem::beneath;
 use crate::kernel::{Dtype, Reg, Writer};
+use crate::passes::attention::unkept;
 use crate::schedule::{Address, Env, Exprs, Position, address, load, store};
 
 impl Backward<'_> {
@@ -78,23 +79,52 @@ impl Backward<'_> {
                 sums[at] = w.add(sums[at], part);
                 continue;
             }
-            let mut env = env.clone();
-            if let Some((axis, index)) = sum.place {
-                match e.counting(w, index, &env) {
-                    Some((base, true)) => env.set(axis, Position::Run(base)),
-                    _ => drop(e.fail(w, index, "does not count sources")),
-                }
+            let Some((axis, index)) = sum.place else {
+                self.add_run(w, e, number, env, part);
+                continue;
+            };
+            let (raw, kept) = unkept(p.body, index, p.source);
+            let Some((base, true)) = e.counting(w, raw, env) else {
+                e.fail(w, index, "does not count sources");
+                continue;
+            };
+            let run = env.with(axis, Position::Run(base));
+            if !kept {
+                self.add_run(w, e, number, &run, part);
+                continue;
             }
-            let env = self.outside(number, &env);
-            match address(w, &mut e.sizes, p.axes, &self.outputs[number], &env, p.lanes) {
-                Some(at) => {
-                    let place = self.result(number);
-                    let before = load(w, place, at, &env, p.lanes);
-                    let after = w.add(before, part);
-                    store(w, place, at, after, &env, p.lanes);
+            // What is kept between two ends: lanes beyond them are all added there.
+            let none = w.constant(Dtype::F32, p.lanes, 0.0);
+            let any = w.map(E::ABS, &[part]);
+            let any = w.fold(Monoid::Sum, any);
+            let nothing = w.constant(Dtype::F32, 1, 0.0);
+            let any = w.map(E::NE, &[any, nothing]);
+            w.when(any, |w| {
+                let (counted, places) = (Position::Run(base).places(w, p.lanes), e.eval_as(w, index, env, Dtype::I64));
+                let within = w.map(E::EQ, &[counted, places]);
+                let run = run.masked(w, Some(within));
+                self.add_run(w, e, number, &run, part);
+                for (beyond, lane) in [(E::LT, 0), (E::GT, p.lanes - 1)] {
+                    let there = w.map(beyond, &[counted, places]);
+                    let part = w.map(E::SELECT, &[there, part, none]);
+                    let at = w.extract(places, lane);
+                    self.add(w, e, number, &env.with(axis, Position::Scalar(at)), part);
                 }
-                None => drop(e.fail(w, sum.part, "has a place that is not known")),
+            });
+        }
+    }
+
+    /// Adds a vector of scores' parts to the elements of a result that these positions have.
+    fn add_run(&self, w: &mut Writer, e: &mut Exprs, number: usize, env: &Env, part: Reg) {
+        let (p, place) = (self.p, self.result(number));
+        let env = self.outside(number, env);
+        match address(w, &mut e.sizes, p.axes, &self.outputs[number], &env, p.lanes) {
+            Some(at) => {
+                let before = load(w, place, at, &env, p.lanes);
+                let after = w.add(before, part);
+                store(w, place, at, after, &env, p.lanes);
             }
+            None => drop(e.fail(w, p.body.outputs[number], "has a place that is not known")),
         }
     }
 

@@ -10,6 +10,7 @@
 mod body;
 mod distance;
 mod shape;
+mod sink;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -24,7 +25,7 @@ pub use shape::{Gathered, Shape, gathered, shape, unkept};
 
 /// Makes kernels of the attentions of a program. Scores that something else reads too are left alone.
 pub fn find(graph: &mut Graph) {
-    let body = distance::lift(&mut graph.axes, &graph.body);
+    let body = distance::lift(&mut graph.axes, &sink::sink(&graph.body));
     graph.body = region(&graph.axes, &body);
 }
 

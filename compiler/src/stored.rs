@@ -34,20 +34,19 @@ impl Specification {
 /// A `weights` item in the plan's form.
 pub(crate) fn layout(layout: &LayoutOut, params: &[plan::Param]) -> Result<plan::Layout> {
     let tensors = layout
-        .tensors
-        .iter()
+        .tensors()
         .map(|t| {
             let param =
                 params.iter().position(|p| p.path == t.path).with_context(|| format!("no parameter `{}`", t.path))?;
             Ok(plan::Stored {
                 param: param as u32,
                 index: t.index,
-                name: t.name.clone(),
-                shape: t.shape.clone(),
+                name: t.name,
+                shape: t.shape,
                 offset: t.offset,
-                strides: t.strides.clone(),
+                strides: t.strides,
             })
         })
         .collect::<Result<_>>()?;
-    Ok(plan::Layout { name: layout.name.clone(), tensors, copies: layout.copies.clone(), ignored: layout.ignored.clone() })
+    Ok(plan::Layout { name: layout.name.clone(), tensors, copies: layout.copies(), ignored: layout.ignored.clone() })
 }

@@ -207,6 +207,6 @@ impl Engine for Oracle {
 
     fn layout(&self, name: &str) -> Result<Vec<StoredTensor>> {
         let found = self.layouts.iter().find(|l| l.name == name).with_context(|| format!("there is no layout `{name}`"))?;
-        Ok(found.tensors.clone())
+        Ok(found.tensors().collect())
     }
 }

@@ -67,14 +67,14 @@ mod check_data;
 #[cfg(test)]
 pub(crate) use elsewhere::defined_names;
 pub use outcome::{
-    Claim, Comparison, Data, Entry, Examined, Host, LayoutOut, Limit, ModelRef, NoData, Objective, Port, Setting, Settings,
-    StoredTensor, Tokenizer, Update,
+    Claim, Comparison, Data, Entry, Examined, Host, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, Tokenizer,
+    Update,
 };
 pub use program::Program;
 pub use session::Session;
 pub use train::Recipe;
 pub use types_only::TypesOnly;
-pub use weights::{Field, Imported, Unfit, fields_of_files, quoted};
+pub use weights::{Field, Imported, LayoutOut, StoredTensor, Unfit, fields_of_files, quoted};
 
 #[cfg(test)]
 mod tests;

@@ -218,34 +218,3 @@ pub struct Settings {
     /// Steps between checkpoints; 0: only at the end.
     pub checkpoint_every: i64,
 }
-
-/// A tensor of somebody else's file, for one piece of a parameter: element `(i₀ …)` of the piece is the stored row-major element at
-/// `offset + Σ iₐ · strides[a]`. The axes of a piece are the last of the parameter's, as many as there are strides.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredTensor {
-    /// The parameter's path, with `{}` for repetitions.
-    pub path: String,
-    /// Which piece, row-major over the parameter's stack and the axes before those of a piece.
-    pub index: u64,
-    /// The stored tensor's name.
-    pub name: String,
-    /// Its whole shape.
-    pub shape: Vec<u64>,
-    /// First element.
-    pub offset: u64,
-    /// One for each axis of a piece.
-    pub strides: Vec<u64>,
-}
-
-/// A `weights` item for a model, elaborated.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayoutOut {
-    /// Its name.
-    pub name: String,
-    /// Every parameter's place, one entry for each tensor that holds some of it.
-    pub tensors: Vec<StoredTensor>,
-    /// Tensors that a file may hold besides, each with the one that it must be equal to.
-    pub copies: Vec<(String, String)>,
-    /// Tensors that a file may hold and that are no parameters; `*` stands for anything.
-    pub ignored: Vec<String>,
-}

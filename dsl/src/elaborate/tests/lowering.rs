@@ -43,14 +43,12 @@ fn stored_tensors() {
     let model = session.model("Gpt2", &settings).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
     let layouts = session.weights(&model).map_err(shown).unwrap_or_else(|text| panic!("{text}"));
     let lines: Vec<_> = layouts[0]
-        .tensors
-        .iter()
+        .tensors()
         .filter(|t| t.index == 0)
         .map(|t| format!("{} = {} {:?} at {} by {:?}", t.path, t.name, t.shape, t.offset, t.strides))
         .collect();
     insta::assert_snapshot!(lines.join("\n"));
-    let names: Vec<_> =
-        layouts[0].tensors.iter().filter(|t| t.path == "layers.{}.mlp.up.weight").map(|t| t.name.as_str()).collect();
+    let names: Vec<_> = layouts[0].tensors().filter(|t| t.path == "layers.{}.mlp.up.weight").map(|t| t.name).collect();
     assert_eq!(names, ["transformer.h.0.mlp.c_fc.weight", "transformer.h.1.mlp.c_fc.weight"]);
 }
 

@@ -3,12 +3,13 @@
 use crate::ast::{self, PathPart, PathPattern, StoredAxes, StoredAxis};
 use crate::diagnostic::Diagnostic;
 use crate::elaborate::nearest::{list, nearest};
-use crate::elaborate::outcome::{LayoutOut, ModelRef};
+use crate::elaborate::outcome::ModelRef;
 use crate::elaborate::session::{Done, Reported, Session};
 use crate::emit::{Emit, Parameter};
 use crate::span::{Span, Spanned};
 
 use super::place::Found;
+use super::stored::LayoutOut;
 
 /// A line with the groups around it.
 pub(super) struct Line<'p> {

@@ -4,6 +4,7 @@ mod config;
 mod export;
 mod line;
 mod place;
+mod stored;
 
 use std::rc::Rc;
 
@@ -15,7 +16,7 @@ use crate::emit::Emit;
 use crate::span::{FileId, Span, Spanned};
 
 use super::nearest::{list, nearest, suggest};
-use super::outcome::{LayoutOut, ModelRef};
+use super::outcome::ModelRef;
 use super::program::Program;
 use super::session::{Done, Session};
 use super::value::{Instance, Value};
@@ -25,6 +26,7 @@ pub(super) use config::value_of;
 pub use config::{Field, Imported, Unfit, fields_of_files, quoted};
 pub(super) use line::is_place;
 use line::{Line, Piece};
+pub use stored::{LayoutOut, StoredTensor};
 
 /// What stands around an entry: groups, and the block whose item holds it.
 struct Around<'p, V> {
@@ -184,12 +186,7 @@ impl<'p, E: Emit> Session<'p, E> {
         for entry in program.with_common(file, weights) {
             self.entry_of_weights(entry, &weights.name.node, &around, &mut gathered)?;
         }
-        let mut layout = LayoutOut {
-            name: weights.name.node.clone(),
-            tensors: Vec::new(),
-            copies: Vec::new(),
-            ignored: gathered.ignored,
-        };
+        let mut layout = LayoutOut { name: weights.name.node.clone(), parameters: Vec::new(), ignored: gathered.ignored };
         let mut covered: Vec<(String, Span)> = Vec::new();
         let mut fine = Ok(());
         for line in &gathered.lines {

@@ -3,7 +3,7 @@
 use crate::ast::{AxisTerm, PathPart, StoredAxis};
 use crate::diagnostic::Diagnostic;
 use crate::elaborate::axes::term_span;
-use crate::elaborate::outcome::{LayoutOut, ModelRef, StoredTensor};
+use crate::elaborate::outcome::ModelRef;
 use crate::elaborate::session::{Done, Names, Reported, Session};
 use crate::elaborate::value::Value;
 use crate::emit::{Emit, Parameter};
@@ -11,6 +11,7 @@ use crate::span::Span;
 use crate::types::Axis;
 
 use super::line::{Line, Piece, is_place, places};
+use super::stored::{LayoutOut, Part, StoredParameter, Template};
 
 /// How many tensors of a file one parameter may be spread over.
 const MOST_PIECES: u64 = 100_000;
@@ -34,12 +35,13 @@ struct Stretch {
     whole: u64,
 }
 
-/// Which numbers stand in a stored tensor's name: by names on the left, and by axes of the parameter.
-struct Numbers<'a> {
+/// What numbers in a stored tensor's name stand for: names on the left, then axes of the parameter.
+struct Named<'a> {
     indices: Vec<&'a str>,
-    at: Vec<u64>,
-    spread: &'a [(String, Axis)],
-    places: Vec<u64>,
+    at: Vec<Part>,
+    spread: Vec<(String, Axis)>,
+    /// How many axes repetitions make.
+    stack: usize,
 }
 
 /// The axes that an axis of a stored tensor is made of, and whether tensors follow one another along them.
@@ -52,25 +54,15 @@ fn flat(axis: &StoredAxis) -> Vec<(bool, &AxisTerm)> {
     }
 }
 
-/// The places of `number` on axes of these sizes, the last fastest.
-fn split(mut number: u64, sizes: &[u64]) -> Vec<u64> {
-    let mut at = vec![0; sizes.len()];
-    for (place, &size) in at.iter_mut().zip(sizes).rev() {
-        *place = number % size.max(1);
-        number /= size.max(1);
-    }
-    at
-}
-
-/// The numbers of the blocks around one repetition of a parameter.
-fn numbers_at(path: &str, at: &[u64]) -> Vec<u64> {
-    let mut at = at.iter();
+/// The numbers of the blocks around a parameter: each the same for all its repetitions, or counted along an axis of its stack.
+fn numbers(path: &str) -> Vec<Part> {
+    let mut axes = 0..;
     let number = |place: &str| match place.strip_prefix('{').and_then(|place| place.strip_suffix('}')) {
-        None => place.parse().unwrap_or_default(),
+        None => Part::Text(place.to_owned()),
         Some(place) => {
             let (first, step) = place.split_once('+').unwrap_or(("0", "1"));
-            let (first, step): (u64, u64) = (first.parse().unwrap_or_default(), step.parse().unwrap_or(1));
-            first + step * at.next().copied().unwrap_or_default()
+            let (first, step) = (first.parse().unwrap_or_default(), step.parse().unwrap_or(1));
+            Part::Number { axis: axes.next().unwrap_or_default(), first, step }
         }
     };
     places(path).map(number).collect()
@@ -131,28 +123,23 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let stack = parameter.stack.iter().map(|&axis| self.known_size(&[axis], span)).collect::<Done<Vec<_>>>()?;
         let places = spread.iter().map(|&(_, axis)| self.known_size(&[axis], span)).collect::<Done<Vec<_>>>()?;
-        let pieces = stack.iter().chain(&places).fold(1, |product: u64, &size| product.saturating_mul(size));
+        let named = Named { indices, at: numbers(&parameter.path), spread, stack: stack.len() };
+        let stored = StoredParameter {
+            path: parameter.path.clone(),
+            sizes: [stack, places].concat(),
+            name: self.stored_name(found, &line.text, &named)?,
+            also: line.also.iter().map(|also| self.stored_name(found, also, &named)).collect::<Done<_>>()?,
+            shape,
+            offset,
+            strides,
+        };
+        let pieces = stored.pieces();
         if pieces > MOST_PIECES {
             let message = format!("`{}` lies in {pieces} tensors", parameter.path);
             let label = format!("more than {MOST_PIECES} stored tensors");
             return Err(self.error("W0508", message, line.pattern.span, label));
         }
-        let sizes = [stack.as_slice(), &places].concat();
-        for index in 0..pieces {
-            let mut at = split(index, &sizes);
-            let places = at.split_off(stack.len());
-            let at = numbers_at(&parameter.path, &at);
-            let numbers = Numbers { indices: indices.clone(), at, spread: &spread, places };
-            let name = self.stored_name(found, &line.text, &numbers)?;
-            for also in &line.also {
-                let copy = (self.stored_name(found, also, &numbers)?, name.clone());
-                if !out.copies.contains(&copy) {
-                    out.copies.push(copy);
-                }
-            }
-            let path = parameter.path.clone();
-            out.tensors.push(StoredTensor { path, index, name, shape: shape.clone(), offset, strides: strides.clone() });
-        }
+        out.parameters.push(stored);
         Ok(())
     }
 
@@ -217,27 +204,29 @@ impl<'p, E: Emit> Session<'p, E> {
         Ok(Stretch { axes, before, whole })
     }
 
-    fn stored_name(&mut self, found: &Found<'_, 'p>, text: &[Piece], numbers: &Numbers<'_>) -> Done<String> {
+    fn stored_name(&mut self, found: &Found<'_, 'p>, text: &[Piece], named: &Named<'_>) -> Done<Template> {
         let mut taken = found.choice.iter().enumerate().filter(|(i, _)| Some(*i) != found.join).map(|(_, c)| *c);
-        let mut used = vec![false; numbers.at.len()];
-        let mut name = String::new();
+        let mut used = vec![false; named.at.len()];
+        let mut name = Template::new();
         for piece in text {
-            match piece {
-                Piece::Literal(text) => name.push_str(text),
-                Piece::Choice(names) if names.len() > 1 => name.push_str(&names[taken.next().ok_or(Reported)?]),
+            name.push(match piece {
+                Piece::Literal(text) => Part::Text(text.clone()),
+                Piece::Choice(names) if names.len() > 1 => Part::Text(names[taken.next().ok_or(Reported)?].clone()),
                 Piece::Choice(names) => {
-                    let index = numbers.indices.iter().position(|i| *i == names[0]).filter(|&i| i < used.len());
+                    let index = named.indices.iter().position(|i| *i == names[0]).filter(|&i| i < used.len());
                     index.into_iter().for_each(|i| used[i] = true);
-                    let place = || numbers.spread.iter().position(|(axis, _)| *axis == names[0]);
-                    let number = index.map(|i| &numbers.at[i]).or_else(|| numbers.places.get(place()?));
-                    let Some(number) = number else {
-                        let message = format!("`{{{}}}` stands for nothing here", names[0]);
-                        let label = "no index of that name on the left";
-                        return Err(self.error("W0515", message, found.line.text_span, label));
-                    };
-                    name.push_str(&number.to_string());
+                    let place = || named.spread.iter().position(|(axis, _)| *axis == names[0]);
+                    match (index, place()) {
+                        (Some(index), _) => named.at[index].clone(),
+                        (None, Some(place)) => Part::Number { axis: named.stack + place, first: 0, step: 1 },
+                        (None, None) => {
+                            let message = format!("`{{{}}}` stands for nothing here", names[0]);
+                            let label = "no index of that name on the left";
+                            return Err(self.error("W0515", message, found.line.text_span, label));
+                        }
+                    }
                 }
-            }
+            });
         }
         if used.contains(&false) {
             let span = found.line.text_span;

@@ -123,7 +123,7 @@ pub fn generate(args: &GenerateArgs) -> Outcome {
         "prefill_rows" | "decode_rows" => rows,
         _ => false,
     };
-    let what = What { of_model: args.runtime.ids.is_some(), ..What::of(&args.compile, args.json, common, &wanted) };
+    let what = What { of_model: true, ..What::of(&args.compile, args.json, common, &wanted) };
     what.in_process(|compiled| cli::generate(compiled, &args.runtime))
 }
 

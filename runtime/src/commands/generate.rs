@@ -27,6 +27,9 @@ pub struct GenerateArgs {
     /// What the text follows; several are continued together, each text printed when all are done
     #[arg(long, default_value = "\n", hide_default_value = true, value_name = "TEXT")]
     pub prompt: Vec<String>,
+    /// How texts become tokens (tokenizer.json) [default: as the recipe says, or the one beside the weights]
+    #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+    pub tokenizer: Option<PathBuf>,
     /// Indices instead of text: `ids` or the only tensor of the file (safetensors), a prompt a row
     #[arg(long, value_name = "FILE", conflicts_with = "prompt", requires = "output")]
     pub ids: Option<PathBuf>,
@@ -71,11 +74,14 @@ pub fn generate(compiled: Compiled, args: &GenerateArgs) -> Result<Exit> {
     let sampling = if args.greedy { Sampling::GREEDY } else { sampling };
     sampling.check()?;
     args.output.as_deref().map(whole_file::check).transpose()?;
-    let tokenizer = if args.ids.is_some() { None } else { Some(tokenizer(&compiled.plan)?) };
+    let (tokenizer, marked) = match args.ids {
+        None => tokenizer(&compiled.plan, args.tokenizer.as_deref()).map(|(tokenizer, marked)| (Some(tokenizer), marked))?,
+        Some(_) => (None, false),
+    };
     let mut machine = args.common.machine(compiled)?;
     let prompts = match (&args.ids, &tokenizer) {
         (Some(file), _) => of_inputs(rows(file), Some(file))?,
-        (None, Some(tokenizer)) => args.prompt.iter().map(|text| encoded(tokenizer, text)).collect::<Result<_>>()?,
+        (None, Some(tokenizer)) => args.prompt.iter().map(|text| encoded(tokenizer, marked, text)).collect::<Result<_>>()?,
         (None, None) => Vec::new(),
     };
     load_weights(&mut machine, args.weights.as_deref(), &args.common)?;
@@ -126,9 +132,10 @@ fn show(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("the text cannot be printed")
 }
 
-/// The indices of a prompt.
-fn encoded(tokenizer: &Tokenizer, text: &str) -> Result<Vec<i32>> {
-    let (prompt, unknown) = tokenizer.encode_prompt(text)?;
+/// The indices of a prompt; `marked` as the tokenizer begins texts.
+fn encoded(tokenizer: &Tokenizer, marked: bool, text: &str) -> Result<Vec<i32>> {
+    let (prompt, unknown) =
+        if marked { (tokenizer.encode_marked(text)?, Vec::new()) } else { tokenizer.encode_prompt(text)? };
     if !unknown.is_empty() {
         console::warning(&format!("the model does not know {}: left out of the prompt", listed(&unknown)));
     }

@@ -31,6 +31,9 @@ use crate::tokenizer::Tokenizer;
 use crate::train::{Files, usual_folder};
 use crate::weights;
 
+/// What a tokenizer's file is called beside others' weights.
+const TOKENIZER: &str = "tokenizer.json";
+
 /// How a command that came through ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -151,11 +154,22 @@ fn recipe(plan: &Plan) -> Result<Recipe> {
         .with_context(|| format!("`{}` says nothing of training: its specification has no `train` item", plan.name))
 }
 
-/// The tokenizer of a plan.
-fn tokenizer(plan: &Plan) -> Result<Tokenizer> {
-    match &plan.tokenizer {
-        Some(tokenizer) => Tokenizer::new(tokenizer),
-        None => bail!("`{}` has no tokenizer: its specification does not train on text", plan.name),
+/// How texts become tokens: by the file that was named, as the recipe says, or by the one beside the weights; and whether it is by a file,
+/// whose tokenizer puts marks at the ends of texts.
+fn tokenizer(plan: &Plan, named: Option<&Path>) -> Result<(Tokenizer, bool)> {
+    let beside = plan.weights.as_ref().map(|(_, folder)| Path::new(folder).join(TOKENIZER)).filter(|path| path.exists());
+    match (named.map(Path::to_path_buf), &plan.tokenizer, beside) {
+        (Some(path), _, _) | (None, None, Some(path)) => {
+            let json = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            let tokenizer = Tokenizer::new(&plan::Tokenizer::Json(json)).with_context(|| path.display().to_string())?;
+            Ok((tokenizer, true))
+        }
+        (None, Some(tokenizer), _) => Ok((Tokenizer::new(tokenizer)?, false)),
+        (None, None, None) => bail!(
+            "nothing says how texts become tokens: `{}` is not of a recipe on text, and there is no {TOKENIZER} beside its \
+             weights: pass --tokenizer FILE",
+            plan.name
+        ),
     }
 }
 
@@ -201,5 +215,5 @@ fn text(plan: &Plan, recipe: &Recipe, data: &[PathBuf]) -> Result<Text> {
     let plan::Data::Text { paths, held_out } = &recipe.data else { bail!("`{}` has no text", recipe.name) };
     let written: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
     let paths = if data.is_empty() { &written } else { data };
-    Text::read(paths, &tokenizer(plan)?, *held_out)
+    Text::read(paths, &tokenizer(plan, None)?.0, *held_out)
 }

@@ -1,18 +1,14 @@
 //! Lines of a file as what a function reads: their tokens, and which places are none.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::data::Batch;
 use crate::exec::Machine;
 use crate::optional::optional_ports;
-use crate::plan::{self, Dtype, Plan, Port, Program, Recipe};
+use crate::plan::{Dtype, Plan, Port, Program, Recipe};
 use crate::tensor::Tensor;
-use crate::tokenizer::Tokenizer;
-
-/// What a tokenizer's file is called beside others' weights.
-const TOKENIZER: &str = "tokenizer.json";
 
 /// A row for each line of a file, as long as the longest: the function's only indices, and its truth values of the same axes, which say
 /// where there is text.
@@ -24,7 +20,7 @@ pub fn read(machine: &Machine, function: &str, file: &Path, tokenizer: Option<&P
     let needed = machine.program(function)?;
     let ids = indices(needed, function)?;
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let tokenizer = self::tokenizer(plan, tokenizer)?;
+    let (tokenizer, _) = super::tokenizer(plan, tokenizer)?;
     let encode = |(number, line): (usize, &str)| {
         let tokens = tokenizer.encode_marked(line).and_then(|tokens| {
             ensure!(!tokens.is_empty(), "it has no token");
@@ -84,18 +80,4 @@ fn mask(plan: &Plan, needed: &Program, ids: &Port) -> Option<Port> {
 
 fn kind(program: &Program, port: &Port) -> Option<Dtype> {
     program.buffers.get(port.buffer as usize).map(|buffer| buffer.dtype)
-}
-
-/// The tokenizer of a file, of the recipe, or beside the weights.
-fn tokenizer(plan: &Plan, file: Option<&Path>) -> Result<Tokenizer> {
-    let beside = plan.weights.as_ref().map(|(_, folder)| Path::new(folder).join(TOKENIZER)).filter(|path| path.exists());
-    let file: Option<PathBuf> = file.map(Path::to_path_buf);
-    match (file.or_else(|| plan.tokenizer.is_none().then_some(beside).flatten()), &plan.tokenizer) {
-        (Some(path), _) => {
-            let json = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            Tokenizer::new(&plan::Tokenizer::Json(json)).with_context(|| path.display().to_string())
-        }
-        (None, Some(tokenizer)) => Tokenizer::new(tokenizer),
-        (None, None) => bail!("nothing says how texts become tokens: pass --tokenizer {TOKENIZER}"),
-    }
 }

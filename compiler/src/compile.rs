@@ -126,6 +126,12 @@ pub struct Specification {
 
 /// Reads and checks a specification with the files it uses.
 pub fn load(path: &Path) -> std::result::Result<Specification, Failure> {
+    if path.is_dir() {
+        let shown = path.display();
+        let imports = path.join(crate::import::CONFIG).is_file();
+        let help = if imports { format!(": `weft import {shown}` writes one") } else { String::new() };
+        return Err(anyhow::anyhow!("{shown} is a folder, not a specification{help}").into());
+    }
     let text =
         std::fs::read_to_string(path).with_context(|| format!("cannot read the specification `{}`", path.display()))?;
     specification(path, &text)

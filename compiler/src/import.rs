@@ -10,10 +10,12 @@ use weft_dsl::parse::parse;
 use weft_dsl::span::FileId;
 use weft_runtime::nearest::nearest;
 use weft_runtime::plan::Plan;
-use weft_runtime::tensor_file::TensorFile;
 use weft_runtime::weights;
 
 use crate::compile::{Failure, Specification};
+
+mod training;
+pub use training::{Training, recipe};
 
 /// What a folder's configuration is called.
 pub(crate) const CONFIG: &str = "config.json";
@@ -44,6 +46,8 @@ pub struct Wanted<'a> {
     pub model: Option<&'a str>,
     /// A specification whose models come before those of the library.
     pub with: Option<&'a Path>,
+    /// Fields of the configuration that no model knows and that do not matter.
+    pub ignored: &'a [String],
 }
 
 /// Reads a folder as a specification that lies at `to`: its text, and the model's name. Of several models for its files, that is the first
@@ -57,7 +61,7 @@ pub fn import(folder: &Path, to: &Path, wanted: Wanted<'_>) -> std::result::Resu
     let candidates = candidates(wanted.with, to)?;
     let (mut misfits, mut fault) = (Vec::new(), None);
     for candidate in chosen(candidates, &config, wanted.model).with_context(|| path.display().to_string())? {
-        match imported(&candidate, &config, &path, to) {
+        match imported(&candidate, (&config, wanted.ignored), &path, to) {
             Ok(Ok(imported)) => return Ok((text(&imported, &candidate, folder, to)?, candidate.model)),
             // Who gives a model means it.
             Err(failure) if candidate.own => return Err(failure),
@@ -77,20 +81,20 @@ pub fn import(folder: &Path, to: &Path, wanted: Wanted<'_>) -> std::result::Resu
 /// A model as a configuration makes it, or why it cannot.
 fn imported(
     candidate: &Candidate,
-    config: &Field,
+    (config, ignored): (&Field, &[String]),
     path: &Path,
     to: &Path,
 ) -> std::result::Result<std::result::Result<Imported, Vec<String>>, Failure> {
     let Candidate { module, model, layout, .. } = candidate;
     let read = |name: &str| std::fs::read_to_string(home(to).join(name)).ok();
-    let (program, faults) = Program::load(NAME, &format!("use {module}: {model}\n"), &read);
+    let (program, faults) = Program::load(&to.display().to_string(), &format!("use {module}: {model}\n"), &read);
     let failed = |faults| Failure::Faults(faults, program.sources().clone());
     if !faults.is_empty() {
         return Err(failed(faults));
     }
     let no_data = weft_dsl::elaborate::NoData;
     let mut session = Session::new(&program, TypesOnly::default(), false, &no_data);
-    match session.imported(model, layout, config) {
+    match session.imported(model, layout, config, ignored) {
         Ok(imported) => Ok(Ok(imported)),
         Err(Unfit::File(wrong)) => Ok(Err(wrong)),
         Err(Unfit::Faults(faults)) => {
@@ -98,62 +102,6 @@ fn imported(
             Err(failed(faults.into_iter().map(said).collect()))
         }
     }
-}
-
-/// How an imported model is trained.
-#[derive(Clone, Copy, Debug)]
-pub struct Training<'a> {
-    /// Its batches: tensors `[steps, batch, …]`.
-    pub batches: &'a Path,
-    /// What its optimizer is brought in by: `use …`.
-    pub uses: &'a str,
-    /// Its optimizer.
-    pub optimizer: &'a str,
-}
-
-/// An objective and a recipe for the imported specification at `to`: its own loss of the tensors that the batches have. The recipe bears
-/// the file's name, so that what it trains is not taken for another's.
-///
-/// # Errors
-/// The batches are not the model's, or it has no loss of its own.
-pub fn recipe(to: &Path, text: &str, training: &Training<'_>) -> std::result::Result<String, Failure> {
-    let Training { batches, uses, optimizer } = *training;
-    let specification = crate::compile::specification(to, text)?;
-    let no_data = weft_dsl::elaborate::NoData;
-    let mut session = Session::new(&specification.program, TypesOnly::default(), true, &no_data);
-    let failed = |faults| Failure::Faults(faults, specification.program.sources().clone());
-    let model = session.model(NAME, &[]).map_err(failed)?;
-    let takes = session.takes(&model);
-    let gives = session.call(&model, None).map_err(failed)?.outputs;
-    if gives.iter().all(|output| output.name != "loss") {
-        return Err(anyhow::anyhow!("`{}` has no `loss` of its own: write an objective for it", model.name).into());
-    }
-    let file = TensorFile::open(batches)?;
-    let mut fields = Vec::new();
-    let (mut steps, mut batch) = (0, 0);
-    for entry in file.entries() {
-        let named = takes.iter().find(|(name, _)| name == entry.name).with_context(|| {
-            let names: Vec<String> = takes.iter().map(|(name, _)| format!("`{name}`")).collect();
-            format!("{} has `{}`, and the model takes {}", batches.display(), entry.name, names.join(", "))
-        })?;
-        let [first, second, ..] = entry.shape else {
-            return Err(anyhow::anyhow!("`{}` of {} is no [steps, batch, …]", entry.name, batches.display()).into());
-        };
-        (steps, batch) = (*first, *second);
-        fields.push(named.clone());
-    }
-    let over: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
-    let given: Vec<String> = fields.iter().map(|(name, _)| format!("{name}: {name}")).collect();
-    let (over, given) = (over.join(", "), given.join(", "));
-    let stem = to.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    // With something before it, any name is one that nothing else has.
-    let name = format!("tune_{}", stem.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-    let text = format!(
-        "{uses}\n{text}\nobjective own_loss(model) over ({over}) {{\n  loss = model({given}).loss\n}}\n\n\
-         train {name} {{\n  data = batches()\n  model = {NAME}\n  objective = own_loss()\n  optimizer = {optimizer}\n  \
-         clip = 1.0\n  batch = {batch}\n  steps = {steps}\n}}\n"
-    );
-    Ok(weft_dsl::format::format(&text).map_err(|faults| anyhow::anyhow!("the recipe cannot be read: {faults:?}"))?)
 }
 
 /// Checks every name and shape of the weights of an imported specification, by their headers alone. Gives the number of parameters.
@@ -276,16 +224,14 @@ fn chosen(all: Vec<Candidate>, config: &Field, wanted: Option<&str>) -> Result<V
     fields.sort_unstable();
     fields.dedup();
     let said: Vec<String> = fields.iter().map(|path| format!("`{path}` is {}", config.at(path))).collect();
-    let mut known: Vec<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
-    let mut seen = std::collections::BTreeSet::new();
-    known.retain(|files| seen.insert(files.clone()));
-    let near = |path: &&str| nearest(&config.at(path).to_string(), known.iter().map(String::as_str)).first().copied();
-    let near = fields.iter().find_map(near).map(|near| format!("; the nearest that it has is {near}")).unwrap_or_default();
+    let known: std::collections::BTreeSet<String> = all.iter().flat_map(|c| &c.files).map(Field::to_string).collect();
+    let near = fields.iter().flat_map(|path| nearest(&config.at(path).to_string(), known.iter().map(String::as_str)));
+    let near: Vec<&str> = near.take(3).collect();
+    let near = if near.is_empty() { String::new() } else { format!("; the nearest that it knows: {}", near.join(", ")) };
     bail!(
-        "no model of the library is for this: {}{near}\n  it has models for {}\n  (`--as MODEL` takes one of them all the same: {})",
-        said.join(", "),
-        known.join(", "),
-        all.iter().map(|c| c.model.as_str()).collect::<Vec<_>>().join(", ")
+        "no model of the library is for this: {}{near}\n  --as MODEL takes one of the library all the same, \
+         --with FILE one of your own",
+        said.join(", ")
     )
 }
 

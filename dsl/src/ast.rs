@@ -174,6 +174,8 @@ pub enum ElemType {
     Bool(Span),
     /// `of token`: indices into an axis
     Index(Name),
+    /// `of token or -100`: whole numbers that are indices into an axis, or this one
+    IndexOr(Name, i64),
 }
 
 /// What a function gives.

@@ -53,6 +53,11 @@ pub trait Emit {
     /// An argument of an entry function or a field of a batch, by name; axes in written order.
     fn input(&mut self, name: &str, elem: Elem, axes: &[Axis]) -> Self::Value;
 
+    /// Says of an input that it holds places on an axis, or this number.
+    fn keep_within(&mut self, name: &str, axis: Axis, or: i64) {
+        let _ = (name, axis, or);
+    }
+
     /// A parameter, with the axes of its repetitions and its own. Asking twice for one path gives the same parameter.
     fn parameter(&mut self, parameter: &Parameter) -> Self::Value;
 

@@ -7,6 +7,8 @@ use crate::span::{FileId, Span};
 pub struct Source {
     /// The path as shown to the user; `std.layers` for a module of the standard library.
     pub path: String,
+    /// The path as other files call it: from the folder of the specification.
+    pub name: String,
     /// Its text.
     pub text: String,
 }
@@ -25,8 +27,14 @@ impl Sources {
 
     /// Adds a file and gives its id.
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
+        let path = path.into();
+        self.add_named(path.clone(), path, text)
+    }
+
+    /// Adds a file that other files call otherwise than it is shown.
+    pub fn add_named(&mut self, name: impl Into<String>, path: impl Into<String>, text: impl Into<String>) -> FileId {
         let id = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(Source { path: path.into(), text: text.into() });
+        self.files.push(Source { path: path.into(), name: name.into(), text: text.into() });
         id
     }
 
@@ -35,9 +43,9 @@ impl Sources {
         self.files.get(file.0 as usize)
     }
 
-    /// The file with this path, if it is loaded.
-    pub fn find(&self, path: &str) -> Option<FileId> {
-        let at = self.files.iter().position(|source| source.path == path)?;
+    /// The file that other files call so, if it is loaded.
+    pub fn find(&self, name: &str) -> Option<FileId> {
+        let at = self.files.iter().position(|source| source.name == name)?;
         u32::try_from(at).ok().map(FileId)
     }
 

@@ -218,8 +218,9 @@ pub fn write_input(port: &Port, bound: Option<i64>, dtype: Dtype, tensor: &Tenso
     let integer = |at: usize, x: i64| -> Result<[u8; 4]> {
         let place = || place(&tensor.shape, at);
         match bound {
-            Some(bound) if x < 0 || x >= bound => {
-                bail!("input `{}`{}: the index {x} is outside 0..{bound}", port.name, place())
+            Some(bound) if (x < 0 || x >= bound) && port.or != Some(x) => {
+                let besides = port.or.map_or(String::new(), |other| format!(" and is not {other}"));
+                bail!("input `{}`{}: the index {x} is outside 0..{bound}{besides}", port.name, place())
             }
             _ => {}
         }

@@ -8,7 +8,13 @@ fn size(terms: &[(i64, &[u32])]) -> Size {
 }
 
 fn port(name: &str, axes: &[(&str, Size)], bound: Option<Size>) -> Port {
-    Port { name: name.into(), axes: axes.iter().map(|(n, s)| (n.to_string(), s.clone())).collect(), bound, buffer: 0 }
+    Port {
+        name: name.into(),
+        axes: axes.iter().map(|(n, s)| (n.to_string(), s.clone())).collect(),
+        bound,
+        or: None,
+        buffer: 0,
+    }
 }
 
 fn program() -> Program {
@@ -92,6 +98,12 @@ fn indices_are_checked_and_named() {
     assert_eq!(message(ids), "input `ids` at [1, 0]: the index 65 is outside 0..65");
     let ids = Tensor::i64(&[2, 2], vec![0, -1, 65, 3]).unwrap();
     assert_eq!(message(ids), "input `ids` at [0, 1]: the index -1 is outside 0..65");
+    let labels = Port { or: Some(-100), ..port.clone() };
+    let ids = Tensor::i64(&[2, 2], vec![0, -100, 64, 3]).unwrap();
+    write_input(&labels, Some(65), Dtype::I32, &ids, &mut out).unwrap();
+    let ids = Tensor::i64(&[2, 2], vec![0, -1, 64, 3]).unwrap();
+    let error = write_input(&labels, Some(65), Dtype::I32, &ids, &mut out).unwrap_err().to_string();
+    assert_eq!(error, "input `ids` at [0, 1]: the index -1 is outside 0..65 and is not -100");
     let ids = Tensor::f32(&[2, 2], vec![0.0; 4]).unwrap();
     assert_eq!(message(ids), "input `ids` takes integers (i64 or i32), found f32");
     let free = &program().inputs[0];

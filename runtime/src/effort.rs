@@ -54,7 +54,7 @@ mod tests {
         });
         let layers = Step::Loop { count: size(4, &[]), reverse: false, body: vec![launch.clone()] };
         let sizes = vec!["batch".into(), "time".into()];
-        let ids = Port { name: "ids".into(), axes: vec![("time".into(), size(1, &[1]))], bound: None, buffer: 0 };
+        let ids = Port { name: "ids".into(), axes: vec![("time".into(), size(1, &[1]))], bound: None, or: None, buffer: 0 };
         let mut program = Program { sizes, inputs: vec![ids], steps: vec![launch, layers], ..Program::default() };
         assert_eq!(for_each_token(&program, (2, 10)).unwrap(), Some(7.5));
         program.inputs.clear();

@@ -79,7 +79,8 @@ fn with_copy(alone: bool) -> Machine {
         work: Work::default(),
         beside: false,
     };
-    let port = |name: &str| Port { name: name.into(), axes: vec![("all".into(), all.clone())], bound: None, buffer: 0 };
+    let port =
+        |name: &str| Port { name: name.into(), axes: vec![("all".into(), all.clone())], bound: None, or: None, buffer: 0 };
     let buffer = |place| buffer(Dtype::F32, all.clone(), place);
     plan.programs.push(Program {
         name: "show".into(),

@@ -32,7 +32,7 @@ pub fn batch(programs: &[&Program], size: &dyn Fn(&str) -> Option<i64>) -> Resul
 /// # Errors
 /// A program that takes none.
 pub fn prompt(program: &Program, tokens: i64) -> Result<Vec<i32>> {
-    let ids = program.inputs.iter().find(|port| port.bound.is_some()).context("it takes no tokens")?;
+    let ids = program.inputs.iter().find(|port| port.bound.is_some() && port.or.is_none()).context("it takes no tokens")?;
     let vocabulary = ids.bound.as_ref().map_or(Ok(1), |bound| value(bound, &vec![1; program.sizes.len()]))?;
     let stream = Stream::new(0, &ids.name);
     Ok((0..tokens as u64).map(|i| stream.below(i, vocabulary as u64) as i32).collect())
@@ -71,6 +71,7 @@ mod tests {
             name: name.into(),
             axes,
             bound,
+            or: None,
             buffer,
         };
         let rows = || vec![("batch".to_string(), batch_of()), ("time".to_string(), fixed(3))];

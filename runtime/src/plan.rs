@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use recipe::{Data, Recipe, Tokenizer};
 
 /// Version of this data; an executable and its runtime are built together, so it only guards files that hold a plan.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// The size that counts the places of a text that are kept.
 pub const PAST: &str = "kept.past";
@@ -259,6 +259,8 @@ pub struct Port {
     pub axes: Vec<(String, Size)>,
     /// For indices: one more than the largest allowed; negative ones are refused too. Checked before the program runs.
     pub bound: Option<Size>,
+    /// One number that is allowed besides.
+    pub or: Option<i64>,
     /// The buffer.
     pub buffer: u32,
 }

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// What a folder's only file is called.
 const WHOLE: &str = "model.safetensors";
 
+/// What older weights are called, which are not read.
+const PICKLED: &str = "pytorch_model.bin";
+
 /// The file that says which tensor lies in which file.
 const INDEX: &str = "model.safetensors.index.json";
 
@@ -30,7 +33,17 @@ impl TensorFiles {
             return Self::by_index(path, &index).with_context(|| format!("by {}", index.display()));
         }
         let whole = path.join(WHOLE);
-        ensure!(whole.is_file(), "{} has neither {WHOLE} nor {INDEX}", path.display());
+        if !whole.is_file() {
+            let pickled = path.join(PICKLED).is_file() || path.join(format!("{PICKLED}.index.json")).is_file();
+            let help = if pickled {
+                format!(
+                    ": its {PICKLED} can run programs when it is read; save the model with `save_pretrained`, which writes safetensors"
+                )
+            } else {
+                String::new()
+            };
+            bail!("{} has neither {WHOLE} nor {INDEX}{help}", path.display());
+        }
         Ok(Self { files: vec![TensorFile::open(&whole)?] })
     }
 

@@ -100,7 +100,7 @@ pub fn rows(kernel: u32, args: Vec<Arg>) -> Step {
 
 fn port(name: &str, axes: &[(&str, Size)], buffer: u32) -> Port {
     let axes = axes.iter().map(|(n, s)| (n.to_string(), s.clone())).collect();
-    Port { name: name.into(), axes, bound: None, buffer }
+    Port { name: name.into(), axes, bound: None, or: None, buffer }
 }
 
 /// `layers` applied to each row of `x`, forwards or backwards.

@@ -283,8 +283,13 @@ mod tests {
     /// `forward(ids [batch, time], flag [flag_axes]: bool) -> outputs`, each [batch, time, token].
     fn program(flag_axes: &[(&str, u32)], outputs: &[&str]) -> Program {
         let axes = |list: &[(&str, u32)]| list.iter().map(|&(name, at)| (name.to_owned(), size(at))).collect();
-        let port =
-            |name: &str, list: &[(&str, u32)], buffer| Port { name: name.into(), axes: axes(list), bound: None, buffer };
+        let port = |name: &str, list: &[(&str, u32)], buffer| Port {
+            name: name.into(),
+            axes: axes(list),
+            bound: None,
+            or: None,
+            buffer,
+        };
         let buffer = |dtype| Buffer { dtype, len: Size::default(), place: Place::Input };
         let all = [("batch", 0), ("time", 1), ("token", 2)];
         Program {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 use weft_compiler::compile;
-use weft_compiler::import::{self, Wanted};
+use weft_compiler::import::{self, Training, Wanted};
 use weft_runtime::tensor::{Data, Tensor};
 use weft_runtime::weights::{read_tensors, write_tensors};
 use weft_tests::engine::shown;
@@ -128,7 +128,7 @@ fn a_model_of_ones_own() {
     let config = fs::read_to_string(case.path("config.json")).unwrap().replace("LlamaForCausalLM", "MyOwn");
     fs::write(folder.path().join("config.json"), config).unwrap();
     fs::copy(case.path("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
-    let wanted = Wanted { model: None, with: Some(&mine) };
+    let wanted = Wanted { with: Some(&mine), ..Wanted::default() };
     let to = folder.path().join("imported.weft");
     let (text, model) = import::import(folder.path(), &to, wanted).map_err(shown).unwrap();
     assert_eq!(model, "Mine");
@@ -138,4 +138,24 @@ fn a_model_of_ones_own() {
     let far = folder.path().join("elsewhere/imported.weft");
     let error = import::import(folder.path(), &far, wanted).map_err(shown).unwrap_err();
     assert!(format!("{error:#}").contains("write the specification beside it"), "{error:#}");
+}
+
+/// Without labels there is nothing to learn from.
+#[test]
+fn batches_without_labels() {
+    let case = Case::open("random/llama_for_causal_lm-0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let batches = folder.path().join("batches.safetensors");
+    let ids = Tensor::i64(&[1, 1, 3], vec![1, 2, 3]).unwrap();
+    let to = case.path("imported.weft");
+    let (text, _) = import::import(&case.path("."), &to, Wanted::default()).map_err(shown).unwrap();
+    let recipe = |tensors: &[(String, Tensor)]| {
+        write_tensors(&batches, tensors).unwrap();
+        let training = Training { batches: &batches, uses: "use std.optimizers: sgd", optimizer: "sgd(rate: 0.1)" };
+        import::recipe(&to, &text, &training).map_err(shown)
+    };
+    let error = format!("{:#}", recipe(&[("input_ids".into(), ids.clone())]).unwrap_err());
+    assert!(error.contains("`Imported` learns from `labels`"), "{error}");
+    let text = recipe(&[("input_ids".into(), ids.clone()), ("labels".into(), ids)]).unwrap();
+    assert!(text.contains("labels: [batch, time] of token or -100"), "{text}");
 }

@@ -38,6 +38,9 @@ pub struct ImportArgs {
     /// A specification with models besides those of the library
     #[arg(long, value_name = "FILE")]
     pub with: Option<PathBuf>,
+    /// A field of config.json that the model does not know, and that changes no numbers
+    #[arg(long, value_name = "FIELD")]
+    pub ignore: Vec<String>,
     /// Write a recipe too, which trains by the model's own loss on such batches (safetensors)
     #[arg(long, value_name = "BATCHES")]
     pub train: Option<PathBuf>,
@@ -47,8 +50,8 @@ pub struct ImportArgs {
 
 pub fn import(args: &ImportArgs) -> Outcome {
     let to = place(args)?;
-    let wanted = import::Wanted { model: args.model.as_deref(), with: args.with.as_deref() };
-    let (text, model) = import::import(&args.folder, &to, wanted)?;
+    let wanted = import::Wanted { model: args.model.as_deref(), with: args.with.as_deref(), ignored: &args.ignore };
+    let (text, model) = import::import(&folder(args), &to, wanted)?;
     let specification = compile::specification(&to, &text)?;
     let parameters = import::check(&specification)?;
     let (text, next) = match &args.train {
@@ -65,13 +68,20 @@ pub fn import(args: &ImportArgs) -> Outcome {
     Ok(0)
 }
 
+/// The folder that is meant: also by its config.json.
+fn folder(args: &ImportArgs) -> PathBuf {
+    let named = &args.folder;
+    let parent = || named.parent().map(Path::to_path_buf).filter(|parent| !parent.as_os_str().is_empty());
+    if named.is_file() { parent().unwrap_or_else(|| ".".into()) } else { named.clone() }
+}
+
 /// Where the specification goes: what is there already is replaced where somebody says so.
 fn place(args: &ImportArgs) -> Result<PathBuf> {
     if let Some(output) = &args.output {
         whole_file::check(output)?;
         return Ok(output.clone());
     }
-    let folder = std::fs::canonicalize(&args.folder).with_context(|| format!("cannot read {}", args.folder.display()))?;
+    let folder = std::fs::canonicalize(folder(args)).with_context(|| format!("cannot read {}", args.folder.display()))?;
     let name = folder.file_name().and_then(|name| name.to_str()).context("the folder has no name: pass -o NAME.weft")?;
     let to = Path::new(&format!("{name}.weft")).to_path_buf();
     ensure!(!to.exists(), "{} is there already: `-o {}` replaces it", to.display(), to.display());

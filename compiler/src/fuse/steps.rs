@@ -57,7 +57,7 @@ mod tests {
         all.reverse();
         let mut out = RegionBuilder::new();
         let value = out.argument(Type::new(Elem::Float, all.iter().copied()));
-        let input = Input { name: "p".into(), elem: Elem::Float, axes: all.clone(), source: Source::Port };
+        let input = Input::new("p", Elem::Float, all.clone(), Source::Port);
         let graph = Graph {
             axes: axes.clone(),
             inputs: vec![input],

@@ -138,17 +138,13 @@ impl Builder {
 
     /// Optimizer state of a parameter, under a name such as `m`: as large as the parameter, the same number everywhere at first.
     pub fn state(&mut self, of: &Parameter, name: &str, start: Number) -> Value {
-        self.argument(Input {
-            name: format!("{}/{name}", of.path),
-            elem: Elem::Float,
-            axes: [of.stack.as_slice(), &of.axes].concat(),
-            source: Source::State(of.path.clone(), start),
-        })
+        let axes = [of.stack.as_slice(), &of.axes].concat();
+        self.argument(Input::new(format!("{}/{name}", of.path), Elem::Float, axes, Source::State(of.path.clone(), start)))
     }
 
     /// A sum over micro-batches.
     pub fn accumulator(&mut self, name: &str, elem: Elem, axes: &[Axis]) -> Value {
-        self.argument(Input { name: name.into(), elem, axes: axes.to_vec(), source: Source::Accumulator })
+        self.argument(Input::new(name, elem, axes.to_vec(), Source::Accumulator))
     }
 
     /// Sends a value to the caller; axes in written order, of which the value may lack some.
@@ -272,16 +268,15 @@ impl Emit for Builder {
     }
 
     fn input(&mut self, name: &str, elem: Elem, axes: &[Axis]) -> Value {
-        self.argument(Input { name: name.into(), elem, axes: axes.to_vec(), source: Source::Port })
+        self.argument(Input::new(name, elem, axes.to_vec(), Source::Port))
+    }
+
+    fn keep_within(&mut self, name: &str, axis: Axis, or: i64) {
+        self.inputs.iter_mut().filter(|input| input.name == name).for_each(|input| input.within = Some((axis, or)));
     }
 
     fn parameter(&mut self, parameter: &Parameter) -> Value {
-        self.argument(Input {
-            name: parameter.path.clone(),
-            elem: Elem::Float,
-            axes: [parameter.stack.as_slice(), &parameter.axes].concat(),
-            source: Source::Parameter(parameter.clone()),
-        })
+        self.argument(Input::parameter(parameter))
     }
 
     fn begin_loop(&mut self, axis: Axis, carried: &[Value]) -> Vec<Value> {
@@ -353,7 +348,7 @@ impl Emit for Builder {
     fn supplied(&mut self, name: &str, elem: Elem) -> Value {
         // The run supplies a step as a float, whoever asks first: rates are functions of it, random numbers are keyed by it.
         let own = if name == "step" { Elem::Float } else { elem };
-        let value = self.argument(Input { name: name.into(), elem: own, axes: Vec::new(), source: Source::Supplied });
+        let value = self.argument(Input::new(name, own, Vec::new(), Source::Supplied));
         if self.type_of(&value).elem == elem { value } else { self.op(Op::Cast(elem), &[value]) }
     }
 }

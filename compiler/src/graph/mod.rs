@@ -144,8 +144,23 @@ pub struct Input {
     pub elem: Elem,
     /// Its axes, in the order of files.
     pub axes: Vec<Axis>,
+    /// Of whole numbers: they are places on this axis, or this one.
+    pub within: Option<(Axis, i64)>,
     /// Where it comes from.
     pub source: Source,
+}
+
+impl Input {
+    /// An argument that may be anything of its kind.
+    pub fn new(name: impl Into<String>, elem: Elem, axes: Vec<Axis>, source: Source) -> Self {
+        Self { name: name.into(), elem, axes, within: None, source }
+    }
+
+    /// A parameter.
+    pub fn parameter(parameter: &Parameter) -> Self {
+        let axes = [parameter.stack.as_slice(), &parameter.axes].concat();
+        Self::new(&parameter.path, Elem::Float, axes, Source::Parameter(parameter.clone()))
+    }
 }
 
 /// Where an argument of a program comes from.

@@ -58,7 +58,8 @@ pub fn print(graph: &Graph) -> String {
     }
     out.text.push_str("}\ninputs {\n");
     for input in &graph.inputs {
-        out.add(format_args!("  {:?} {} {}\n", input.name, out.holds(input.elem, &input.axes), out.source(input)));
+        let within = input.within.map_or(String::new(), |(axis, or)| format!(" within {} {or}", out.axis(axis)));
+        out.add(format_args!("  {:?} {} {}{within}\n", input.name, out.holds(input.elem, &input.axes), out.source(input)));
     }
     out.text.push_str("}\nbody ");
     out.region(&graph.body, 0);

@@ -11,10 +11,10 @@ use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{Entry, Host, LayoutOut, Limit, ModelRef, Program, Session, Setting};
 use weft_dsl::emit::{Emit, Parameter};
 use weft_dsl::size::Size;
-use weft_dsl::types::{Axes, Elem};
+use weft_dsl::types::Axes;
 use weft_runtime::plan;
 
-use crate::graph::{Builder, Graph, Input, Source, Value};
+use crate::graph::{Builder, Graph, Input, Value};
 
 /// What the sizes of a run must keep to: a size, its largest value, and why.
 pub type SizeLimit = (Size, Size, String);
@@ -130,17 +130,7 @@ fn called<'p>(
 /// A graph whose inputs are these parameters.
 fn parameters(parameters: &[Parameter], builder: &mut Builder) -> Graph {
     let axes = weft_dsl::emit::Emit::axes(builder).clone();
-    Graph { axes, inputs: parameters.iter().map(input).collect(), ..Graph::default() }
-}
-
-/// A parameter as an input.
-fn input(parameter: &Parameter) -> Input {
-    Input {
-        name: parameter.path.clone(),
-        elem: Elem::Float,
-        axes: [parameter.stack.as_slice(), &parameter.axes].concat(),
-        source: Source::Parameter(parameter.clone()),
-    }
+    Graph { axes, inputs: parameters.iter().map(Input::parameter).collect(), ..Graph::default() }
 }
 
 /// What an entry demands of its sizes.

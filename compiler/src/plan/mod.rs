@@ -77,7 +77,8 @@ pub fn program(
         if is_port {
             let supplied = matches!(input.source, Source::Supplied);
             let name = if supplied { format!("${}", input.name) } else { input.name.clone() };
-            inputs.push(planner.port(&name, &input.axes, bound(graph, input), buffer)?);
+            let port = planner.port(&name, &input.axes, bound(graph, input), buffer)?;
+            inputs.push(Port { or: input.within.map(|(_, other)| other), ..port });
         }
         storage.push(buffer);
         arguments.push(Ref::whole(buffer, layout(&input.axes, ty)));
@@ -139,10 +140,11 @@ fn layout(axes: &[Axis], ty: &Type) -> Layout {
 
 /// One more than the largest index that an input may hold: what comes from outside is checked before it is used.
 fn bound(graph: &Graph, input: &crate::graph::Input) -> Option<Size> {
-    match input.elem {
-        Elem::Index(axis) => Some(graph.axes.size(axis).clone()),
-        Elem::Float | Elem::Int | Elem::Bool => None,
-    }
+    let axis = match input.elem {
+        Elem::Index(axis) => Some(axis),
+        Elem::Float | Elem::Int | Elem::Bool => input.within.map(|(axis, _)| axis),
+    };
+    axis.map(|axis| graph.axes.size(axis).clone())
 }
 
 impl Slots {
@@ -226,7 +228,7 @@ impl Planner<'_> {
             .iter()
             .map(|&a| Ok((self.axes[a].name.clone(), self.sizes.convert(&self.axes[a].size)?)))
             .collect::<Result<_>>()?;
-        Ok(Port { name: name.into(), axes, bound, buffer })
+        Ok(Port { name: name.into(), axes, bound, or: None, buffer })
     }
 
     /// A new buffer for values of a type.

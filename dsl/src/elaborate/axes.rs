@@ -34,7 +34,7 @@ pub(crate) fn mentioned<'p>(terms: &'p [AxisTerm], out: &mut Vec<&'p Name>) {
 /// All names that a tensor type mentions as axes, that of its elements included.
 pub(crate) fn mentioned_in<'p>(ty: &'p TensorType, out: &mut Vec<&'p Name>) {
     mentioned(&ty.axes, out);
-    if let Some(ElemType::Index(name)) = &ty.elem {
+    if let Some(ElemType::Index(name) | ElemType::IndexOr(name, _)) = &ty.elem {
         out.push(name);
     }
 }
@@ -160,7 +160,7 @@ impl<'p, E: Emit> Session<'p, E> {
     pub(crate) fn elem(&mut self, elem: Option<&ElemType>, scope: &Names<'p, E>) -> Done<Elem> {
         Ok(match elem {
             None | Some(ElemType::Float(_)) => Elem::Float,
-            Some(ElemType::Int(_)) => Elem::Int,
+            Some(ElemType::Int(_) | ElemType::IndexOr(..)) => Elem::Int,
             Some(ElemType::Bool(_)) => Elem::Bool,
             Some(ElemType::Index(name)) => {
                 let axes = self.term(&AxisTerm::Name(vec![name.clone()]), scope, &[])?;

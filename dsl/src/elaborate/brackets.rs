@@ -295,7 +295,10 @@ impl<'p, E: Emit> Session<'p, E> {
                         shown.clone(),
                     )
                     .expected(format!("of {name}"), shown)
-                    .help(format!("give it the type `of {name}` where it comes in: it is then checked once, at the border")),
+                    .help(format!(
+                        "give it the type `of {name}` where it comes in: it is then checked once, at the border; a number that is \
+                         computed becomes one by `index[{name}](i)`, which takes the nearest place"
+                    )),
                 ))
             }
         }

@@ -251,7 +251,7 @@ impl<'p> Checker<'p> {
             }
         }
         for ty in types {
-            if let Some(ElemType::Index(name)) = &ty.elem
+            if let Some(ElemType::Index(name) | ElemType::IndexOr(name, _)) = &ty.elem
                 && self.find_axis(&name.node, &inner, &[]).is_none()
                 && inner.get(&name.node).is_none()
             {

@@ -27,7 +27,7 @@ impl Program {
     fn elsewhere(&self, file: FileId) -> Vec<(String, String)> {
         let library = library::names().map(|module| (format!("std.{module}"), library::library(module).unwrap_or_default()));
         let own = self.sources().iter().filter(|(id, _)| *id != FileId(0) && *id != file && !self.is_library(*id));
-        let own = own.map(|(_, source)| (source.path.trim_end_matches(".weft").replace('/', "."), source.text.as_str()));
+        let own = own.map(|(_, source)| (source.name.trim_end_matches(".weft").replace('/', "."), source.text.as_str()));
         let named = |(path, text): (String, &str)| -> Vec<(String, String)> {
             defined_names(text).into_iter().map(|name| (path.clone(), name)).collect()
         };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::ast::{AxisTerm, Block, Expr, Fn, ItemKind, Param, ParamType, ResultType, TensorType};
+use crate::ast::{AxisTerm, Block, ElemType, Expr, Fn, ItemKind, Param, ParamType, ResultType, TensorType};
 use crate::diagnostic::Diagnostic;
 use crate::elementwise::Elementwise;
 use crate::emit::Emit;
@@ -325,6 +325,11 @@ impl<'p, E: Emit> Session<'p, E> {
         }
         let elem = self.elem(ty.elem.as_ref(), scope)?;
         let value = self.emit.input(name, elem, &axes);
+        if let Some(ElemType::IndexOr(axis, other)) = &ty.elem {
+            let found = self.term(&AxisTerm::Name(vec![axis.clone()]), scope, &[])?;
+            let within = self.single(&found, axis.span, "`of`")?;
+            self.emit.keep_within(name, within, *other);
+        }
         self.seen(&value, ty.span);
         Ok(Port { name: name.to_owned(), value, axes })
     }

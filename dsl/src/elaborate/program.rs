@@ -27,7 +27,7 @@ impl Program {
     pub fn load(main_name: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> (Program, Vec<Diagnostic>) {
         let mut program = Program { sources: Sources::new(), files: Vec::new(), names: Vec::new() };
         let mut diagnostics = Vec::new();
-        program.add(main_name, text, &mut diagnostics);
+        program.add(main_name, main_name, text, &mut diagnostics);
         let mut at = 0;
         while at < program.files.len() {
             program.load_used(at, read, &mut diagnostics);
@@ -39,8 +39,8 @@ impl Program {
         (program, diagnostics)
     }
 
-    fn add(&mut self, path: &str, text: &str, diagnostics: &mut Vec<Diagnostic>) {
-        let id = self.sources.add(path, text);
+    fn add(&mut self, name: &str, path: &str, text: &str, diagnostics: &mut Vec<Diagnostic>) {
+        let id = self.sources.add_named(name, path, text);
         let (file, mut found) = parse(id, text);
         diagnostics.append(&mut found);
         let mut names: HashMap<String, (FileId, usize)> = HashMap::new();
@@ -76,7 +76,12 @@ impl Program {
                 read(&shown)
             };
             match text {
-                Some(text) => self.add(&shown, &text, diagnostics),
+                Some(text) if from_library => self.add(&shown, &shown, &text, diagnostics),
+                Some(text) => {
+                    let main = self.sources.get(FileId(0)).map_or("", |main| main.path.as_str());
+                    let folder = main.rfind('/').map_or("", |at| &main[..=at]);
+                    self.add(&shown, &format!("{folder}{shown}"), &text, diagnostics);
+                }
                 None => {
                     let span = path.iter().fold(path[0].span, |span, name| span.to(name.span));
                     let mut diagnostic =
@@ -143,12 +148,12 @@ impl Program {
 
     /// Whether a file is one of the standard library, which its users cannot change.
     pub(crate) fn is_library(&self, file: FileId) -> bool {
-        self.sources.get(file).is_some_and(|source| source.path.starts_with("std."))
+        self.sources.get(file).is_some_and(|source| source.name.starts_with("std."))
     }
 
     /// What a file goes by in `use`; nothing for the specification itself.
     pub(crate) fn module(&self, file: FileId) -> String {
-        let path = self.sources.get(file).map_or("", |source| source.path.as_str());
+        let path = self.sources.get(file).map_or("", |source| source.name.as_str());
         path.strip_suffix(".weft").map_or(path.to_owned(), |path| path.replace('/', "."))
     }
 

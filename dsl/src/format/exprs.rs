@@ -264,6 +264,7 @@ pub(crate) fn tensor_type(ty: &TensorType) -> String {
         Some(ElemType::Int(_)) => format!("[{axes}] of int"),
         Some(ElemType::Bool(_)) => format!("[{axes}] of bool"),
         Some(ElemType::Index(axis)) => format!("[{axes}] of {}", axis.node),
+        Some(ElemType::IndexOr(axis, other)) => format!("[{axes}] of {} or {other}", axis.node),
     }
 }
 

@@ -154,7 +154,7 @@ impl Builder<'_> {
     fn primary(&self, pair: Pair<'_, Rule>) -> Expr {
         let span = self.span(&pair);
         let kind = match pair.as_rule() {
-            Rule::int => self.int(&pair),
+            Rule::int => ExprKind::Int(self.int(&pair)),
             Rule::float => self.float(&pair),
             Rule::string => ExprKind::Text(self.text(&pair).node),
             Rule::boolean => ExprKind::Bool(pair.as_str() == "true"),
@@ -173,15 +173,15 @@ impl Builder<'_> {
         expr(kind, span)
     }
 
-    fn int(&self, pair: &Pair<'_, Rule>) -> ExprKind {
+    pub(super) fn int(&self, pair: &Pair<'_, Rule>) -> i64 {
         let digits = pair.as_str().replace('_', "");
-        ExprKind::Int(digits.parse().unwrap_or_else(|_| {
+        digits.parse().unwrap_or_else(|_| {
             self.report(
                 Diagnostic::error("W0008", "this number is too large", self.span(pair), "more than 64 bits")
                     .help("write it with an exponent, such as `1e20`, if a float is meant"),
             );
             0
-        }))
+        })
     }
 
     fn float(&self, pair: &Pair<'_, Rule>) -> ExprKind {

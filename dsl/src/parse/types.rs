@@ -36,12 +36,15 @@ impl Builder<'_> {
     }
 
     fn elem_type(&self, pair: Pair<'_, Rule>) -> ElemType {
-        let name = self.name(only(pair));
-        match name.as_str() {
-            "float" => ElemType::Float(name.span),
-            "int" => ElemType::Int(name.span),
-            "bool" => ElemType::Bool(name.span),
-            _ => ElemType::Index(name),
+        let mut inner = parts(pair);
+        let name = self.name(inner.part());
+        let other = inner.take_if(Rule::op_or).map(|_| self.int(&inner.part()));
+        match (name.as_str(), other) {
+            (_, Some(other)) => ElemType::IndexOr(name, other),
+            ("float", None) => ElemType::Float(name.span),
+            ("int", None) => ElemType::Int(name.span),
+            ("bool", None) => ElemType::Bool(name.span),
+            (_, None) => ElemType::Index(name),
         }
     }
 

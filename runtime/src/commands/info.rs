@@ -180,7 +180,10 @@ fn show_port(program: &Program, port: &Port) -> String {
         .collect();
     let kind = match program.buffers.get(port.buffer as usize).map(|buffer| buffer.dtype) {
         Some(Dtype::I32) => match &port.bound {
-            Some(bound) => format!(": 0..{}", show_size(program, bound)),
+            Some(bound) => {
+                let besides = port.or.map_or(String::new(), |other| format!(" or {other}"));
+                format!(": 0..{}{besides}", show_size(program, bound))
+            }
             None => ": int".into(),
         },
         Some(Dtype::Bool) => ": bool".into(),
@@ -239,12 +242,14 @@ mod tests {
             name: "ids".into(),
             axes: vec![axis("batch", variable(0)), axis("time", variable(1))],
             bound: Some(Size { terms: vec![(65, vec![])] }),
+            or: None,
             buffer: 0,
         };
         let logits = Port {
             name: "output".into(),
             axes: vec![axis("vocab", Size { terms: vec![(65, vec![])] })],
             bound: None,
+            or: None,
             buffer: 1,
         };
         let buffer = |dtype, place| Buffer { dtype, len: Size::default(), place };

@@ -42,6 +42,7 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
             name: (*input).into(),
             axes: if scalar { vec![] } else { axes() },
             bound: (!scalar).then_some(number(V as i64)),
+            or: None,
             buffer,
         });
     }
@@ -55,7 +56,7 @@ fn program(name: &str, kernel: u32, inputs: &[&str], slots: &[u32], outputs: &[(
         if !scalar {
             axes.push(("vocab".into(), number(V as i64)));
         }
-        program.outputs.push(Port { name: (*output).into(), axes, bound: None, buffer });
+        program.outputs.push(Port { name: (*output).into(), axes, bound: None, or: None, buffer });
     }
     let args = (0..program.buffers.len() as u32).map(|buffer| Arg { buffer, offset: Size::default(), strides: vec![] });
     program.steps = vec![Step::Launch(Launch {

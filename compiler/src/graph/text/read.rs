@@ -241,7 +241,9 @@ impl Reader {
         while !self.mark('}') {
             let name = self.text()?;
             let (axes, elem) = self.holds()?;
-            inputs.push(Input { name, elem, axes, source: self.source()? });
+            let source = self.source()?;
+            let within = if self.says("within") { Some((self.axis()?, self.number()?.0 as i64)) } else { None };
+            inputs.push(Input { within, ..Input::new(name, elem, axes, source) });
         }
         self.must_say("body")?;
         let body = self.region(0)?;

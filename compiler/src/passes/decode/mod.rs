@@ -215,7 +215,7 @@ fn finish(graph: &Graph, entry: &Entry, mut frame: Frame) -> Result<(Graph, Vec<
     let mut inputs = graph.inputs.clone();
     if time.which.rows {
         let axes = entry.batch.clone();
-        inputs.push(Input { name: START.into(), elem: Elem::Int, axes, source: Source::Supplied });
+        inputs.push(Input::new(START, Elem::Int, axes, Source::Supplied));
     }
     let mut outputs = vec![Output { name: "logits".into(), axes: shown, sink: Sink::Port }];
     let mut nodes = vec![logits];
@@ -227,7 +227,7 @@ fn finish(graph: &Graph, entry: &Entry, mut frame: Frame) -> Result<(Graph, Vec<
             outputs.push(Output { name: name.clone(), axes: cache.axes.clone(), sink });
             nodes.push(updated);
         }
-        inputs.push(Input { name: name.clone(), elem: cache.elem, axes: cache.axes.clone(), source: Source::Kept });
+        inputs.push(Input::new(&name, cache.elem, cache.axes.clone(), Source::Kept));
         kept.push(cache.described(axes, time, name));
     }
     Ok((Graph { axes: axes.clone(), inputs, body: frame.out.finish(nodes), outputs }, kept))

@@ -37,7 +37,7 @@ impl Sketch {
 
     pub fn input(&mut self, elem: Elem, axes: &[Axis]) -> NodeId {
         let name = format!("x{}", self.inputs.len());
-        self.inputs.push(Input { name, elem, axes: axes.to_vec(), source: Source::Port });
+        self.inputs.push(Input::new(name, elem, axes.to_vec(), Source::Port));
         // Inputs of one type are still different arguments.
         self.b.argument(Type::new(elem, axes.iter().copied()))
     }

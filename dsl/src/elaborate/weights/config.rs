@@ -181,7 +181,7 @@ impl<'p, E: Emit> Session<'p, E> {
     ///
     /// # Errors
     /// The file lacks what the model needs, says what it cannot be, or says what nobody understands.
-    pub fn imported(&mut self, model: &str, layout: &str, file: &Field) -> Result<Imported, Unfit> {
+    pub fn imported(&mut self, model: &str, layout: &str, file: &Field, ignored: &[String]) -> Result<Imported, Unfit> {
         let mut reading = Reading::default();
         let made = match self.program.item(FileId(0), model) {
             Some((home, ItemKind::Block(block))) => self.read_block((home, block), &[], layout, file, &mut reading),
@@ -190,12 +190,20 @@ impl<'p, E: Emit> Session<'p, E> {
         let (text, _) = self.outcome(made).map_err(Unfit::Faults)?;
         let mut said = Vec::new();
         file.leaves("", &mut said);
-        let is_known =
-            |leaf: &String| reading.known.iter().any(|path| leaf == path || leaf.starts_with(&format!("{path}.")));
-        for leaf in said.iter().filter(|leaf| !is_known(leaf)) {
+        let is_at =
+            |leaf: &String, paths: &[String]| paths.iter().any(|path| leaf == path || leaf.starts_with(&format!("{path}.")));
+        let is_known = |leaf: &String| is_at(leaf, &reading.known);
+        for path in ignored {
+            let at: Vec<&String> = said.iter().filter(|leaf| is_at(leaf, std::slice::from_ref(path))).collect();
+            if at.is_empty() {
+                reading.wrong.push(format!("`{path}`, which is to be ignored, is not there"));
+            } else if at.into_iter().all(is_known) {
+                reading.wrong.push(format!("`{path}` cannot be ignored: `{model}` is made by it"));
+            }
+        }
+        for leaf in said.iter().filter(|leaf| !is_known(leaf) && !is_at(leaf, ignored)) {
             reading.wrong.push(format!(
-                "`{leaf}` is {}: it may change the numbers, and nothing says how (where it does not, `ignore {leaf}` in the model's \
-                 `weights {layout}` says so)",
+                "`{leaf}` is {}: it may change the numbers, and nothing says how (where it does not, --ignore {leaf} says so)",
                 file.at(leaf)
             ));
         }

@@ -384,7 +384,12 @@ impl<'p, E: Emit> Session<'p, E> {
             }
             other => {
                 let message = format!("`{}` is {}, not a block", name.node, other.kind());
-                Err(self.error("W0405", message, name.span, other.kind()))
+                let mut fault = Diagnostic::error("W0405", message, name.span, other.kind());
+                if let Value::Param(_, axes) = &other {
+                    let axes = self.show_axes(axes);
+                    fault = fault.help(format!("a parameter's axes are said in the file's order: `… <- \"…\" as {axes}`"));
+                }
+                Err(self.report(fault))
             }
         }
     }

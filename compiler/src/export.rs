@@ -8,8 +8,25 @@ use weft_runtime::exec::{Compiled, Machine};
 use weft_runtime::{weights, whole_file};
 
 use crate::compile::{Failure, Specification};
-use crate::import::{CONFIG, WEIGHTS};
+use crate::import::{self, CONFIG, WEIGHTS};
 use crate::lower;
+
+/// Files of a model's folder that say how texts become tokens and how it writes.
+const BESIDE: &[&str] = &[
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "source.spm",
+    "target.spm",
+    "generation_config.json",
+];
 
 /// What is written.
 pub struct Export<'a> {
@@ -41,13 +58,30 @@ pub fn export(specification: &Specification, export: &Export<'_>) -> std::result
     let mut session = Session::new(program, TypesOnly::default(), false, specification);
     let failed = |faults| Failure::Faults(faults, program.sources().clone());
     let model = lower::made(&mut session, program, export.item, export.settings).map_err(failed)?;
-    let config = session.exported(&model, &layout).map_err(|unfit| match unfit {
+    let before = plan.weights.as_ref().filter(|(own, _)| *own == layout).map(|(_, folder)| Path::new(folder).to_path_buf());
+    let said = before.as_ref().and_then(|folder| import::read(&folder.join(CONFIG)).ok());
+    let config = session.exported(&model, &layout, said.as_ref()).map_err(|unfit| match unfit {
         Unfit::Faults(faults) => failed(faults),
         Unfit::File(wrong) => {
             anyhow::anyhow!("`{}` cannot be said in {CONFIG}:\n  {}", export.item, wrong.join("\n  ")).into()
         }
     })?;
-    Ok(write(plan, &config, &layout, export)?)
+    write(plan, &config, &layout, export)?;
+    if let Some(before) = before {
+        copy_texts(&before, export.folder)?;
+    }
+    Ok(())
+}
+
+/// Takes along how texts become tokens, which a model's files say beside it.
+fn copy_texts(from: &Path, to: &Path) -> Result<()> {
+    for name in BESIDE {
+        let (from, to) = (from.join(name), to.join(name));
+        if from.is_file() && !to.exists() {
+            std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn write(plan: weft_runtime::plan::Plan, config: &Field, layout: &str, export: &Export<'_>) -> Result<()> {

@@ -122,7 +122,8 @@ fn count(plan: &Plan) -> u64 {
     plan.params.iter().map(elements).sum()
 }
 
-fn read(path: &Path) -> Result<Field> {
+/// A configuration file.
+pub(crate) fn read(path: &Path) -> Result<Field> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let json: serde_json::Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
     ensure!(json.is_object(), "{} has no fields", path.display());

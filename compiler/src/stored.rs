@@ -27,7 +27,7 @@ impl Specification {
         let (layout, path) = self.program.weights_place(model)?;
         let path = self.folder.join(path);
         let path = std::path::absolute(&path).unwrap_or(path);
-        Some((layout.to_owned(), path.display().to_string()))
+        Some((layout, path.display().to_string()))
     }
 }
 

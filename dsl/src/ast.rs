@@ -588,6 +588,8 @@ pub enum ConfigEntry {
     Says(Vec<Name>, Expr),
     /// `ignore use_cache, id2label`: fields on which no number depends
     Ignore(Vec<Vec<Name>>),
+    /// `keep id2label, eos_token_id`: the same, but what a file says is said again where the model is written
+    Keep(Vec<Vec<Name>>),
 }
 
 /// The file's axis order: `[input, part: (head, key)]`

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 use weft_compiler::compile;
+use weft_compiler::export::{self, Export};
 use weft_compiler::import::{self, Training, Wanted};
 use weft_runtime::tensor::{Data, Tensor};
 use weft_runtime::weights::{read_tensors, write_tensors};
@@ -158,4 +159,30 @@ fn batches_without_labels() {
     assert!(error.contains("`Imported` learns from `labels`"), "{error}");
     let text = recipe(&[("input_ids".into(), ids.clone()), ("labels".into(), ids)]).unwrap();
     assert!(text.contains("labels: [batch, time] of token or -100"), "{text}");
+}
+
+/// What no number depends on, and how texts become tokens, goes along.
+#[test]
+fn an_export_keeps_what_it_came_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = Case::open("random/bert_for_sequence_classification-0").unwrap();
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(case.path("config.json")).unwrap()).unwrap();
+    let names: Vec<_> = (0..config["id2label"].as_object().unwrap().len()).map(|i| format!("mood{i}")).collect();
+    config["id2label"] = names.iter().enumerate().map(|(i, name)| (i.to_string(), json!(name))).collect();
+    config["hidden_dropout_prob"] = json!(0.25);
+    config["torch_dtype"] = json!("bfloat16");
+    fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
+    fs::write(folder.path().join("vocab.txt"), "hello\n").unwrap();
+    fs::copy(case.path("model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    let to = folder.path().join("imported.weft");
+    let (text, _) = import::import(folder.path(), &to, Wanted::default()).map_err(shown).unwrap();
+    let specification = compile::specification(&to, &text).map_err(shown).unwrap();
+    let out = folder.path().join("out");
+    let export = Export { item: "Imported", settings: &[], weights: None, layout: None, folder: &out };
+    export::export(&specification, &export).map_err(shown).unwrap();
+    let written: Value = serde_json::from_str(&fs::read_to_string(out.join("config.json")).unwrap()).unwrap();
+    assert_eq!((&written["id2label"], &written["hidden_dropout_prob"]), (&config["id2label"], &json!(0.25)));
+    // The weights are written in float32.
+    assert_eq!(written["torch_dtype"], Value::Null);
+    assert_eq!(fs::read_to_string(out.join("vocab.txt")).unwrap(), "hello\n");
 }

@@ -219,6 +219,12 @@ pub struct Scope<'p, V> {
 }
 
 impl<'p, V: Clone> Scope<'p, V> {
+    /// The same names, seen from another file.
+    pub fn within_file(&self, root: &Rc<Self>) -> Rc<Self> {
+        let (vars, axes, rows) = (self.vars.clone(), self.axes.clone(), self.rows.clone());
+        Rc::new(Scope { parent: Some(root.clone()), file: root.file, vars, axes, rows })
+    }
+
     /// The scope of a file's items.
     pub fn root(file: FileId) -> Rc<Self> {
         Rc::new(Scope { parent: None, file, vars: Default::default(), axes: Default::default(), rows: Default::default() })

@@ -121,7 +121,7 @@ impl Formatter<'_> {
             }
             WeightsEntry::Ignore(names) => {
                 let names = names.iter().map(|name| (bytes(name.span).start, slice(self, name))).collect();
-                self.ignored(names)
+                self.listed("ignore ", names)
             }
             WeightsEntry::If(choice) => self.choice(choice, nested, Self::weights_body),
             WeightsEntry::Tensor(ours, theirs, also, stored) => {
@@ -147,7 +147,7 @@ impl Formatter<'_> {
         match entry {
             ConfigEntry::Read(ours, theirs) => bytes(ours[0].span.to(theirs.span)),
             ConfigEntry::Says(theirs, ours) => bytes(theirs[0].span.to(ours.span)),
-            ConfigEntry::Ignore(fields) => {
+            ConfigEntry::Ignore(fields) | ConfigEntry::Keep(fields) => {
                 let last = fields.last().and_then(|path| path.last());
                 self.text.back(bytes(fields[0][0].span).start, 1)..last.map_or(0, |last| bytes(last.span).end)
             }
@@ -158,18 +158,21 @@ impl Formatter<'_> {
         match entry {
             ConfigEntry::Read(ours, theirs) => concat_docs![format!("{} <- ", names(ours, ".")), self.expr(theirs)],
             ConfigEntry::Says(theirs, ours) => concat_docs![format!("{} = ", names(theirs, ".")), self.expr(ours)],
-            ConfigEntry::Ignore(fields) => {
-                let start = |path: &[crate::ast::Name]| path.first().map_or(0, |name| bytes(name.span).start);
-                self.ignored(fields.iter().map(|path| (start(path), names(path, "."))).collect())
-            }
+            ConfigEntry::Ignore(fields) => self.fields("ignore ", fields),
+            ConfigEntry::Keep(fields) => self.fields("keep ", fields),
         }
     }
 
-    fn ignored(&self, names: Vec<(usize, String)>) -> Doc {
+    fn fields(&self, word: &str, fields: &[Vec<crate::ast::Name>]) -> Doc {
+        let start = |path: &[crate::ast::Name]| path.first().map_or(0, |name| bytes(name.span).start);
+        self.listed(word, fields.iter().map(|path| (start(path), names(path, "."))).collect())
+    }
+
+    fn listed(&self, word: &str, names: Vec<(usize, String)>) -> Doc {
         let last = names.len() - 1;
         let comma = |i| if i < last { "," } else { "" };
         let names = names.into_iter().enumerate().map(|(i, (start, name))| (start, Doc::Text(name + comma(i)))).collect();
-        Doc::group(Doc::indent(concat_docs!["ignore ", self.lines(names)]))
+        Doc::group(Doc::indent(concat_docs![word, self.lines(names)]))
     }
 }
 

@@ -153,6 +153,7 @@ fn is_mark(rule: Rule) -> bool {
             | kw_config
             | kw_also
             | kw_ignore
+            | kw_keep
             | kw_model
             | kw_table
             | kw_where

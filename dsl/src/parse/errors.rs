@@ -191,7 +191,7 @@ fn describe(rule: Rule) -> Option<(usize, &'static str)> {
         train_entry => (0, "`name = …`, `optimizer = …` or `evaluate every …`"),
         weights_entry | mapping => (0, "`ours <- \"theirs\" as [axes]`, `config`, `if` or `ignore`"),
         binding | let_stmt => (0, "`name = …`"),
-        config_entry => (0, "`ours <- theirs`, `theirs = …` or `ignore`"),
+        config_entry => (0, "`ours <- theirs`, `theirs = …`, `ignore` or `keep`"),
         group => (0, "`name = … on parameters …`"),
         comparison => (0, "a comparison"),
         ident | names | let_names | path => (0, "a name"),

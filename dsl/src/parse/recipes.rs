@@ -109,6 +109,7 @@ impl Builder<'_> {
         let mut inner = parts(pair);
         match rule {
             Rule::config_ignored => ConfigEntry::Ignore(inner.map(|path| self.path(path)).collect()),
+            Rule::config_kept => ConfigEntry::Keep(inner.map(|path| self.path(path)).collect()),
             Rule::config_read => ConfigEntry::Read(self.path(inner.part()), self.expr(inner.part())),
             _ => ConfigEntry::Says(self.path(inner.part()), self.expr(inner.part())),
         }

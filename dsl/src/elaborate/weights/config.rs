@@ -171,6 +171,8 @@ pub(super) fn mentioned(expr: &Expr, out: &mut Vec<String>) {
 pub(super) struct Reading {
     /// Fields that somebody asks for or passes over.
     known: Vec<String>,
+    /// Those of them that are said again where the model is written.
+    pub(super) kept: Vec<String>,
     uses: BTreeSet<(String, String)>,
     /// What the file says that cannot be.
     pub(super) wrong: Vec<String>,
@@ -284,7 +286,7 @@ impl<'p, E: Emit> Session<'p, E> {
             ours.set(name, value.clone());
             said.push((name.clone(), value));
         }
-        for (_, entry) in &entries {
+        for (entry_at, entry) in &entries {
             let ConfigEntry::Says(path, expr) = entry else { continue };
             let path = dotted(path);
             let found = file.at(&path);
@@ -293,7 +295,7 @@ impl<'p, E: Emit> Session<'p, E> {
             if !reading.wrong.is_empty() {
                 continue;
             }
-            let value = self.eval(expr, &ours)?;
+            let value = self.eval(expr, &ours.within_file(&self.roots[entry_at.0 as usize]))?;
             // `none` says nothing of what is read elsewhere.
             if *found != Field::Null && !matches!(value, Value::Absent(_)) && !agrees(&value, found) {
                 let expected = field_of(&value).map_or("something else".into(), |field| field.to_string());
@@ -324,6 +326,11 @@ impl<'p, E: Emit> Session<'p, E> {
                 }
             }
             ConfigEntry::Ignore(paths) => reading.known.extend(paths.iter().map(|path| dotted(path))),
+            ConfigEntry::Keep(paths) => {
+                let paths: Vec<String> = paths.iter().map(|path| dotted(path)).collect();
+                reading.known.extend_from_slice(&paths);
+                reading.kept.extend(paths);
+            }
             ConfigEntry::Says(..) => {}
         }
     }

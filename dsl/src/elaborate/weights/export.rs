@@ -13,11 +13,17 @@ use super::config::{Reading, dotted, field_of, literals};
 use super::{Field, Unfit};
 
 impl<'p, E: Emit> Session<'p, E> {
-    /// The configuration file of a model in somebody else's words.
+    /// The configuration file of a model in somebody else's words; what no number depends on is taken over from the file that the model
+    /// comes from, where there is one.
     ///
     /// # Errors
     /// They cannot say what the model is, or it is not said how.
-    pub fn exported(&mut self, model: &ModelRef<'p, E::Value>, layout: &str) -> Result<Field, Unfit> {
+    pub fn exported(
+        &mut self,
+        model: &ModelRef<'p, E::Value>,
+        layout: &str,
+        before: Option<&Field>,
+    ) -> Result<Field, Unfit> {
         let mut file = Field::Record(Vec::new());
         let written = self.write_block(&model.instance, &[], layout, &mut file);
         let read = written.and_then(|()| {
@@ -34,6 +40,14 @@ impl<'p, E: Emit> Session<'p, E> {
             Ok((false, ..)) => Err(Unfit::File(vec![format!("`{}` has no `weights {layout}`", model.name)])),
             Ok((true, mut wrong, reading)) => {
                 wrong.extend(reading.wrong);
+                for path in reading.kept {
+                    match before.map(|before| before.at(&path)) {
+                        Some(said) if *said != Field::Null && file.at(&path).counts_as_many(said) => {
+                            file.set(&path, said.clone())
+                        }
+                        _ => {}
+                    }
+                }
                 if wrong.is_empty() { Ok(file) } else { Err(Unfit::File(wrong)) }
             }
         }
@@ -89,10 +103,10 @@ impl<'p, E: Emit> Session<'p, E> {
                     }
                 }
                 ConfigEntry::Says(path, ours) => {
-                    let value = self.eval(ours, &instance.scope)?;
+                    let value = self.eval(ours, &instance.scope.within_file(&self.roots[at.0 as usize]))?;
                     field_of(&value).into_iter().for_each(|field| file.set(&dotted(path), field));
                 }
-                ConfigEntry::Ignore(_) => {}
+                ConfigEntry::Ignore(_) | ConfigEntry::Keep(_) => {}
             }
         }
         Ok(())
@@ -180,6 +194,14 @@ impl<'p, E: Emit> Session<'p, E> {
 }
 
 impl Field {
+    /// Whether another may stand in its place: it is not there, or a list of as many names.
+    fn counts_as_many(&self, other: &Field) -> bool {
+        match (self, other) {
+            (Field::Record(own), Field::Record(others)) => own.len() == others.len(),
+            (own, _) => *own == Field::Null,
+        }
+    }
+
     /// Sets the field of that path.
     fn set(&mut self, path: &str, value: Field) {
         let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));

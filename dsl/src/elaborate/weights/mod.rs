@@ -94,17 +94,27 @@ impl Program {
         own.iter().copied().chain(common).collect()
     }
 
-    /// Where the weights of a model, or of a recipe's, lie by default, where the specification says so: the layout, and a path beside it.
-    pub fn weights_place(&self, model: &str) -> Option<(&str, &str)> {
-        match self.item(FileId(0), model)?.1 {
-            ItemKind::Made(made) => {
+    /// Where the weights of a model, or of a recipe's, lie by default, where the specification says so: the layout, and a path from the
+    /// specification's folder.
+    pub fn weights_place(&self, model: &str) -> Option<(String, String)> {
+        self.weights_place_in(FileId(0), model)
+    }
+
+    fn weights_place_in(&self, file: FileId, model: &str) -> Option<(String, String)> {
+        match self.item(file, model)? {
+            (home, ItemKind::Made(made)) => {
                 let (_, value) = made.entries.iter().find(|(name, _)| name.node == "weights")?;
-                place_of(value)
+                let (layout, path) = place_of(value)?;
+                // A path is said from where it stands.
+                let name = self.sources().get(home).filter(|_| home != FileId(0)).map_or("", |source| source.name.as_str());
+                let folder = name.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
+                let path = if path.starts_with('/') { path.to_owned() } else { format!("{folder}{path}") };
+                Some((layout.to_owned(), path))
             }
             // That of its model.
-            ItemKind::Train(train) => train.entries.iter().find_map(|entry| match entry {
+            (home, ItemKind::Train(train)) => train.entries.iter().find_map(|entry| match entry {
                 TrainEntry::Set(_, value) => match &*value.node {
-                    ExprKind::Name(made) => self.weights_place(made),
+                    ExprKind::Name(made) => self.weights_place_in(home, made),
                     _ => None,
                 },
                 _ => None,

@@ -43,7 +43,7 @@ def error(folder, found):
 
 
 def main(weft):
-    rows = {}
+    rows, cases = {}, []
     with tempfile.TemporaryDirectory() as place:
         spec, out = Path(place) / "model.weft", Path(place) / "out.safetensors"
         for config in sorted(REFERENCES.glob("**/config.json")):
@@ -62,11 +62,15 @@ def main(weft):
                 errors.append(error(folder, load_file(out)))
             architecture = json.loads(config.read_text())["architectures"][0]
             rows.setdefault((architecture, module), []).append(errors)
+            cases.append((folder.relative_to(REFERENCES), errors))
     print(HEAD)
     for (architecture, module), errors in sorted(rows.items()):
         plain, fast = (max(column) for column in zip(*errors))
         file = module.removeprefix("std.")
         print(f"| {architecture} | [{module}](../stdlib/{file}.weft) | {len(errors)} | {plain:.1e} | {fast:.1e} |")
+    print("\n| case | unoptimised | optimised |\n| --- | --- | --- |")
+    for case, (plain, fast) in cases:
+        print(f"| {case} | {plain:.1e} | {fast:.1e} |")
 
 
 main(sys.argv[1])

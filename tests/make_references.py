@@ -65,6 +65,22 @@ CASES = {
         (dict(layer_types=["sliding_attention", "full_attention"] * 2 + ["sliding_attention"], sliding_window=2,
               use_sliding_window=True, num_hidden_layers=5), (2, 10, None)),
     ]),
+    "CohereForCausalLM": (dict(DECODER, pad_token_id=0, tie_word_embeddings=True), [
+        (dict(num_key_value_heads=1, attention_bias=True, logit_scale=0.3), (3, 11, "right")),
+        (dict(hidden_size=30, num_attention_heads=3, num_key_value_heads=3, num_hidden_layers=3, hidden_act="gelu"), (2, 9, "left")),
+        (dict(num_attention_heads=6, tie_word_embeddings=False, rope_parameters=ROPE), (2, 1, None)),
+    ]),
+    "GlmForCausalLM": (dict(DECODER, pad_token_id=0, head_dim=8), [
+        (dict(num_key_value_heads=1), (3, 11, "right")),
+        (dict(attention_bias=False, head_dim=12, rope_parameters=dict(ROPE, partial_rotary_factor=1.0)), (2, 9, "left")),
+        (dict(num_attention_heads=3, num_key_value_heads=3, num_hidden_layers=3, tie_word_embeddings=True,
+              rope_parameters=dict(ROPE, partial_rotary_factor=0.25)), (2, 1, None)),
+    ]),
+    "SmolLM3ForCausalLM": (dict(DECODER, pad_token_id=0), [
+        (dict(num_key_value_heads=1, num_hidden_layers=5, mlp_bias=True), (3, 11, "right")),
+        (dict(no_rope_layers=[0, 1, 1], num_hidden_layers=3, attention_bias=True, tie_word_embeddings=True), (2, 9, "left")),
+        (dict(no_rope_layer_interval=2, num_attention_heads=3, num_key_value_heads=3, hidden_size=30), (2, 1, None)),
+    ]),
     "GPTNeoXForCausalLM": (dict(SMALL, max_position_embeddings=64), [
         (dict(rope_parameters=dict(ROPE, partial_rotary_factor=0.5), hidden_size=32), (3, 11, "right")),
         (dict(use_parallel_residual=False, attention_bias=False, rope_parameters=dict(ROPE, partial_rotary_factor=1.0)), (2, 9, "left")),

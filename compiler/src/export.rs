@@ -1,10 +1,11 @@
 //! A model in the files that others read: configuration and weights.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use weft_dsl::elaborate::{Field, Session, Setting, TypesOnly, Unfit};
 use weft_runtime::exec::{Compiled, Machine};
+use weft_runtime::plan::Plan;
 use weft_runtime::{weights, whole_file};
 
 use crate::compile::{Failure, Specification};
@@ -25,6 +26,7 @@ const BESIDE: &[&str] = &[
     "sentencepiece.bpe.model",
     "source.spm",
     "target.spm",
+    "chat_template.jinja",
     "generation_config.json",
 ];
 
@@ -66,25 +68,12 @@ pub fn export(specification: &Specification, export: &Export<'_>) -> std::result
             anyhow::anyhow!("`{}` cannot be said in {CONFIG}:\n  {}", export.item, wrong.join("\n  ")).into()
         }
     })?;
-    write(plan, &config, &layout, export)?;
-    if let Some(before) = before {
-        copy_texts(&before, export.folder)?;
-    }
-    Ok(())
+    let beside = |folder: &Path| BESIDE.iter().map(|name| folder.join(name)).filter(|file| file.is_file()).collect();
+    Ok(write(plan, &config, &layout, export, &before.as_deref().map_or(Vec::new(), beside))?)
 }
 
-/// Takes along how texts become tokens, which a model's files say beside it.
-fn copy_texts(from: &Path, to: &Path) -> Result<()> {
-    for name in BESIDE {
-        let (from, to) = (from.join(name), to.join(name));
-        if from.is_file() && !to.exists() {
-            std::fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
-    }
-    Ok(())
-}
-
-fn write(plan: weft_runtime::plan::Plan, config: &Field, layout: &str, export: &Export<'_>) -> Result<()> {
+/// Writes weights, configuration, and a copy of each of `beside`.
+fn write(plan: Plan, config: &Field, layout: &str, export: &Export<'_>, beside: &[PathBuf]) -> Result<()> {
     let said = plan.weights.clone();
     let mut machine = Machine::new(Compiled { plan, kernels: Vec::new() }, 1, false)?;
     match (export.weights, said) {
@@ -94,12 +83,18 @@ fn write(plan: weft_runtime::plan::Plan, config: &Field, layout: &str, export: &
     }
     std::fs::create_dir_all(export.folder).with_context(|| format!("cannot make the folder {}", export.folder.display()))?;
     let (to, config_to) = (export.folder.join(WEIGHTS), export.folder.join(CONFIG));
-    for path in [&to, &config_to] {
+    let copies: Vec<(&PathBuf, PathBuf)> =
+        beside.iter().filter_map(|from| Some((from, export.folder.join(from.file_name()?)))).collect();
+    for path in copies.iter().map(|(_, copy)| copy).chain([&to, &config_to]) {
         ensure!(!path.exists(), "{} is there already; nothing was changed", path.display());
     }
     weights::save(&machine, &to, Some(layout))?;
     let text = serde_json::to_string_pretty(&json(config))? + "\n";
-    whole_file::write_bytes(&config_to, text.as_bytes())
+    whole_file::write_bytes(&config_to, text.as_bytes())?;
+    for (from, copy) in copies {
+        std::fs::copy(from, copy).with_context(|| format!("cannot copy {}", from.display()))?;
+    }
+    Ok(())
 }
 
 fn json(field: &Field) -> serde_json::Value {

@@ -588,7 +588,8 @@ pub enum ConfigEntry {
     Says(Vec<Name>, Expr),
     /// `ignore use_cache, id2label`: fields on which no number depends
     Ignore(Vec<Vec<Name>>),
-    /// `keep id2label, eos_token_id`: the same, but what a file says is said again where the model is written
+    /// `keep id2label, label2id`: the same, but what a file says is said again where the model is written; all of them or, where one
+    /// lists as many names as the model cannot have, none
     Keep(Vec<Vec<Name>>),
 }
 

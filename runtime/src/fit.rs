@@ -6,7 +6,7 @@ use crate::params;
 use crate::plan::{Layout, Plan};
 use crate::tensor_file::Entry;
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// How many problems of a file one message lists.
@@ -28,6 +28,7 @@ pub fn fitting(
         None => best_layout(plan, entries)?,
     };
     check_layout(plan, &layout)?;
+    with_prefix_of(entries, &mut layout);
     let copies = std::mem::take(&mut layout.copies);
     let mut passed: HashSet<&str> = states.iter().map(String::as_str).collect();
     // A copy stands for an original that is missing.
@@ -60,6 +61,34 @@ pub fn fitting(
         }
     }
     Ok(layout)
+}
+
+/// A model and the part of it that has no head publish the same tensors, as transformers reads them (`base_model_prefix`): the names of
+/// one begin with a word that those of the other lack. The layout's names become those of the file; what of the file is no part is
+/// passed over.
+fn with_prefix_of(entries: &HashMap<&str, Entry<'_>>, layout: &mut Layout) {
+    let Layout { tensors, ignored, copies, .. } = layout;
+    let beginning = |name: &str| name.find('.').map(|at| name[..=at].to_owned());
+    let begins = |prefix: &String| entries.keys().any(|name| name.starts_with(prefix.as_str()));
+    let beginnings: BTreeSet<String> = tensors.iter().filter_map(|stored| beginning(&stored.name)).collect();
+    for prefix in beginnings.iter().filter(|prefix| !begins(prefix)) {
+        let without = |name: &str| name.strip_prefix(prefix.as_str()).map(str::to_owned);
+        if tensors.iter().filter_map(|stored| without(&stored.name)).any(|name| entries.contains_key(name.as_str())) {
+            let all = tensors.iter_mut().map(|stored| &mut stored.name).chain(ignored.iter_mut());
+            let all = all.chain(copies.iter_mut().flat_map(|(copy, original)| [copy, original]));
+            all.for_each(|name| *name = without(name).unwrap_or(std::mem::take(name)));
+        }
+    }
+    let Some(first) = tensors.first().map(|stored| stored.name.clone()) else { return };
+    let mut prefixes = entries.keys().filter_map(|name| beginning(name).filter(|p| name[p.len()..] == first));
+    let Some(prefix) = prefixes.next() else { return };
+    let with = |name: &str| format!("{prefix}{name}");
+    if tensors.iter().all(|stored| entries.contains_key(with(&stored.name).as_str())) {
+        tensors.iter_mut().for_each(|stored| stored.name = with(&stored.name));
+        *ignored = ignored.iter().map(|name| with(name)).collect();
+        *copies = copies.iter().map(|(copy, original)| (with(copy), with(original))).collect();
+        ignored.extend(entries.keys().filter(|name| !name.starts_with(&prefix)).map(|name| (*name).to_owned()));
+    }
 }
 
 /// Whether a name is that of a pattern, in which `*` stands for anything.

@@ -112,6 +112,18 @@ impl Tokenizer {
         there.map(|(&id, _)| i32::try_from(id).context("a token's index is too large")).collect()
     }
 
+    /// The same without the marks at its end: what is to be written on.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_begun(&self, text: &str) -> Result<Vec<i32>> {
+        let Kind::Json(tokenizer) = &self.kind else { return self.encode(text) };
+        let encoding = tokenizer.encode_fast(text, true).map_err(|error| anyhow!("{error}"))?;
+        let last = encoding.get_special_tokens_mask().iter().rposition(|&mark| mark == 0);
+        let begun = &encoding.get_ids()[..last.map_or(encoding.len(), |last| last + 1)];
+        begun.iter().map(|&id| i32::try_from(id).context("a token's index is too large")).collect()
+    }
+
     /// The index of what stands where a text has ended; 0 where the tokenizer has none.
     pub fn padding(&self) -> i32 {
         let Kind::Json(tokenizer) = &self.kind else { return 0 };

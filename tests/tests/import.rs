@@ -186,3 +186,29 @@ fn an_export_keeps_what_it_came_with() {
     assert_eq!(written["torch_dtype"], Value::Null);
     assert_eq!(fs::read_to_string(out.join("vocab.txt")).unwrap(), "hello\n");
 }
+
+/// As the hub has them: without what all names begin with, with it though the model has no head, with the names of older norms.
+#[test]
+fn names_of_the_hub() {
+    let holds = |case: &str, renamed: &dyn Fn(String) -> Option<String>| {
+        let case = Case::open(case).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        fs::copy(case.path("config.json"), folder.path().join("config.json")).unwrap();
+        let tensors = read_tensors(&case.path("model.safetensors")).unwrap();
+        let tensors: Tensors = tensors.into_iter().filter_map(|(name, tensor)| Some((renamed(name)?, tensor))).collect();
+        write_tensors(&folder.path().join("model.safetensors"), &tensors).unwrap();
+        let to = folder.path().join("imported.weft");
+        let (text, _) = import::import(folder.path(), &to, Wanted::default()).map_err(shown).unwrap();
+        import::check(&compile::specification(&to, &text).map_err(shown).unwrap()).map_err(shown)
+    };
+    let bare = |name: String| Some(name.strip_prefix("transformer.").map_or(name.clone(), str::to_owned));
+    holds("random/gpt2_lm_head_model-0", &bare).unwrap();
+    let older =
+        |name: String| Some(name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"));
+    holds("random/bert_for_masked_lm-0", &older).unwrap();
+    let whole = |name: String| Some(format!("bert.{name}"));
+    holds("random/bert_model-0", &whole).unwrap();
+    let lacks = |name: String| bare(name).filter(|name| name != "ln_f.bias");
+    let error = format!("{:#}", holds("random/gpt2_lm_head_model-0", &lacks).unwrap_err());
+    assert!(error.contains("`ln_f.bias` is missing"), "{error}");
+}

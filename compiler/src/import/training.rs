@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::Context;
 use weft_dsl::diagnostic::Diagnostic;
 use weft_dsl::elaborate::{NoData, Session, TypesOnly};
+use weft_dsl::types::Elem;
 use weft_runtime::plan::Program;
 use weft_runtime::tensor_file::TensorFile;
 
 use super::NAME;
 use crate::compile::{Failure, Specification};
-use crate::graph::{Kind, NodeId, Region, Source};
+use crate::graph::{Input, Kind, NodeId, Region, Source};
 use crate::lower;
 
 /// A model's own loss among its results.
@@ -104,9 +105,10 @@ fn targets(specification: &Specification) -> std::result::Result<Vec<String>, Ve
         Kind::Argument(number) => Some(&open.inputs[number as usize]),
         _ => None,
     });
-    let is_needed = |name: &String| needed.inputs.iter().any(|input| input.name == *name);
-    let given = own.filter(|input| input.source == Source::Port).map(|input| input.name.clone());
-    Ok(given.filter(|name| !is_needed(name)).collect())
+    let own: Vec<&Input> = own.filter(|input| input.source == Source::Port && input.elem != Elem::Bool).collect();
+    let is_needed = |own: &&Input| needed.inputs.iter().any(|input| input.name == own.name);
+    // What must be given is enough.
+    Ok(if own.iter().any(is_needed) { Vec::new() } else { own.into_iter().map(|input| input.name.clone()).collect() })
 }
 
 /// Which nodes some of them are computed of, themselves included.

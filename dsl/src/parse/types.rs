@@ -3,6 +3,7 @@
 use pest::iterators::Pair;
 
 use crate::ast::{AxisTerm, ElemType, Param, ParamType, ResultType, TensorType};
+use crate::diagnostic::Diagnostic;
 
 use super::Rule;
 use super::builder::{Builder, only, parts};
@@ -38,7 +39,14 @@ impl Builder<'_> {
     fn elem_type(&self, pair: Pair<'_, Rule>) -> ElemType {
         let mut inner = parts(pair);
         let name = self.name(inner.part());
-        let other = inner.take_if(Rule::op_or).map(|_| self.int(&inner.part()));
+        let other = inner.take_if(Rule::op_or).map(|_| {
+            let number = inner.part();
+            let other = self.int(&number);
+            if i32::try_from(other).is_err() {
+                self.report(Diagnostic::error("W0008", "this number is too large", self.span(&number), "more than 32 bits"));
+            }
+            other
+        });
         match (name.as_str(), other) {
             (_, Some(other)) => ElemType::IndexOr(name, other),
             ("float", None) => ElemType::Float(name.span),

@@ -135,7 +135,7 @@ fn show(text: &str) -> Result<()> {
 /// The indices of a prompt; `marked` as the tokenizer begins texts.
 fn encoded(tokenizer: &Tokenizer, marked: bool, text: &str) -> Result<Vec<i32>> {
     let (prompt, unknown) =
-        if marked { (tokenizer.encode_marked(text)?, Vec::new()) } else { tokenizer.encode_prompt(text)? };
+        if marked { (tokenizer.encode_begun(text)?, Vec::new()) } else { tokenizer.encode_prompt(text)? };
     if !unknown.is_empty() {
         console::warning(&format!("the model does not know {}: left out of the prompt", listed(&unknown)));
     }

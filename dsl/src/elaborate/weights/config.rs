@@ -171,8 +171,10 @@ pub(super) fn mentioned(expr: &Expr, out: &mut Vec<String>) {
 pub(super) struct Reading {
     /// Fields that somebody asks for or passes over.
     known: Vec<String>,
-    /// Those of them that are said again where the model is written.
-    pub(super) kept: Vec<String>,
+    /// Those of them on which no number depends.
+    passed: Vec<String>,
+    /// Those that are said again where the model is written, in groups that agree.
+    pub(super) kept: Vec<Vec<String>>,
     uses: BTreeSet<(String, String)>,
     /// What the file says that cannot be.
     pub(super) wrong: Vec<String>,
@@ -194,16 +196,11 @@ impl<'p, E: Emit> Session<'p, E> {
         file.leaves("", &mut said);
         let is_at =
             |leaf: &String, paths: &[String]| paths.iter().any(|path| leaf == path || leaf.starts_with(&format!("{path}.")));
-        let is_known = |leaf: &String| is_at(leaf, &reading.known);
-        for path in ignored {
-            let at: Vec<&String> = said.iter().filter(|leaf| is_at(leaf, std::slice::from_ref(path))).collect();
-            if at.is_empty() {
-                reading.wrong.push(format!("`{path}`, which is to be ignored, is not there"));
-            } else if at.into_iter().all(is_known) {
-                reading.wrong.push(format!("`{path}` cannot be ignored: `{model}` is made by it"));
-            }
+        let is_passed = |leaf: &String| is_at(leaf, &reading.passed) || is_at(leaf, ignored);
+        for path in ignored.iter().filter(|path| is_at(path, &reading.known) && !is_at(path, &reading.passed)) {
+            reading.wrong.push(format!("`{path}` cannot be ignored: `{model}` is made by it"));
         }
-        for leaf in said.iter().filter(|leaf| !is_known(leaf) && !is_at(leaf, ignored)) {
+        for leaf in said.iter().filter(|leaf| !is_at(leaf, &reading.known) && !is_passed(leaf)) {
             reading.wrong.push(format!(
                 "`{leaf}` is {}: it may change the numbers, and nothing says how (where it does not, --ignore {leaf} says so)",
                 file.at(leaf)
@@ -325,11 +322,11 @@ impl<'p, E: Emit> Session<'p, E> {
                     }
                 }
             }
-            ConfigEntry::Ignore(paths) => reading.known.extend(paths.iter().map(|path| dotted(path))),
+            ConfigEntry::Ignore(paths) => reading.passed.extend(paths.iter().map(|path| dotted(path))),
             ConfigEntry::Keep(paths) => {
                 let paths: Vec<String> = paths.iter().map(|path| dotted(path)).collect();
-                reading.known.extend_from_slice(&paths);
-                reading.kept.extend(paths);
+                reading.passed.extend_from_slice(&paths);
+                reading.kept.push(paths);
             }
             ConfigEntry::Says(..) => {}
         }

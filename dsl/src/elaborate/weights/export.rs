@@ -40,12 +40,13 @@ impl<'p, E: Emit> Session<'p, E> {
             Ok((false, ..)) => Err(Unfit::File(vec![format!("`{}` has no `weights {layout}`", model.name)])),
             Ok((true, mut wrong, reading)) => {
                 wrong.extend(reading.wrong);
-                for path in reading.kept {
-                    match before.map(|before| before.at(&path)) {
-                        Some(said) if *said != Field::Null && file.at(&path).counts_as_many(said) => {
-                            file.set(&path, said.clone())
+                if let Some(before) = before {
+                    let agrees = |path: &String| file.at(path).counts_as_many(before.at(path));
+                    let groups: Vec<_> = reading.kept.into_iter().filter(|group| group.iter().all(agrees)).collect();
+                    for path in groups.into_iter().flatten().filter(|path| *before.at(path) != Field::Null) {
+                        if matches!(file.at(&path), Field::Null | Field::Record(_)) {
+                            file.set(&path, before.at(&path).clone());
                         }
-                        _ => {}
                     }
                 }
                 if wrong.is_empty() { Ok(file) } else { Err(Unfit::File(wrong)) }
@@ -194,11 +195,11 @@ impl<'p, E: Emit> Session<'p, E> {
 }
 
 impl Field {
-    /// Whether another may stand in its place: it is not there, or a list of as many names.
+    /// Whether both, where they are lists of names, have as many.
     fn counts_as_many(&self, other: &Field) -> bool {
         match (self, other) {
             (Field::Record(own), Field::Record(others)) => own.len() == others.len(),
-            (own, _) => *own == Field::Null,
+            _ => true,
         }
     }
 

@@ -104,7 +104,7 @@ pub fn run(machine: &mut Machine, program: &str, batch: &Batch, specials: &Speci
     }
     fields.extend(scalars.iter().map(|(name, tensor)| (name.as_str(), tensor)));
     let sizes: Vec<(&str, i64)> = specials.sizes.iter().map(|(name, size)| (name.as_str(), *size)).collect();
-    machine.run_sized(program, &fields, &sizes).with_context(|| format!("in `{program}`"))
+    machine.run_sized(program, &fields, &sizes).with_context(|| format!("in `{}`", program.trim_end_matches('?')))
 }
 
 /// As [`run`], where all outputs are scalars.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use weft_dsl::diagnostic::Diagnostic;
-use weft_dsl::elaborate::{NoData, Session, TypesOnly};
+use weft_dsl::elaborate::{NoData, Session, Taken, TypesOnly};
 use weft_dsl::types::Elem;
 use weft_runtime::plan::Program;
 use weft_runtime::tensor_file::TensorFile;
@@ -48,21 +48,29 @@ pub fn recipe(to: &Path, text: &str, training: &Training<'_>) -> std::result::Re
         return Err(anyhow::anyhow!("`{}` has no `loss` of its own: write an objective for it", model.name).into());
     }
     let file = TensorFile::open(batches)?;
-    let mut fields = Vec::new();
+    let mut fields: Vec<Taken> = Vec::new();
     let (mut steps, mut batch) = (0, 0);
     for entry in file.entries() {
-        let named = takes.iter().find(|(name, _)| name == entry.name).with_context(|| {
-            let names: Vec<String> = takes.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let named = takes.iter().find(|taken| taken.name == entry.name).with_context(|| {
+            let names: Vec<String> = takes.iter().map(|taken| format!("`{}`", taken.name)).collect();
             format!("{} has `{}`, and the model takes {}", batches.display(), entry.name, names.join(", "))
         })?;
-        let [first, second, ..] = entry.shape else {
-            return Err(anyhow::anyhow!("`{}` of {} is no [steps, batch, …]", entry.name, batches.display()).into());
-        };
-        (steps, batch) = (*first, *second);
+        match entry.shape {
+            [first, second, ..] if entry.shape.len() == named.axes + 1 => (steps, batch) = (*first, *second),
+            shape => {
+                let wanted = named.ty.replacen('[', "[steps, ", 1);
+                let (place, name) = (batches.display(), entry.name);
+                return Err(anyhow::anyhow!("`{name}` of {place} has the shape {shape:?}, where {wanted} is needed").into());
+            }
+        }
         fields.push(named.clone());
     }
+    if let Some(missing) = takes.iter().find(|taken| taken.needed && !fields.contains(taken)) {
+        let (place, name, ty) = (batches.display(), &missing.name, &missing.ty);
+        return Err(anyhow::anyhow!("{place} lacks `{name}`, which `{}` needs: {ty}", model.name).into());
+    }
     let targets = targets(&specification).map_err(failed)?;
-    if !targets.is_empty() && !fields.iter().any(|(name, _)| targets.contains(name)) {
+    if !targets.is_empty() && !fields.iter().any(|field| targets.contains(&field.name)) {
         let listed: Vec<String> = targets.iter().map(|name| format!("`{name}`")).collect();
         let what = listed.join(" or ");
         return Err(anyhow::anyhow!(
@@ -72,8 +80,8 @@ pub fn recipe(to: &Path, text: &str, training: &Training<'_>) -> std::result::Re
         )
         .into());
     }
-    let over: Vec<String> = fields.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
-    let given: Vec<String> = fields.iter().map(|(name, _)| format!("{name}: {name}")).collect();
+    let over: Vec<String> = fields.iter().map(|field| format!("{}: {}", field.name, field.ty)).collect();
+    let given: Vec<String> = fields.iter().map(|field| format!("{0}: {0}", field.name)).collect();
     let (over, given) = (over.join(", "), given.join(", "));
     let stem = to.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     // With something before it, any name is one that nothing else has.

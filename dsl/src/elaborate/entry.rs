@@ -16,7 +16,7 @@ use crate::types::{Axis, Elem};
 use super::arguments::Given;
 use super::bind::generic_names;
 use super::nearest::{list, nearest};
-use super::outcome::{Entry, ModelRef, Port, Setting};
+use super::outcome::{Entry, ModelRef, Port, Setting, Taken};
 use super::primitive::plain;
 use super::session::{Done, Names, Reported, Session, Val};
 use super::value::{BlockRef, FnValue, Scope, Tensor, Value};
@@ -130,10 +130,15 @@ impl<'p, E: Emit> Session<'p, E> {
     }
 
     /// The tensors that a model's nameless function takes, with their types as they are written.
-    pub fn takes(&self, model: &ModelRef<'p, E::Value>) -> Vec<(String, String)> {
+    pub fn takes(&self, model: &ModelRef<'p, E::Value>) -> Vec<Taken> {
         let Some(Value::Fn(function)) = model.instance.scope.own("()") else { return Vec::new() };
         let tensors = function.def.params.iter().filter_map(|param| match &param.ty {
-            Some(ParamType::Tensor(ty)) => Some((param.name.node.clone(), tensor_type(ty))),
+            Some(ParamType::Tensor(ty)) => Some(Taken {
+                name: param.name.node.clone(),
+                ty: tensor_type(ty),
+                axes: ty.axes.len(),
+                needed: param.default.is_none(),
+            }),
             _ => None,
         });
         tensors.collect()

@@ -67,8 +67,8 @@ mod check_data;
 #[cfg(test)]
 pub(crate) use elsewhere::defined_names;
 pub use outcome::{
-    Claim, Comparison, Data, Entry, Examined, Host, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, Tokenizer,
-    Update,
+    Claim, Comparison, Data, Entry, Examined, Host, Limit, ModelRef, NoData, Objective, Port, Setting, Settings, Taken,
+    Tokenizer, Update,
 };
 pub use program::Program;
 pub use session::Session;

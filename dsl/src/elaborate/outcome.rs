@@ -218,3 +218,16 @@ pub struct Settings {
     /// Steps between checkpoints; 0: only at the end.
     pub checkpoint_every: i64,
 }
+
+/// A tensor that a function takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Its name.
+    pub name: String,
+    /// Its type, as it is written.
+    pub ty: String,
+    /// How many axes it is written with.
+    pub axes: usize,
+    /// Whether it must be given.
+    pub needed: bool,
+}

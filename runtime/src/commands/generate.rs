@@ -39,7 +39,8 @@ pub struct GenerateArgs {
     /// Where `sequences` and the `logits` of each token go (safetensors)
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// A row ends with the token of this index; the rest of its sequence is 0
+    /// A row ends with the token of this index, such as the tokenizer's end of a text; the rest of its sequence is 0 [default: each row
+    /// has all its tokens]
     #[arg(long, value_name = "INDEX")]
     pub end: Option<i32>,
     /// How many tokens to add

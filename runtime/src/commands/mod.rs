@@ -165,6 +165,10 @@ fn tokenizer(plan: &Plan, named: Option<&Path>) -> Result<(Tokenizer, bool)> {
             Ok((tokenizer, true))
         }
         (None, Some(tokenizer), _) => Ok((Tokenizer::new(tokenizer)?, false)),
+        (None, None, None) if plan.weights.as_ref().is_some_and(|(_, folder)| !Path::new(folder).exists()) => {
+            let folder = plan.weights.as_ref().map_or("", |(_, folder)| folder);
+            bail!("{folder}, where the weights and the {TOKENIZER} of `{}` were, is not there", plan.name)
+        }
         (None, None, None) => bail!(
             "nothing says how texts become tokens: `{}` is not of a recipe on text, and there is no {TOKENIZER} beside its \
              weights: pass --tokenizer FILE",

@@ -171,6 +171,8 @@ pub(super) fn mentioned(expr: &Expr, out: &mut Vec<String>) {
 pub(super) struct Reading {
     /// Fields that somebody asks for or passes over.
     known: Vec<String>,
+    /// What the user says does not matter.
+    overruled: Vec<String>,
     /// Those of them on which no number depends.
     passed: Vec<String>,
     /// Those that are said again where the model is written, in groups that agree.
@@ -186,7 +188,7 @@ impl<'p, E: Emit> Session<'p, E> {
     /// # Errors
     /// The file lacks what the model needs, says what it cannot be, or says what nobody understands.
     pub fn imported(&mut self, model: &str, layout: &str, file: &Field, ignored: &[String]) -> Result<Imported, Unfit> {
-        let mut reading = Reading::default();
+        let mut reading = Reading { overruled: ignored.to_vec(), ..Reading::default() };
         let made = match self.program.item(FileId(0), model) {
             Some((home, ItemKind::Block(block))) => self.read_block((home, block), &[], layout, file, &mut reading),
             _ => Err(Reported),
@@ -289,7 +291,7 @@ impl<'p, E: Emit> Session<'p, E> {
             let found = file.at(&path);
             reading.known.push(path.clone());
             // What ours is may not be known.
-            if !reading.wrong.is_empty() {
+            if !reading.wrong.is_empty() || reading.overruled.contains(&path) && reading.passed.contains(&path) {
                 continue;
             }
             let value = self.eval(expr, &ours.within_file(&self.roots[entry_at.0 as usize]))?;

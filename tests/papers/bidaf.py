@@ -2,16 +2,7 @@
 
 import torch
 from torch import nn
-
-
-class Highway(nn.Module):
-    def __init__(self, size):
-        super().__init__()
-        self.map, self.gate = nn.Linear(size, size), nn.Linear(size, size)
-
-    def forward(self, x):
-        t = torch.sigmoid(self.gate(x))
-        return t * torch.relu(self.map(x)) + (1 - t) * x
+from pieces import Highway
 
 
 class Bidaf(nn.Module):

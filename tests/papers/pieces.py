@@ -25,6 +25,16 @@ class RmsNorm(nn.Module):
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.epsilon) * self.weight
 
 
+class Highway(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.map, self.gate = nn.Linear(size, size), nn.Linear(size, size)
+
+    def forward(self, x):
+        t = torch.sigmoid(self.gate(x))
+        return t * torch.relu(self.map(x)) + (1 - t) * x
+
+
 def attend(q, k, v, heads, seen, scale=None, bias=0):
     """q [batch, t, f], k and v [batch, s, f]; seen [batch, t, s] says who sees whom; nothing seen gives 0."""
     b, t, f = q.shape

@@ -165,7 +165,7 @@ impl Run<'_> {
         while done < self.settings.steps && !interrupt::asked() {
             let batch = self.source.batch(self.settings.seed, cursor)?;
             let outcome = step::step(self.machine, &batch, done + 1, self.settings.seed, self.recipe.accumulate);
-            let outcome = self.source.named(outcome)?;
+            let outcome = self.source.named(outcome).with_context(|| format!("in step {}", done + 1))?;
             self.check(done + 1, &outcome)?;
             (cursor, done, last) = (cursor + 1, done + 1, outcome);
             let speed = self.progress.step(done, &last, data::tokens(&batch));

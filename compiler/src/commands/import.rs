@@ -41,7 +41,8 @@ pub struct ImportArgs {
     /// A field of config.json that the model does not know, and that changes no numbers
     #[arg(long, value_name = "FIELD")]
     pub ignore: Vec<String>,
-    /// Write a recipe too, which trains by the model's own loss on such batches (safetensors)
+    /// Write a recipe too, which trains by the model's own loss on such batches (safetensors: tensors [steps, batch, …]); dropout is not
+    /// taken over
     #[arg(long, value_name = "BATCHES")]
     pub train: Option<PathBuf>,
     #[command(flatten)]

@@ -43,7 +43,7 @@ pub struct GenerateArgs {
     /// has all its tokens]
     #[arg(long, value_name = "INDEX")]
     pub end: Option<i32>,
-    /// How many tokens to add
+    /// How many tokens to add; beyond the model's positions, it sees the last that it has positions for
     #[arg(long, default_value_t = 200, value_name = "N", allow_negative_numbers = true, value_parser = count::<usize>)]
     pub tokens: usize,
     /// Above 1 bolder, below 1 more likely text

@@ -9,6 +9,7 @@
 
 mod body;
 mod distance;
+mod first;
 mod shape;
 mod sink;
 #[cfg(test)]
@@ -25,7 +26,8 @@ pub use shape::{Gathered, Shape, gathered, shape, unkept};
 
 /// Makes kernels of the attentions of a program. Scores that something else reads too are left alone.
 pub fn find(graph: &mut Graph) {
-    let body = distance::lift(&mut graph.axes, &sink::sink(&graph.body));
+    let body = first::tabulate(&mut graph.axes, &sink::sink(&graph.body));
+    let body = distance::lift(&mut graph.axes, &body);
     graph.body = region(&graph.axes, &body);
 }
 

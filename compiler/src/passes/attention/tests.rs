@@ -303,8 +303,7 @@ pub(crate) const SCORES: &[(&str, Program)] = &[
         let at = w.b.op(Op::Cast(Elem::Index(first)), &[at]);
         let own = w.b.op(Op::Lookup(first), &[table, at]);
         let (five, m) = (w.whole(5.0), w.causal());
-        let early = w.map(E::LT, &[j, five]);
-        let later = w.map(E::LT, &[j, t]);
+        let (early, later) = (w.map(E::LT, &[j, five]), w.map(E::LT, &[j, t]));
         let apart = w.map(E::AND, &[early, later]);
         let s = w.map(E::SELECT, &[apart, own, s]);
         w.masked(s, m)
@@ -323,6 +322,15 @@ pub(crate) const SCORES: &[(&str, Program)] = &[
         let s = w.map(E::MUL, &[s, heat]);
         let m = w.causal();
         w.masked(s, m)
+    }),
+    ("another product at the first sources", |w| {
+        let over = w.b.type_of(&w.q).axes;
+        let (other, product, c) = (w.float("other", &over), w.product(), w.causal());
+        let (j, two) = (w.index(w.source), w.whole(2.0));
+        let other = w.b.op(Op::Contract(vec![w.key]), &[other, w.k]);
+        let later = w.map(E::LE, &[two, j]);
+        let s = w.map(E::SELECT, &[later, product, other]);
+        w.masked(s, c)
     }),
 ];
 

@@ -52,7 +52,7 @@ fn batches_that_do_not_fit() {
     fs::write(folder.join("text.txt"), "abcd ".repeat(50)).unwrap();
     insta::assert_snapshot!(said(folder, 1, |args| args.batches = batches(folder, &["ids"])), @"with the batches of DIR/batches.safetensors: `train_step` needs `next`, which the data does not give: it gives `ids`");
     insta::assert_snapshot!(said(folder, 1, |args| args.batches = batches(folder, &["ids", "next", "nexts"])), @"with the batches of DIR/batches.safetensors: the data gives `nexts`, which nothing here takes; did you mean `next`?");
-    insta::assert_snapshot!(said(folder, 4, |args| args.batches = batches(folder, &["ids", "next"])), @"with the batches of DIR/batches.safetensors: a batch of 2 rows cannot be cut into 4 micro-batches");
+    insta::assert_snapshot!(said(folder, 4, |args| args.batches = batches(folder, &["ids", "next"])), @"in step 1: with the batches of DIR/batches.safetensors: a batch of 2 rows cannot be cut into 4 micro-batches");
     insta::assert_snapshot!(said(folder, 1, |args| {
         args.batches = batches(folder, &["ids", "next"]);
         args.steps = Some(4);

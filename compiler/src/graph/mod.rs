@@ -218,6 +218,18 @@ impl Region {
         self.outputs.iter().map(|&o| self[o].ty.clone()).collect()
     }
 
+    /// Which nodes some of them are computed of, themselves included.
+    pub fn read_by(&self, from: &[NodeId]) -> Vec<bool> {
+        let mut read = vec![false; self.nodes.len()];
+        from.iter().for_each(|id| read[id.0 as usize] = true);
+        for (id, node) in self.iter().rev() {
+            if read[id.0 as usize] {
+                node.operands.iter().for_each(|o| read[o.0 as usize] = true);
+            }
+        }
+        read
+    }
+
     /// How often each node is read, outputs included.
     pub fn uses(&self) -> Vec<u32> {
         let mut uses = vec![0; self.nodes.len()];

@@ -11,7 +11,7 @@ use weft_runtime::tensor_file::TensorFile;
 
 use super::NAME;
 use crate::compile::{Failure, Specification};
-use crate::graph::{Input, Kind, NodeId, Region, Source};
+use crate::graph::{Input, Kind, NodeId, Source};
 use crate::lower;
 
 /// A model's own loss among its results.
@@ -107,7 +107,7 @@ fn targets(specification: &Specification) -> std::result::Result<Vec<String>, Ve
         let outputs = open.outputs.iter().zip(&region.outputs);
         outputs.filter(|(output, _)| (output.name == LOSS) == wanted).map(|(_, &node)| node).collect()
     };
-    let [loss, others] = [true, false].map(|wanted| read(region, &of_loss(wanted)));
+    let [loss, others] = [true, false].map(|wanted| region.read_by(&of_loss(wanted)));
     let own = region.iter().filter(|(id, _)| loss[id.0 as usize] && !others[id.0 as usize]);
     let own = own.filter_map(|(_, node)| match node.kind {
         Kind::Argument(number) => Some(&open.inputs[number as usize]),
@@ -117,16 +117,4 @@ fn targets(specification: &Specification) -> std::result::Result<Vec<String>, Ve
     let is_needed = |own: &&Input| needed.inputs.iter().any(|input| input.name == own.name);
     // What must be given is enough.
     Ok(if own.iter().any(is_needed) { Vec::new() } else { own.into_iter().map(|input| input.name.clone()).collect() })
-}
-
-/// Which nodes some of them are computed of, themselves included.
-fn read(region: &Region, from: &[NodeId]) -> Vec<bool> {
-    let mut read = vec![false; region.nodes.len()];
-    from.iter().for_each(|id| read[id.0 as usize] = true);
-    for (id, node) in region.iter().rev() {
-        if read[id.0 as usize] {
-            node.operands.iter().for_each(|o| read[o.0 as usize] = true);
-        }
-    }
-    read
 }

@@ -175,7 +175,7 @@ impl<'a> Writer<'a> {
         let mut depends = vec![false; self.region.nodes.len()];
         depends[product.0 as usize] = true;
         let mut over = vec![product];
-        let wanted = self.cone(score);
+        let wanted = self.region.read_by(&[score]);
         for (id, node) in self.region.iter().skip(product.0 as usize + 1).filter(|(id, _)| wanted[id.0 as usize]) {
             if node.operands.iter().any(|o| depends[o.0 as usize]) {
                 let maps = matches!(node.kind, Kind::Op(Op::Map(_) | Op::Cast(Elem::Float) | Op::StopGradient));
@@ -188,18 +188,6 @@ impl<'a> Writer<'a> {
         }
         let whole = |id: &NodeId| self.region[*id].ty.axes == self.region[product].ty.axes;
         (over.iter().all(whole) && depends[score.0 as usize]).then_some(over)
-    }
-
-    /// What a value is computed from.
-    fn cone(&self, of: NodeId) -> Vec<bool> {
-        let mut cone = vec![false; self.region.nodes.len()];
-        cone[of.0 as usize] = true;
-        for (id, node) in self.region.iter().rev() {
-            if cone[id.0 as usize] {
-                node.operands.iter().for_each(|o| cone[o.0 as usize] = true);
-            }
-        }
-        cone
     }
 
     /// Nothing else reads the scores or what comes of them.

@@ -8,6 +8,9 @@ use weft_dsl::types::{Axes, Axis, Elem};
 
 use crate::graph::{Kind, NodeId, Region, RegionBuilder, Scan};
 
+/// So many sources at most: a table of more is no smaller than the square of many a text.
+const MOST: i64 = 256;
+
 /// Brings such products of a region, and of the regions within, into tables.
 pub(super) fn tabulate(axes: &mut Axes, source: &Region) -> Region {
     let uses = source.uses();
@@ -42,7 +45,7 @@ fn chosen(region: &Region, uses: &[u32], id: NodeId) -> Option<(Axis, i64)> {
     if !is_product(other) || !is_product(product) || uses[product.0 as usize] != 1 {
         return None;
     }
-    behind(region, condition).filter(|(axis, first)| *first > 0 && region[product].ty.has(*axis))
+    behind(region, condition).filter(|(axis, first)| (1..=MOST).contains(first) && region[product].ty.has(*axis))
 }
 
 /// The least place on an axis from which on a condition holds whatever else, and the axis.
@@ -52,7 +55,7 @@ fn behind(region: &Region, id: NodeId) -> Option<(Axis, i64)> {
         (Kind::Op(Op::Map(Elementwise::LE)), &[least, place]) => {
             let Kind::Op(Op::Constant(Number(least), ..)) = region[least].kind else { return None };
             let Kind::Op(Op::Index(axis)) = region[beneath_casts(region, place)].kind else { return None };
-            Some((axis, least as i64))
+            Some((axis, least.ceil() as i64))
         }
         _ => None,
     }

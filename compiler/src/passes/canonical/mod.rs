@@ -50,19 +50,7 @@ fn region(axes: &Axes, mut region: Region, rule: Rule) -> Region {
 
 /// Which nodes the outputs read.
 fn live(region: &Region) -> Vec<bool> {
-    reads(region, &region.outputs)
-}
-
-/// Which nodes some of them read, themselves included.
-fn reads(region: &Region, from: &[NodeId]) -> Vec<bool> {
-    let mut live = vec![false; region.nodes.len()];
-    from.iter().for_each(|o| live[o.0 as usize] = true);
-    for (id, node) in region.iter().rev() {
-        if live[id.0 as usize] {
-            node.operands.iter().for_each(|o| live[o.0 as usize] = true);
-        }
-    }
-    live
+    region.read_by(&region.outputs)
 }
 
 /// The region without what nothing reads, in the order in which the outputs come to need it, so that the order in which things

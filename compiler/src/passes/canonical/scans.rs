@@ -3,7 +3,6 @@
 
 use weft_dsl::types::Type;
 
-use super::reads;
 use crate::graph::{Kind, NodeId, Region, RegionBuilder, Scan};
 
 /// Where a result of the scan as it was is found.
@@ -67,7 +66,7 @@ fn liveness(scan: &Scan, used: &[bool], argument: &[Option<NodeId>], fixed: &[bo
     loop {
         let is_output = |i: &usize| live[*i] && !(*i < scan.carried && fixed[*i]);
         let ends: Vec<_> = (0..live.len()).filter(is_output).map(|i| scan.body.outputs[i]).collect();
-        let needed = reads(&scan.body, &ends);
+        let needed = scan.body.read_by(&ends);
         let more: Vec<_> =
             (0..scan.carried).filter(|&i| !live[i] && argument[i].is_some_and(|at| needed[at.0 as usize])).collect();
         if more.is_empty() {
